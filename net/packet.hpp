@@ -1,0 +1,127 @@
+// One 2 KiB DMA buffer with a movable window. Exactly one owner at a time:
+// pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied, never counted; destroyed means
+// back in the pool. Metadata lives outside the DMA memory, so a device cannot change it.
+// Context: a pool and its buffers belong to one monitor (the network's); nothing here locks.
+#pragma once
+
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "lib/assert.hpp"
+#include "lib/bytes.hpp"
+#include "lib/strong.hpp"
+
+namespace ringlet::net {
+
+/// What is known or still to be done about a packet's checksum and segmentation.
+struct PacketMeta {
+    enum class Checksum : u8 {
+        none,       ///< RX: verify in software. TX: complete in the packet
+        verified,   ///< RX: the device or the host vouches for it
+        partial,    ///< TX: the device fills it in from csum_start/csum_offset (RX: a local peer left it so; it is good)
+    } checksum = Checksum::none;
+    enum class Gso : u8 { none, tcp4, tcp6, udp } gso = Gso::none;
+    bool ecn = false;
+    u16 csum_start = 0;     ///< offset from the start of the frame
+    u16 csum_offset = 0;    ///< from csum_start to the checksum field
+    u16 gso_size = 0;       ///< payload bytes per segment
+    u16 header_bytes = 0;   ///< all headers up to the payload, when gso != none
+};
+
+class PacketPool;
+
+class PacketBuffer {
+public:
+    static constexpr usize kSize = 2048;
+    static constexpr usize kHeadroom = 128;   ///< virtio header + Ethernet + IP + TCP with options
+
+    PacketBuffer(PacketBuffer&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
+    PacketBuffer& operator=(PacketBuffer&& o) noexcept { std::swap(slot_, o.slot_); return *this; }
+    ~PacketBuffer();
+
+    MutableBytes data() const { return {base() + slot_->begin, usize(slot_->end - slot_->begin)}; }
+    usize size() const { return usize(slot_->end - slot_->begin); }
+    usize headroom() const { return slot_->begin; }
+    usize tailroom() const { return kSize - slot_->end; }
+    /// The device's name for data().front().
+    DmaAddr dma() const;
+
+    /// Moves the window: [begin, end) of the 2 KiB. Our own arithmetic only.
+    void window(usize begin, usize end) {
+        ASSERT(begin <= end && end <= kSize);
+        slot_->begin = u16(begin);
+        slot_->end = u16(end);
+    }
+    /// Takes a header off the front; nullptr, and nothing changed, when the packet is too short.
+    template <class H> H* pull() {
+        if (size() < sizeof(H)) return nullptr;
+        auto* h = reinterpret_cast<H*>(base() + slot_->begin);
+        slot_->begin = u16(slot_->begin + sizeof(H));
+        return h;
+    }
+    /// Drops `n` bytes off the front; false when there are fewer.
+    bool pull_bytes(usize n) {
+        if (size() < n) return false;
+        slot_->begin = u16(slot_->begin + n);
+        return true;
+    }
+    /// Prepends a header (uninitialised). The headroom is our own arithmetic.
+    template <class H> H* push() { return reinterpret_cast<H*>(push_bytes(sizeof(H)).data()); }
+    MutableBytes push_bytes(usize n) {
+        ASSERT(slot_->begin >= n);
+        slot_->begin = u16(slot_->begin - n);
+        return {base() + slot_->begin, n};
+    }
+    /// Appends `n` uninitialised bytes and returns them.
+    MutableBytes append(usize n) {
+        ASSERT(tailroom() >= n);
+        slot_->end = u16(slot_->end + n);
+        return {base() + slot_->end - n, n};
+    }
+    void trim_to(usize length) { if (length < size()) slot_->end = u16(slot_->begin + length); }
+    PacketMeta& meta() const { return slot_->meta; }
+
+private:
+    friend class PacketPool;
+    struct Slot {
+        PacketPool* pool = nullptr;
+        Slot* next = nullptr;
+        u32 index = 0;
+        u16 begin = 0, end = 0;
+        PacketMeta meta;
+    };
+    explicit PacketBuffer(Slot* s) : slot_(s) {}
+    std::byte* base() const;
+    Slot* slot_;
+};
+
+/// A fixed number of buffers in one DMA region. Outlives every buffer it gave out.
+class PacketPool {
+public:
+    /// `memory`: count * 2 KiB of DMA memory whose device address is `dma`; kept by the caller for the pool's lifetime.
+    PacketPool(MutableBytes memory, DmaAddr dma);
+    ~PacketPool();
+    PacketPool(const PacketPool&) = delete;
+    PacketPool& operator=(const PacketPool&) = delete;
+
+    /// An empty packet whose window starts at kHeadroom; nothing when the pool is empty.
+    std::optional<PacketBuffer> allocate();
+    usize total() const { return total_; }
+    usize free() const { return free_; }
+    u64 exhausted() const { return exhausted_; }   ///< failed allocations
+
+private:
+    friend class PacketBuffer;
+    PacketBuffer::Slot* slots_ = nullptr;
+    PacketBuffer::Slot* head_ = nullptr;
+    std::byte* memory_ = nullptr;
+    DmaAddr dma_;
+    usize total_ = 0, free_ = 0;
+    u64 exhausted_ = 0;
+};
+
+inline std::byte* PacketBuffer::base() const { return slot_->pool->memory_ + usize{slot_->index} * kSize; }
+inline DmaAddr PacketBuffer::dma() const { return slot_->pool->dma_ + (u64{slot_->index} * kSize + slot_->begin); }
+
+}  // namespace ringlet::net
