@@ -1,0 +1,23 @@
+// The system console: whatever serial device the machine has, as one stream of characters each way.
+// The composition root attaches the device; the log, the panic screen and applications write; one reader at a time.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "lib/time.hpp"
+
+namespace ringlet::kernel {
+
+/// `write` must be callable from any context (polled output). Replaces an earlier one; nullptr detaches.
+void console_attach(void (*write)(std::string_view));
+/// Sends `text`, each '\n' as "\r\n". Context: any.
+void console_write(std::string_view text);
+/// A character arrived. Dropped (and counted) when nobody has read the last 256. Context: any, interrupts included.
+void console_input(char c);
+/// The next character typed; nothing when the deadline passes first. Context: thread; one reader at a time.
+std::optional<char> console_read(Instant deadline);
+/// Characters lost because nobody read them.
+u64 console_overruns();
+
+}  // namespace ringlet::kernel
