@@ -1,0 +1,19 @@
+// Ending the machine's run, and what it runs on, for everything above the kernel.
+#pragma once
+
+#include <string_view>
+
+#include "lib/types.hpp"
+
+namespace ringlet::kernel {
+
+/// Logs the fact and ends the run. Context: thread.
+[[noreturn]] void poweroff();
+[[noreturn]] void reboot();
+/// Ends the VM with `status` visible to whoever started it, where the machine has a way; else powers off.
+[[noreturn]] void end_vm(u8 status);
+
+std::string_view architecture();
+std::string_view cpu_model();
+
+}  // namespace ringlet::kernel

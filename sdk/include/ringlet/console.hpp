@@ -1,0 +1,23 @@
+// The serial console for applications: formatted output and keystrokes. Context: thread.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "kernel/console.hpp"
+#include "kernel/time/clock.hpp"
+#include "lib/format.hpp"
+
+namespace ringlet {
+
+/// `print("{} files\n", n);` — see lib/format.hpp for the fields. Any length, no allocation.
+template <class... A> void print(FormatString<std::type_identity_t<A>...> f, const A&... a) {
+    auto write = [](std::string_view piece) { kernel::console_write(piece); };
+    format(write, f, a...);
+}
+
+/// The next key, or nothing after `timeout`.
+inline std::optional<char> read_key(Duration timeout) { return kernel::console_read(kernel::now() + timeout); }
+inline char read_key() { return *kernel::console_read(Instant::never()); }
+
+}  // namespace ringlet
