@@ -1,0 +1,74 @@
+// The internet checksum (RFC 1071, RFC 1624): a running one's-complement sum as a value. Context: any.
+#pragma once
+
+#include "lib/assert.hpp"
+#include "lib/bytes.hpp"
+#include "net/address.hpp"
+
+namespace ringlet::net {
+
+/// A one's-complement sum in memory order. Every piece but the last added with add() has an even length; a piece that
+/// begins at an odd offset is summed on its own and joined with add_at().
+class InternetSum {
+public:
+    constexpr InternetSum() = default;
+
+    /// `bytes` start at an even offset of what is summed.
+    void add(Bytes bytes);
+    /// Copies `from` to the front of `to` (at least as long, not overlapping) and adds it: one pass over the memory.
+    void add_copying(MutableBytes to, Bytes from);
+    constexpr void add_u16(u16 v) { accumulate(__builtin_bswap16(v)); }
+    constexpr void add_u32(u32 v) { accumulate(__builtin_bswap32(v)); }
+    /// Adds a piece that was summed by itself and begins at `offset` of the whole: an odd one swaps its bytes.
+    constexpr void add_at(InternetSum piece, usize offset) {
+        const u16 folded = piece.fold();
+        accumulate(offset % 2 == 0 ? folded : __builtin_bswap16(folded));
+    }
+    /// The pseudo-header of TCP and UDP (RFC 9293 §3.1, RFC 768).
+    static constexpr InternetSum pseudo_header(Ipv4Addr source, Ipv4Addr destination, u8 protocol, usize length) {
+        InternetSum s;
+        s.add_u32(source.value);
+        s.add_u32(destination.value);
+        s.add_u16(protocol);
+        s.add_u16(static_cast<u16>(length));
+        return s;
+    }
+
+    /// The checksum field's value, in host order: assign it to a be16.
+    constexpr u16 checksum() const { return static_cast<u16>(~sum()); }
+    /// The sum itself, not complemented: what a partial checksum field holds for the device to add to.
+    constexpr u16 sum() const { return __builtin_bswap16(fold()); }
+    /// True when the summed bytes included a right checksum field.
+    constexpr bool is_valid() const { return fold() == 0xffff; }
+
+private:
+    constexpr void accumulate(u64 v) {
+        sum_ += v;
+        sum_ += sum_ < v;  // the carry comes round
+    }
+    constexpr u16 fold() const {
+        u64 s = (sum_ >> 32) + (sum_ & 0xffff'ffff);
+        s = (s >> 16) + (s & 0xffff);   // at most 0x2'ffff
+        s = (s >> 16) + (s & 0xffff);
+        s = (s >> 16) + (s & 0xffff);
+        return static_cast<u16>(s);
+    }
+    u64 sum_ = 0;
+};
+
+/// The checksum of `bytes` with its own field taken as zero by the caller, in host order.
+inline u16 internet_checksum(Bytes bytes) {
+    InternetSum s;
+    s.add(bytes);
+    return s.checksum();
+}
+
+/// RFC 1624 equation 3: the checksum after one 16-bit field changed from `from` to `to`.
+constexpr u16 checksum_update(u16 checksum, u16 from, u16 to) {
+    u32 s = static_cast<u16>(~checksum) + u32{static_cast<u16>(~from)} + to;
+    s = (s >> 16) + (s & 0xffff);
+    s = (s >> 16) + (s & 0xffff);
+    return static_cast<u16>(~s);
+}
+
+}  // namespace ringlet::net

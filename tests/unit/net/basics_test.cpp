@@ -1,0 +1,150 @@
+// Packets, addresses, checksums, SipHash: against independent models and published vectors.
+#include <catch2/catch.hpp>
+
+#include <random>
+#include <vector>
+
+#include "lib/siphash.hpp"
+#include "net/address.hpp"
+#include "net/checksum.hpp"
+#include "net/packet.hpp"
+
+using namespace ringlet;
+using namespace ringlet::net;
+
+namespace {
+
+/// RFC 1071 as its text has it: 16 bits at a time, big-endian.
+u16 slow_sum(const std::vector<u8>& v) {
+    u32 s = 0;
+    for (usize i = 0; i < v.size(); i += 2) {
+        s += u32{v[i]} << 8 | (i + 1 < v.size() ? v[i + 1] : 0u);
+        s = (s >> 16) + (s & 0xffff);
+    }
+    return static_cast<u16>(s);
+}
+
+Bytes bytes_of(const std::vector<u8>& v, usize from = 0) { return std::as_bytes(std::span(v)).subspan(from); }
+
+}  // namespace
+
+TEST_CASE("packet pool: conserves its buffers, gives nothing when empty") {
+    std::vector<std::byte> memory(4 * PacketBuffer::kSize);
+    PacketPool pool(memory, DmaAddr(0x1000'0000));
+    REQUIRE(pool.total() == 4);
+    {
+        std::vector<PacketBuffer> held;
+        for (usize i = 0; i < 4; ++i) {
+            auto p = pool.allocate();
+            REQUIRE(p);
+            CHECK(p->headroom() == PacketBuffer::kHeadroom);
+            CHECK(p->dma().raw == 0x1000'0000 + i * PacketBuffer::kSize + PacketBuffer::kHeadroom);
+            held.push_back(std::move(*p));
+        }
+        CHECK_FALSE(pool.allocate());
+        CHECK(pool.exhausted() == 1);
+        held.pop_back();
+        CHECK(pool.free() == 1);
+        held.front() = std::move(held.back());
+        held.pop_back();
+    }
+    CHECK(pool.free() == 4);
+}
+
+TEST_CASE("packet: headers go on and come off, short ones are refused") {
+    std::vector<std::byte> memory(PacketBuffer::kSize);
+    PacketPool pool(memory, DmaAddr(0));
+    auto p = pool.allocate();
+    p->append(3);
+    CHECK(p->pull<be32>() == nullptr);
+    CHECK(p->size() == 3);
+    *p->push<be32>() = 0x01020304;
+    CHECK(p->size() == 7);
+    CHECK(u32{*p->pull<be32>()} == 0x01020304);
+    CHECK_FALSE(p->pull_bytes(4));
+    p->trim_to(1);
+    CHECK(p->size() == 1);
+}
+
+TEST_CASE("internet checksum: equals the slow sum at every length, offset and split") {
+    std::mt19937 random(1071);
+    for (usize n = 0; n < 200; ++n) {
+        std::vector<u8> v(n + 3);
+        for (u8& b : v) b = random() % 4 == 0 ? 0xff : static_cast<u8>(random());
+        for (usize from = 0; from < 3; ++from) {
+            const std::vector<u8> piece(v.begin() + static_cast<i64>(from), v.end());
+            InternetSum whole;
+            whole.add(bytes_of(v, from));
+            // 0 and 0xffff are the same number in one's complement.
+            CHECK(whole.sum() % 0xffff == slow_sum(piece) % 0xffff);
+
+            std::vector<std::byte> copy(piece.size() + 1, std::byte{0x5a});
+            InternetSum fused;
+            fused.add_copying(copy, bytes_of(v, from));
+            CHECK(fused.sum() == whole.sum());
+            CHECK(std::memcmp(copy.data(), piece.data(), piece.size()) == 0);
+            CHECK(copy.back() == std::byte{0x5a});
+
+            const usize split = random() % (piece.size() + 1);
+            InternetSum first, second;
+            first.add(bytes_of(v, from).first(split));
+            second.add(bytes_of(v, from).subspan(split));
+            first.add_at(second, split);
+            CHECK(first.sum() % 0xffff == whole.sum() % 0xffff);
+        }
+    }
+}
+
+TEST_CASE("internet checksum: the example of RFC 1071 §3, and words in host order") {
+    const std::vector<u8> v{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
+    InternetSum s;
+    s.add(bytes_of(v));
+    CHECK(s.sum() == 0xddf2);
+    CHECK(s.checksum() == 0x220d);
+    InternetSum w;
+    w.add_u32(0x0001f203);
+    w.add_u16(0xf4f5);
+    w.add_u16(0xf6f7);
+    CHECK(w.sum() == 0xddf2);
+    w.add_u16(0x220d);
+    CHECK(w.is_valid());
+    w.add_u16(1);
+    CHECK_FALSE(w.is_valid());
+}
+
+TEST_CASE("internet checksum: incremental update is the full computation (RFC 1624)") {
+    CHECK(checksum_update(0xdd2f, 0x5555, 0x3285) == 0x0000);  // the RFC's own example, §4
+    std::mt19937 random(1624);
+    for (int i = 0; i < 1000; ++i) {
+        std::vector<u8> v(20);
+        for (u8& b : v) b = static_cast<u8>(random());
+        const u16 before = internet_checksum(bytes_of(v));
+        const u16 from = static_cast<u16>(v[8] << 8 | v[9]), to = static_cast<u16>(random());
+        v[8] = static_cast<u8>(to >> 8);
+        v[9] = static_cast<u8>(to);
+        CHECK(checksum_update(before, from, to) == internet_checksum(bytes_of(v)));
+    }
+}
+
+TEST_CASE("siphash-2-4: the paper's vector and the reference implementation's") {
+    const SipKey key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    std::vector<u8> in;
+    const u64 expected[] = {0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d};
+    for (usize n = 0; n < 16; ++n) {
+        if (n < 4) CHECK(siphash(key, bytes_of(in)) == expected[n]);
+        if (n == 15) CHECK(siphash(key, bytes_of(in)) == 0xa129ca6149be45e5);
+        in.push_back(static_cast<u8>(n));
+    }
+    CHECK(siphash(key, 0x0706050403020100, 0x0f0e0d0c0b0a0908) == siphash(key, bytes_of(in)));
+}
+
+TEST_CASE("addresses: text there and back, nonsense refused") {
+    char text[16];
+    CHECK(Ipv4Addr::parse("10.0.2.15") == Ipv4Addr::of(10, 0, 2, 15));
+    CHECK(to_text(Ipv4Addr::of(255, 255, 255, 255), text) == "255.255.255.255");
+    for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1..2.3", "1.2.3.4 ", "a.2.3.4", "1.2.3.", ".1.2.3",
+                            "01.2.3.4", "1.2.3.-4", "1.2.3.0004"})
+        CHECK_FALSE(Ipv4Addr::parse(bad));
+    char mac[18];
+    CHECK(to_text(MacAddr{{0x52, 0x54, 0, 0x12, 0x34, 0x0f}}, mac) == "52:54:00:12:34:0f");
+}
