@@ -1,0 +1,108 @@
+// TCP (RFC 9293) as a value: segments, calls and the time go in; segments and readiness come out. No locks, clock,
+// threads or interrupts; one heap allocation per connection, none per packet.
+// Context: everything under the network monitor. Nothing here blocks: would_block means "wait for next_ready()".
+//
+// The stack's side:  input() each received segment, poll() when deadline() is reached, then pull output() while the
+//                    link has room, then drain next_ready() and wake the waiters found in user_data().
+// The socket's side: listen/accept/connect/read/write/...; after each of them the stack must pull output() again.
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "lib/bytes.hpp"
+#include "lib/function_ref.hpp"
+#include "lib/result.hpp"
+#include "lib/time.hpp"
+#include "net/address.hpp"
+#include "net/packet.hpp"
+#include "net/tcp/seq.hpp"
+#include "net/tcp/types.hpp"
+
+namespace ringlet::net::tcp {
+
+class Tcp {
+public:
+    /// The tables are allocated here; without memory for them every open fails with no_memory. `pool` outlives it.
+    Tcp(const Config& config, PacketPool& pool);
+    /// Frees everything; the peers are not told.
+    ~Tcp();
+    Tcp(const Tcp&) = delete;
+    Tcp& operator=(const Tcp&) = delete;
+
+    // --- the stack's side ---------------------------------------------------------------------------------------
+    /// One received segment: the window is the TCP header and payload; the IP header has been validated and the
+    /// packet trimmed to its total length. meta().checksum: `none` is verified here, `verified` and `partial` are
+    /// trusted. The caller has checked that `destination` is ours and unicast.
+    void input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now);
+
+    struct Outgoing {
+        PacketBuffer packet;   ///< window = the TCP segment; at least 60 bytes of headroom remain in front
+        Ipv4Addr source, destination;
+        // Checksum: complete, or, when Config::tx_checksum_offload, meta().checksum == partial with the pseudo-header
+        // sum in the field and meta().csum_offset == 16; meta().csum_start must be set by whoever knows the frame.
+    };
+    /// The next segment to send, or nothing. Build only what the link can take. Fair between connections.
+    std::optional<Outgoing> output(Instant now);
+    /// True when output() would probably yield something: cheap, may be wrong when the pool is empty.
+    bool has_output() const;
+
+    /// Fires the timers that are due.
+    void poll(Instant now);
+    /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
+    Instant deadline() const;
+
+    /// ICMP said that our segment local -> remote with sequence number `seq` did not arrive. Believed only when `seq`
+    /// is in flight (RFC 5927). Hard errors end a connection that is still opening; later they are soft.
+    /// `mtu` is the next hop's for fragmentation_needed, else 0.
+    void on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now);
+
+    // --- the socket's side --------------------------------------------------------------------------------------
+    /// local.address unspecified: any of ours. in_use when the port is taken; invalid for port 0.
+    Result<Handle> listen(Endpoint local, u16 backlog);
+    /// Starts a connection; writable (or error) in readiness tells how it ended. local.address must be ours;
+    /// local.port 0 picks an ephemeral port (RFC 6056). in_use, no_memory, no_space, invalid.
+    Result<Handle> connect(Endpoint local, Endpoint remote, Instant now);
+    /// The next established connection of a listener; would_block when there is none.
+    Result<Handle> accept(Handle listener);
+
+    /// Copies out up to to.size() bytes in order. 0: the peer finished. would_block: nothing there yet.
+    /// not_connected: still opening; else the connection's error.
+    Result<usize> read(Handle h, MutableBytes to, Instant now);
+    /// Copies in as much as there is room for (at least one byte). would_block: full, or still opening.
+    /// closed: after shutdown_write(); else the connection's error.
+    Result<usize> write(Handle h, Bytes from, Instant now);
+    /// FIN after everything written so far.
+    Result<> shutdown_write(Handle h, Instant now);
+    /// Releases the handle at once; the connection finishes by itself in the background (RST when unread data is
+    /// thrown away, RFC 9293 §3.6.1). A listener refuses and resets what was not accepted.
+    void close(Handle h, Instant now);
+    /// Releases the handle and resets the connection.
+    void abort(Handle h, Instant now);
+
+    Readiness readiness(Handle h) const;      ///< stale handle: closed, Error::invalid
+    /// The pending error once (SO_ERROR); success when there is none.
+    Result<> take_error(Handle h);
+    Result<> configure(Handle h, const Options& options, Instant now);
+    Result<Info> info(Handle h) const;
+    /// A word for whoever waits on the handle; nullptr at first and for stale handles.
+    void set_user_data(Handle h, void* data);
+    void* user_data(Handle h) const;
+    /// Handles whose readiness may have changed since they were last returned; nothing when all are drained.
+    std::optional<Handle> next_ready();
+
+    /// Every connection and listener, in no particular order; `visit` must not call back into Tcp.
+    void for_each(FunctionRef<void(const Info&)> visit) const;
+    const Stats& stats() const { return stats_; }
+    /// Connections in any state (not listeners).
+    u32 connections() const;
+    /// Packet buffers held in receive queues, at most 3/4 of the pool.
+    usize packets_held() const;
+
+private:
+    Config config_;
+    PacketPool& pool_;
+    Stats stats_;
+};
+
+}  // namespace ringlet::net::tcp
