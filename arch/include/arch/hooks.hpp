@@ -23,6 +23,9 @@ void interrupt_exit();
 /// One zeroed 4 KiB page for a translation table. Context: thread or boot, interrupts as they are.
 Result<PhysAddr> allocate_table_page();
 void free_table_page(PhysAddr page);
+/// Zeroed, physically contiguous memory, aligned to its size rounded up to a power of two (at least 4 KiB). Never
+/// freed: tables of the interrupt controller. Context: thread or boot.
+Result<PhysAddr> allocate_contiguous(usize bytes);
 
 }  // namespace hooks
 }  // namespace ringlet::arch
