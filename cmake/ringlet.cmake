@@ -55,3 +55,70 @@ function(ringlet_test name)
   target_link_libraries(test_${name} PRIVATE ringlet_flags catch_main "$<LINK_GROUP:RESCAN,${group}>")
   add_test(NAME ${name} COMMAND test_${name})
 endfunction()
+
+# ringlet_add_appliance(NAME SOURCES main.cpp … [CONFIG appliance.hpp] [ROOTFS folder] [DISK_SIZE 64M])
+# Links an application and Ringlet into one bootable image. Targets and files, in the current binary directory:
+#   NAME        the ELF image, with the symbol table for its own stack traces, not stripped (NAME.elf.stripped is)
+#   NAME.bin    aarch64: the same as a Linux arm64 Image
+#   NAME.disk   with ROOTFS: an ext4 disk image made from the folder
+# The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
+# is the last thing in rodata, so it moves no text.
+function(ringlet_add_appliance name)
+  cmake_parse_arguments(APP "" "CONFIG;ROOTFS;DISK_SIZE" "SOURCES" ${ARGN})
+  if(APP_UNPARSED_ARGUMENTS OR NOT APP_SOURCES)
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): give SOURCES; unknown: '${APP_UNPARSED_ARGUMENTS}'")
+  endif()
+  if(APP_CONFIG)
+    get_filename_component(config "${APP_CONFIG}" ABSOLUTE)
+  else()
+    set(config "${RINGLET_ROOT}/boot/default_appliance.hpp")
+  endif()
+  set(script "${RINGLET_ROOT}/linker/${RINGLET_ARCH}.ld")
+  set(symbols "${CMAKE_CURRENT_BINARY_DIR}/${name}.symbols.S")
+
+  # Everything of the application, once. Its main() becomes ringlet_main() so that no start-up code is expected.
+  add_library(${name}.objects OBJECT ${APP_SOURCES} "${RINGLET_ROOT}/boot/main.cpp")
+  target_link_libraries(${name}.objects PUBLIC ringlet_flags)
+  target_compile_definitions(${name}.objects PRIVATE "RINGLET_APPLIANCE=\"${config}\"")
+  target_include_directories(${name}.objects PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+
+  get_property(rooms GLOBAL PROPERTY RINGLET_ROOMS)
+  list(JOIN rooms "," group)
+  foreach(pass IN ITEMS ${name}.pass1 ${name})
+    add_executable(${pass} $<TARGET_OBJECTS:${name}.objects> $<TARGET_OBJECTS:ringlet_entry>)
+    target_link_libraries(${pass} PRIVATE ringlet_flags "$<LINK_GROUP:RESCAN,${group}>")
+    target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections
+      -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,--orphan-handling=warn "-Wl,-T,${script}")
+    set_target_properties(${pass} PROPERTIES LINK_DEPENDS "${script}")
+  endforeach()
+  add_custom_command(OUTPUT "${symbols}" VERBATIM
+    COMMAND python3 "${RINGLET_ROOT}/tools/symbols.py" --nm ${RINGLET_TOOL_PREFIX}nm --elf $<TARGET_FILE:${name}.pass1>
+            --out "${symbols}"
+    DEPENDS ${name}.pass1 "${RINGLET_ROOT}/tools/symbols.py")
+  target_sources(${name} PRIVATE "${symbols}")
+  target_link_options(${name} PRIVATE "-Wl,-Map=${CMAKE_CURRENT_BINARY_DIR}/${name}.map")
+  add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+    COMMAND ${RINGLET_TOOL_PREFIX}strip -o ${name}.stripped $<TARGET_FILE:${name}>)
+  if(RINGLET_ARCH STREQUAL aarch64)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${RINGLET_TOOL_PREFIX}objcopy -O binary $<TARGET_FILE:${name}> ${name}.bin)
+  endif()
+  if(APP_ROOTFS)
+    ringlet_disk(${name} "${APP_ROOTFS}" "${APP_DISK_SIZE}")
+  endif()
+endfunction()
+
+# An ext4 disk image NAME.disk from a folder, made again when a file of the folder changes.
+function(ringlet_disk name folder size)
+  get_filename_component(folder "${folder}" ABSOLUTE)
+  if(NOT size)
+    set(size 64M)
+  endif()
+  set(disk "${CMAKE_CURRENT_BINARY_DIR}/${name}.disk")
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*")
+  add_custom_command(OUTPUT "${disk}" VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E rm -f "${disk}"
+    COMMAND ${CMAKE_COMMAND} -E env "PATH=/usr/sbin:/sbin:$ENV{PATH}" mke2fs -q -t ext4 -d "${folder}" "${disk}" ${size}
+    DEPENDS ${files})
+  add_custom_target(${name}-disk ALL DEPENDS "${disk}")
+endfunction()
