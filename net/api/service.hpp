@@ -1,0 +1,173 @@
+// The network as threads see it: one monitor around the stack and the NIC's queues. Whoever holds the monitor may run
+// the stack, and whoever waits does: an application that sleeps in a socket call or in Selector::wait() is itself woken
+// by the interrupt ("leads"), so a request costs no switch to the network thread. That thread serves interrupts and
+// timers while nobody leads.
+// Wake-up edges: interrupt -> pending_ then leader_ (both sequentially consistent); hand-over -> leader_ then pending_.
+// Either the interrupt sees the new leader, or the hand-over sees the pending work.
+// Context: thread, unless a function says otherwise; nothing may be called with a lock of rank <= net held.
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "kernel/sched/event.hpp"
+#include "kernel/sched/mutex.hpp"
+#include "kernel/sync/lock.hpp"
+#include "kernel/time/clock.hpp"
+#include "lib/list.hpp"
+#include "net/pump.hpp"
+#include "net/stack.hpp"
+
+namespace ringlet::net {
+
+class Selector;
+
+/// One line of netstat: a TCP connection or listener, or a UDP socket.
+struct SocketInfo {
+    enum class Kind : u8 { tcp, udp } kind = Kind::tcp;
+    tcp::Info tcp;
+    UdpSocketInfo udp;
+};
+
+struct PingReply {
+    Duration round_trip;
+    u8 ttl = 0;
+    u16 bytes = 0;                     ///< payload bytes that came back, all checked
+};
+
+/// A counter snapshot.
+struct NetStatistics {
+    Statistics stack;
+    tcp::Stats tcp;
+    usize packets_total = 0, packets_free = 0;
+    u64 packets_exhausted = 0;
+};
+
+namespace detail {
+
+/// A thread asleep in a socket call; lives on its stack.
+struct Waiter : ListNode<> {
+    kernel::Event event;
+};
+
+struct ReadyTag;
+struct MemberTag;
+
+/// Who wants to know about one socket: the object behind tcp::user_data(). One heap block per socket.
+struct Watch : ListNode<ReadyTag>, ListNode<MemberTag> {
+    bool is_queued() const { return ListNode<ReadyTag>::linked(); }
+    enum class Kind : u8 { stream, listener, datagram } kind = Kind::stream;
+    tcp::Handle tcp;
+    UdpHandle udp;
+    List<Waiter> waiters;
+    Selector* selector = nullptr;
+    u64 token = 0;
+    u8 interest = 0;
+};
+
+/// Everything under the monitor.
+struct Core {
+    std::optional<Stack> stack;        ///< empty until Service::open()
+    void* link = nullptr;
+    bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
+    List<Waiter> ping_waiters, address_waiters;
+    Instant thread_sleeps_until = Instant::never();   ///< the network thread's alarm; never moved later, only run out
+
+    /// Receive, timers, send, kick, rearm, wake. True: call again at once.
+    bool pump(Instant now);
+    /// Hands what became ready to its waiters and selectors.
+    void wake_ready();
+};
+
+}  // namespace detail
+
+class Service {
+public:
+    Service() = default;
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    /// Once, at boot, before any other call: builds the stack on `link` (NullLink when there is no NIC) and takes mac,
+    /// mtu and offloads from it. `link` and `pool` live as long as the service.
+    template <Link L> Result<> open(L& link, PacketPool& pool, StackConfig config) {
+        config.mac = link.mac();
+        config.mtu = link.mtu();
+        config.offloads = link.offloads();
+        return open(&link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, pool,
+                    config);
+    }
+    /// The network thread's body; returns after stop(). Exactly one thread runs it.
+    void run();
+    /// Spawns that thread ("net"); defined in service_thread.cpp.
+    Result<> start();
+    void stop();
+
+    /// The driver's wake callback: something arrived or there is room again. Context: any, interrupts included.
+    void interrupt();
+    static void on_interrupt(void* service) { static_cast<Service*>(service)->interrupt(); }
+
+    InterfaceInfo interface();
+    NetStatistics statistics();
+    /// Replaces the addressing at run time. invalid: an address that cannot be ours, prefix > 32.
+    Result<> configure(Addressing addressing, const Ipv4Config& fixed);
+    /// Waits until the interface has an address; timed_out.
+    Result<Ipv4Config> wait_for_address(Duration timeout);
+    /// Visits a snapshot, without the monitor held: `visit` may print. no_memory.
+    Result<> for_each_socket(FunctionRef<void(const SocketInfo&)> visit);
+    Result<> for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit);
+
+    /// One ICMP echo with `bytes` of payload. timed_out, unreachable, too_large, no_space (too many at once).
+    Result<PingReply> ping(Ipv4Addr to, u16 bytes, Duration timeout);
+
+    /// Sends what sockets in a Selector have written, without waiting for the next Selector::wait(). Needed only
+    /// before long computations.
+    void flush();
+
+    // --- for TcpStream, UdpSocket, Selector -----------------------------------------------------------------------
+    using Monitor = kernel::Guarded<detail::Core, kernel::Rank::net, kernel::Mutex>;
+    Monitor::Access lock() { return monitor_.lock(); }
+    /// Sleeps until `ready()` (evaluated under the monitor) or the deadline (false), running the stack meanwhile when
+    /// nobody else does. `waiter` must be on the list that the wake-up walks.
+    template <class Pred>
+    bool wait(Monitor::Access& held, detail::Waiter& waiter, Instant deadline, Pred ready) {
+        const bool leads = try_lead(waiter.event);
+        bool in_time = true;
+        while (true) {
+            const Instant now = kernel::now();
+            const bool again = pump(held, now);
+            if (ready()) break;
+            if (now >= deadline) {
+                in_time = false;
+                break;
+            }
+            Instant until = again ? now : deadline;
+            if (leads && held->stack->deadline() < until) until = held->stack->deadline();
+            held.release();
+            if (!again) waiter.event.wait_until(until);
+            held.acquire();
+        }
+        if (leads) give_up_lead(held);
+        return in_time;
+    }
+    /// After an application's write or close: sends it from this thread.
+    void push_output(Monitor::Access& held);
+
+private:
+    Result<> open(void* link, bool (*pump_link)(void*, Stack&, Instant), PacketPool& pool, const StackConfig& config);
+    bool pump(Monitor::Access& held, Instant now) {
+        pending_.store(false);
+        return held->pump(now);
+    }
+    bool try_lead(kernel::Event& event);
+    void give_up_lead(Monitor::Access& held);
+    /// The network thread must not sleep past the stack's deadline when nobody leads.
+    void cover_deadline(Monitor::Access& held);
+
+    Monitor monitor_;
+    kernel::Event thread_event_;
+    std::atomic<bool> pending_{false};
+    std::atomic<kernel::Event*> leader_{&thread_event_};
+    std::atomic<bool> stopping_{false};
+};
+
+}  // namespace ringlet::net

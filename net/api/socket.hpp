@@ -1,0 +1,107 @@
+// TCP streams and listeners, UDP sockets: move-only, closing is the destructor's job. Each call either blocks with a
+// bound (the timeouts below) or, with try_ in its name, never blocks.
+// Context: thread, holding no lock. Two threads may use one stream at once, one reading and one writing; moving or
+// destroying it while another thread is inside is the caller's mistake. No object outlives its Service.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "lib/bytes.hpp"
+#include "lib/result.hpp"
+#include "lib/time.hpp"
+#include "net/address.hpp"
+#include "net/api/service.hpp"
+#include "net/tcp/types.hpp"
+
+namespace ringlet::net {
+
+/// For timeouts: wait as long as it takes.
+inline constexpr Duration kForever{INT64_MAX};
+
+namespace detail {
+
+/// What the three kinds of sockets share: the service and the heap block that waiters and selectors hang on.
+class Socket {
+public:
+    Socket(Socket&& o) noexcept : service_(o.service_), watch_(std::exchange(o.watch_, nullptr)) {}
+    Socket& operator=(Socket&& o) noexcept {
+        std::swap(service_, o.service_);
+        std::swap(watch_, o.watch_);
+        return *this;
+    }
+    /// Closes in the background; what was written is still delivered.
+    ~Socket() { close(); }
+    void close();
+    bool is_open() const { return watch_ != nullptr; }
+
+protected:
+    friend class net::Selector;
+    Socket(Service& service, Watch* watch) : service_(&service), watch_(watch) {}
+    Service* service_;
+    Watch* watch_;
+};
+
+}  // namespace detail
+
+class TcpStream : public detail::Socket {
+public:
+    /// unreachable, connection_refused, timed_out, no_memory, no_space.
+    static Result<TcpStream> connect(Service& service, Endpoint remote, Duration timeout = Duration::from_s(30));
+    /// Returns at once; writable (or error) in a Selector tells how it ended.
+    static Result<TcpStream> start_connect(Service& service, Endpoint remote);
+
+    /// At least one byte, as many as there are up to to.size(); 0: the peer finished. timed_out after the read timeout.
+    Result<usize> read(MutableBytes to);
+    /// The same, would_block instead of waiting.
+    Result<usize> try_read(MutableBytes to);
+    /// All of `from`, or an error (then an unknown part has been sent). The write timeout runs from the last progress.
+    Result<> write(Bytes from);
+    /// As much as fits, at least one byte; would_block when nothing does.
+    Result<usize> try_write(Bytes from);
+    /// Our side is finished; reading goes on.
+    Result<> shutdown_write();
+    /// Resets the connection instead of finishing it.
+    void abort();
+    void set_read_timeout(Duration d) { read_timeout_ = d; }
+    void set_write_timeout(Duration d) { write_timeout_ = d; }
+    Result<> configure(const tcp::Options& options);
+    Result<tcp::Info> info() const;
+
+private:
+    friend class TcpListener;
+    using Socket::Socket;
+    Duration read_timeout_ = kForever, write_timeout_ = kForever;
+};
+
+class TcpListener : public detail::Socket {
+public:
+    /// local.address unspecified: any of ours. in_use, invalid, no_memory, no_space.
+    static Result<TcpListener> bind(Service& service, Endpoint local, u16 backlog = 128);
+    static Result<TcpListener> bind(Service& service, u16 port, u16 backlog = 128) {
+        return bind(service, Endpoint{{}, port}, backlog);
+    }
+    Result<TcpStream> accept(Duration timeout = kForever);
+    Result<TcpStream> try_accept();
+
+private:
+    using Socket::Socket;
+};
+
+class UdpSocket : public detail::Socket {
+public:
+    /// local.port 0: an ephemeral port.
+    static Result<UdpSocket> bind(Service& service, Endpoint local);
+    Result<Endpoint> local() const;
+    /// One datagram; waits for queue room up to `timeout`. too_large beyond MTU - 28.
+    Result<> send_to(Endpoint to, Bytes payload, Duration timeout = Duration::from_s(5));
+    Result<> try_send_to(Endpoint to, Bytes payload);
+    /// One datagram, cut off when `to` is too small (size tells its whole length).
+    Result<Udp::Received> receive_from(MutableBytes to, Duration timeout = kForever);
+    Result<Udp::Received> try_receive_from(MutableBytes to);
+
+private:
+    using Socket::Socket;
+};
+
+}  // namespace ringlet::net

@@ -1,0 +1,91 @@
+// The neighbour cache (RFC 826, RFC 5227's announcements and defence, RFC 1122 §2.3.2): bounded, 4-way associative by the
+// address's low bits, so that a lookup compares at most four entries. Packets wait in bounded queues for an answer.
+// Context: the network monitor.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "lib/function_ref.hpp"
+#include "lib/time.hpp"
+#include "net/config.hpp"
+#include "net/headers.hpp"
+#include "net/packet.hpp"
+#include "net/statistics.hpp"
+
+namespace ringlet::net {
+
+class Arp {
+public:
+    static constexpr usize kSets = 16, kWays = 4;
+    static constexpr usize kWaiting = 4;                                  ///< packets per unresolved neighbour
+    static constexpr int kTries = 4;
+    static constexpr Duration kRetry = Duration::from_s(1);
+    static constexpr Duration kFresh = Duration::from_s(240);             ///< then it is asked again while in use
+    static constexpr Duration kLifetime = Duration::from_s(300);
+    static constexpr Duration kDefendInterval = Duration::from_s(10);     ///< RFC 5227 §1.1
+    static constexpr Duration kAnnounceInterval = Duration::from_s(2);
+    static constexpr int kAnnouncements = 2;
+
+    Arp(MacAddr mac, Statistics& stats) : mac_(mac), stats_(stats) {}
+
+    /// The neighbour's MAC when it is known. Asks again in the background when the entry grows old.
+    std::optional<MacAddr> find(Ipv4Addr address, Instant now);
+    /// Keeps `packet` (window = IP header) until `address` answers; drops it, counted, when too many wait.
+    void wait_for(Ipv4Addr address, PacketBuffer packet, Instant now);
+    /// One received ARP packet from the Ethernet source `from`.
+    void input(const PacketBuffer& packet, const Ipv4Config& self, Instant now);
+    void poll(Instant now);
+    Instant deadline() const { return deadline_; }
+    /// Our address is `self.address` from now on: forget the neighbours, tell everybody.
+    void address_changed(const Ipv4Config& self, Instant now);
+
+    /// The next ARP frame to send, complete, as Ethernet frame; needs a packet from `pool`.
+    std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
+    bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_; }
+    /// A packet whose neighbour has answered (window = Ethernet frame).
+    std::optional<PacketBuffer> resolved() { return resolved_.pop(); }
+    bool has_resolved() const { return !resolved_.empty(); }
+    /// Nobody answered: packets to this neighbour were dropped. Drained by the stack.
+    void for_each(FunctionRef<void(const NeighbourInfo&)> visit) const;
+    usize packets_held() const;
+
+private:
+    enum class State : u8 { free, incomplete, reachable };
+    struct Entry {
+        Ipv4Addr address;
+        MacAddr mac;
+        State state = State::free;
+        u8 tries = 0;
+        bool ask = false;              // a request is due
+        Instant changed;               // when the MAC was learnt
+        Instant next;                  // incomplete: the next retry; reachable: when it grows old
+        PacketFifo waiting;
+    };
+    struct Reply {
+        MacAddr mac;
+        Ipv4Addr address;
+    };
+    Entry* lookup(Ipv4Addr address);
+    Entry& claim(Ipv4Addr address, Instant now);
+    void learn(Entry& e, const MacAddr& mac, Instant now);
+    void ask(Entry& e);
+    void release(Entry& e);
+    void due(Instant at) { if (at < deadline_) deadline_ = at; }
+    PacketBuffer frame(PacketBuffer p, u16 oper, Ipv4Addr sender, const MacAddr& target_mac, Ipv4Addr target) const;
+
+    MacAddr mac_;
+    Statistics& stats_;
+    std::array<std::array<Entry, kWays>, kSets> sets_;
+    std::array<Reply, 8> replies_{};
+    usize reply_count_ = 0;
+    u32 pending_requests_ = 0;
+    bool announce_ = false;
+    int announcements_left_ = 0;
+    Instant next_announcement_ = Instant::never();
+    Instant defended_{};
+    Instant deadline_ = Instant::never();
+    PacketFifo resolved_;
+};
+
+}  // namespace ringlet::net

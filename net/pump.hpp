@@ -1,0 +1,62 @@
+// The one place where a driver, the stack and the time meet. A template on the link, so that nothing above it is.
+//
+// Why nothing can hang, read backwards: a thread sleeps only when pump() returned false, that is when rearm() looked
+// again after its fence and found nothing. Reception is armed every time. Transmission is armed when output stopped for
+// want of room or of packet buffers: both come back with a completion. The receive ring is refilled by every flush();
+// if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again, and a
+// short timer does so in case nobody tells. Timers are part of Stack::deadline().
+// Context: the network monitor.
+#pragma once
+
+#include <utility>
+
+#include "net/link.hpp"
+#include "net/stack.hpp"
+
+namespace ringlet::net {
+
+inline constexpr int kPumpBudget = 64;   ///< frames received per round: bounds how long the monitor is held
+
+/// True: run again at once (the budget is spent, or work arrived while rearming).
+template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
+    const u64 exhausted = stack.pool().exhausted();
+    stack.set_carrier(link.carrier());
+    while (budget > 0) {
+        auto frame = link.receive();
+        if (!frame) break;
+        stack.input(std::move(*frame), now);
+        --budget;
+    }
+    stack.poll(now);
+    Arm arm = Arm::rx_and_tx;
+    for (u16 room = link.room(); room != 0 || (room = link.room()) != 0; --room) {
+        auto frame = stack.output(now);
+        if (!frame) {
+            arm = Arm::rx;
+            break;
+        }
+        link.transmit(std::move(*frame));
+    }
+    link.flush();
+    const bool starved = stack.pool().exhausted() != exhausted;
+    if (starved) arm = Arm::rx_and_tx;
+    stack.note_starved(starved, now);
+    return budget == 0 || link.rearm(arm);
+}
+
+/// A machine without a NIC: packets to ourselves work, all others go nowhere.
+class NullLink {
+public:
+    MacAddr mac() const { return {}; }
+    u16 mtu() const { return 1500; }
+    Offloads offloads() const { return {}; }
+    bool carrier() const { return false; }
+    std::optional<PacketBuffer> receive() { return std::nullopt; }
+    u16 room() const { return 1; }
+    void transmit(PacketBuffer) {}
+    void flush() {}
+    bool rearm(Arm) { return false; }
+};
+static_assert(Link<NullLink>);
+
+}  // namespace ringlet::net

@@ -1,0 +1,141 @@
+// The stack, sans-IO: packets and the time go in, packets and readiness come out. Ethernet, ARP, IPv4, ICMP, UDP, DHCP and
+// TCP for one interface, plus loopback. No locks, no clock, no threads, no allocation per packet.
+// Usage (net/pump.hpp is the real one): input() what arrived, poll(), output() while there is room, drain readiness.
+// Context: the network monitor.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "net/arp.hpp"
+#include "net/config.hpp"
+#include "net/dhcp.hpp"
+#include "net/headers.hpp"
+#include "net/packet.hpp"
+#include "net/statistics.hpp"
+#include "net/tcp/tcp.hpp"
+#include "net/udp.hpp"
+
+namespace ringlet::net {
+
+class Stack {
+public:
+    static constexpr usize kPings = 8;              ///< echo requests in flight
+    static constexpr usize kReplies = 64;           ///< ICMP answers waiting for room
+    static constexpr usize kLoopbackBurst = 64;     ///< packets to ourselves per output()
+    static constexpr u32 kIcmpErrorsPerSecond = 20;
+
+    Stack(const StackConfig& config, PacketPool& pool);
+    Stack(const Stack&) = delete;
+    Stack& operator=(const Stack&) = delete;
+
+    /// Starts addressing (DHCP or the fixed address). Once.
+    void start(Instant now);
+
+    // --- the link's side ------------------------------------------------------------------------------------------
+    /// One received frame, window = Ethernet header and what follows (padding allowed).
+    void input(PacketBuffer frame, Instant now);
+    /// Fires what is due; cheap when nothing is.
+    void poll(Instant now);
+    /// The next frame to send, or nothing. Called while the link has room: nothing is built that would be dropped.
+    std::optional<PacketBuffer> output(Instant now);
+    /// When poll() and output() must run at the latest.
+    Instant deadline() const;
+    /// Without carrier frames are dropped, counted, instead of sent.
+    void set_carrier(bool up) { carrier_ = up; }
+    /// No packet buffer was free where one was needed: try again soon.
+    void note_starved(bool starved, Instant now) { retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never(); }
+    bool is_starved() const { return !retry_at_.is_never(); }
+
+    // --- the sockets' side ----------------------------------------------------------------------------------------
+    tcp::Tcp& tcp() { return tcp_; }
+    const tcp::Tcp& tcp() const { return tcp_; }
+    Udp& udp() { return udp_; }
+    const Udp& udp() const { return udp_; }
+    /// Chooses our address for `remote`: unreachable when there is none.
+    Result<tcp::Handle> connect(Endpoint remote, Instant now);
+    Result<> send_to(UdpHandle h, Endpoint to, Bytes payload);
+    /// True when output() would probably yield something.
+    bool has_output() const;
+
+    /// Starts an echo request of `bytes` payload; poll ping_result() with what it returns. no_space, too_large, unreachable.
+    Result<u32> ping(Ipv4Addr to, u16 bytes, Instant now);
+    struct PingResult { Duration round_trip; u8 ttl; u16 bytes; };
+    /// would_block while no answer has come; unreachable when ICMP says so. Anything but would_block ends the ping.
+    Result<PingResult> ping_result(u32 ping);
+    void ping_cancel(u32 ping);
+
+    // --- configuration and information ----------------------------------------------------------------------------
+    Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);
+    InterfaceInfo interface() const;
+    const Ipv4Config& ipv4() const { return ipv4_; }
+    const Statistics& statistics() const { return stats_; }
+    const Arp& arp() const { return arp_; }
+    PacketPool& pool() { return pool_; }
+    /// True once after a ping ended or the address changed: wake whoever waits for such a thing.
+    bool take_change() { return std::exchange(changed_, false); }
+    /// Packets held anywhere in the stack: pool.free() + this + what the link holds == pool.total().
+    usize packets_held() const;
+
+private:
+    struct Ping {
+        u32 id = 0;                  // 0: free
+        u16 ident = 0, sequence = 0;
+        Ipv4Addr to;
+        u16 bytes = 0;
+        bool unsent = false;
+        Instant sent;
+        std::optional<Result<PingResult>> result;
+    };
+    struct Route { Ipv4Addr next_hop, source; bool local; };
+
+    // stack.cpp
+    void apply(const Ipv4Config& next, Instant now);
+    void addressing_changed(Instant now);
+    std::optional<Route> route(Ipv4Addr destination) const;
+    bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
+    std::optional<PacketBuffer> next_packet(Instant now);
+    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to);
+    // stack_input.cpp
+    enum class Origin : u8 { wire, wire_broadcast, loopback };
+    void ipv4_input(PacketBuffer p, Origin origin, Instant now);
+    void udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
+    bool source_is_plausible(Ipv4Addr source, Origin origin) const;
+    bool has_source_route(Bytes options) const;
+    // stack_icmp.cpp
+    void icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
+    void echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin);
+    void echo_answered(const PacketBuffer& p, const IcmpHeader& h, const Ipv4Header& ip, Instant now);
+    void icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now);
+    void send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin origin, Instant now);
+    bool icmp_error_allowed(Instant now);
+    std::optional<PacketBuffer> ping_output(Instant now);
+    // stack_output.cpp
+    /// Prepends the IPv4 header; nothing, counted, when there is no route or it is too large.
+    bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
+    /// Completes or arranges the UDP checksum.
+    void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination);
+    /// Hands an IP packet on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
+    std::optional<PacketBuffer> send(PacketBuffer p, Ipv4Addr destination, Instant now);
+    std::optional<PacketBuffer> dhcp_output(Instant now);
+
+    StackConfig config_;
+    PacketPool& pool_;
+    Statistics stats_;
+    SipKey key_;
+    Arp arp_;
+    Dhcp dhcp_;
+    Udp udp_;
+    tcp::Tcp tcp_;
+    Ipv4Config ipv4_;
+    PacketFifo replies_;             // ICMP answers: window = IP packet, routed when pulled
+    PacketFifo loopback_;            // window = IP packet to one of our addresses
+    std::array<Ping, kPings> pings_{};
+    u32 next_ping_ = 1;
+    bool carrier_ = true, changed_ = false, fallback_ = false;
+    Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
+    Instant icmp_window_{};
+    u32 icmp_budget_ = kIcmpErrorsPerSecond;
+};
+
+}  // namespace ringlet::net
