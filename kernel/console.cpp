@@ -11,7 +11,7 @@ namespace {
 // Single producer (the serial interrupt), single consumer (the reader): `head` is the producer's, `tail` the reader's.
 struct InputRing {
     static constexpr u32 kSize = 256;
-    char data[kSize];
+    char data[kSize] = {};
     std::atomic<u32> head{0}, tail{0};
     std::atomic<u64> overruns{0};
 };

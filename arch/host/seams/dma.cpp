@@ -1,0 +1,72 @@
+// kernel/mm/dma.hpp for host tests. A region's DmaAddr has nothing to do with its pointer: regions get
+// successive made-up bus addresses with an unmapped page between them, so an address computed from a pointer,
+// or a length that runs over the end, is caught by dma_to_pointer(). The memory comes from the allocator with
+// exactly the size asked for, so AddressSanitizer sees the driver's own overruns.
+#include "kernel/mm/dma.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "arch/host.hpp"
+
+namespace ringlet {
+
+namespace {
+
+struct Regions {
+    std::mutex mutex;
+    std::map<u64, MutableBytes> live;  // by bus address
+    u64 next = 0x10'0000;              // low enough for the 32-bit page numbers of legacy virtio
+};
+Regions& regions() {
+    static Regions r;
+    return r;
+}
+
+}  // namespace
+
+namespace kernel {
+
+Result<DmaRegion> DmaRegion::allocate(usize bytes, usize align) {
+    if (bytes == 0 || !std::has_single_bit(align)) return fail(Error::invalid);
+    align = std::max<usize>(align, kPageSize);
+    void* memory = nullptr;
+    if (posix_memalign(&memory, align, bytes) != 0) return fail(Error::no_memory);
+    std::memset(memory, 0, bytes);
+    const MutableBytes region(static_cast<std::byte*>(memory), bytes);
+    std::lock_guard lock(regions().mutex);
+    const u64 addr = align_up<u64>(regions().next, align);
+    regions().next = align_up<u64>(addr + bytes, kPageSize) + kPageSize;
+    regions().live[addr] = region;
+    return DmaRegion(region, DmaAddr(addr));
+}
+
+DmaRegion::~DmaRegion() {
+    if (bytes_.empty()) return;
+    std::lock_guard lock(regions().mutex);
+    regions().live.erase(addr_.raw);
+    std::free(bytes_.data());
+}
+
+}  // namespace kernel
+
+std::byte* arch::host::dma_to_pointer(DmaAddr addr, usize bytes) {
+    std::lock_guard lock(regions().mutex);
+    auto after = regions().live.upper_bound(addr.raw);
+    if (after == regions().live.begin()) return nullptr;
+    const auto& [base, region] = *std::prev(after);
+    const u64 offset = addr.raw - base;
+    if (offset > region.size() || region.size() - offset < bytes) return nullptr;
+    return region.data() + offset;
+}
+
+usize arch::host::live_dma_regions() {
+    std::lock_guard lock(regions().mutex);
+    return regions().live.size();
+}
+
+}  // namespace ringlet

@@ -1,0 +1,105 @@
+// Mutex, WaitQueue and lock ranks for real threads.
+#include "arch/host/seams/wait.hpp"
+#include "kernel/panic.hpp"
+#include "kernel/sched/mutex.hpp"
+#include "kernel/sched/wait_queue.hpp"
+#include "kernel/sync/rank.hpp"
+#include "lib/assert.hpp"
+
+namespace ringlet::kernel {
+
+/// What a waiting OS thread is to the lists; the kernel's own Thread does not exist in this room.
+class Thread {
+public:
+    std::condition_variable woken_changed;
+    Thread* next = nullptr;
+    bool woken = false;
+};
+
+namespace {
+
+Thread& self() {
+    thread_local Thread thread;
+    return thread;
+}
+std::mutex queues;  // guards every WaitQueue's list
+thread_local u32 held_ranks = 0;
+
+}  // namespace
+
+host::Bucket& host::bucket_of(const void* object) {
+    static Bucket buckets[64];
+    return buckets[(reinterpret_cast<std::uintptr_t>(object) >> 4) % 64];
+}
+
+void rank_acquired(Rank rank) {
+    if (!rank_allowed(held_ranks, rank)) panic("a lock was taken out of rank order");
+    held_ranks |= 1u << static_cast<unsigned>(rank);
+}
+
+void rank_released(Rank rank) {
+    held_ranks &= ~(1u << static_cast<unsigned>(rank));
+}
+
+void Mutex::acquire(Rank rank) {
+    rank_acquired(rank);
+    auto& bucket = host::bucket_of(this);
+    std::unique_lock lock(bucket.mutex);
+    ASSERT(owner_ != &self());
+    bucket.changed.wait(lock, [this] { return owner_ == nullptr; });
+    owner_ = &self();
+}
+
+void Mutex::release(Rank rank) {
+    auto& bucket = host::bucket_of(this);
+    {
+        std::lock_guard lock(bucket.mutex);
+        ASSERT(owner_ == &self());
+        owner_ = nullptr;
+    }
+    bucket.changed.notify_all();
+    rank_released(rank);
+}
+
+WaitQueue::Ticket WaitQueue::enqueue() {
+    std::lock_guard lock(queues);
+    Thread& me = self();
+    me.woken = false;
+    me.next = nullptr;
+    Thread** end = &waiters_.head;
+    while (*end != nullptr) end = &(*end)->next;
+    *end = &me;
+    return {&me};
+}
+
+bool WaitQueue::sleep(Ticket ticket, Instant deadline) {
+    std::unique_lock lock(queues);
+    Thread& me = *ticket.thread;
+    if (host::wait(lock, me.woken_changed, deadline, [&me] { return me.woken; })) return true;
+    for (Thread** at = &waiters_.head; *at != nullptr; at = &(*at)->next) {
+        if (*at != &me) continue;
+        *at = me.next;
+        break;
+    }
+    return false;
+}
+
+void WaitQueue::wake_one() {
+    std::lock_guard lock(queues);
+    Thread* first = waiters_.head;
+    if (first == nullptr) return;
+    waiters_.head = first->next;
+    first->woken = true;
+    first->woken_changed.notify_one();
+}
+
+void WaitQueue::wake_all() {
+    std::lock_guard lock(queues);
+    while (Thread* first = waiters_.head) {
+        waiters_.head = first->next;
+        first->woken = true;
+        first->woken_changed.notify_one();
+    }
+}
+
+}  // namespace ringlet::kernel
