@@ -1,0 +1,138 @@
+// Device initialisation (virtio 1.2 §3.1.1) as a typestate. Before DRIVER_OK a device *is* its Handshake; go_live()
+// consumes it and what remains is the negotiated set and the configuration space. A Handshake dropped half-way writes
+// FAILED, so that no early return leaves a device half alive. Context: thread; all waits are bounded.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "drivers/virtio/transport.hpp"
+
+namespace ringlet::virtio {
+
+/// Reads of the configuration space, gated by features, stable over generations (§2.5.3), bounded.
+template <class Spec, Features<Spec> kF, Transport T> class ConfigSpace {
+public:
+    static constexpr unsigned kGenerations = 100;
+
+    ConfigSpace(T& t, Negotiated<Spec, kF> features) : t_(&t), features_(features) {}
+
+    /// The value of a field whose feature is required (or that always exists); an optional of it when its feature is
+    /// optional. Errors: device_broken (no such bytes, or the generation never stands still).
+    template <class V, usize kOffset, auto kGate> auto read(ConfigField<V, kOffset, kGate> field) const {
+        if constexpr (std::is_same_v<decltype(kGate), const Always>) {
+            return value(field);
+        } else {
+            static_assert(kF.lists(kGate), "this configuration field belongs to a feature that the driver does not list");
+            if constexpr (kF.required.contains(kGate)) {
+                return value(field);
+            } else {
+                using Answer = Result<std::optional<V>>;
+                if (!features_.template has<kGate>()) return Answer(std::nullopt);
+                const Result<V> v = value(field);
+                return v ? Answer(std::optional<V>(*v)) : Answer(fail(v.error()));
+            }
+        }
+    }
+
+private:
+    template <class V, usize kOffset, auto kGate> Result<V> value(ConfigField<V, kOffset, kGate>) const {
+        if (t_->config_bytes() < kOffset + sizeof(V)) return fail(Error::device_broken);
+        for (unsigned i = 0; i < kGenerations; ++i) {
+            const u32 before = t_->config_generation();
+            const V v = load<V>(kOffset);
+            if (t_->config_generation() == before) return v;
+        }
+        return fail(Error::device_broken);
+    }
+    template <class V> V load(usize at) const {
+        if constexpr (sizeof(V) == 1 && std::is_integral_v<V>) return V(t_->config_u8(at));
+        else if constexpr (sizeof(V) == 2 && std::is_integral_v<V>) return V(t_->config_u16(at));
+        else if constexpr (sizeof(V) == 4 && std::is_integral_v<V>) return V(t_->config_u32(at));
+        else if constexpr (sizeof(V) == 8 && std::is_integral_v<V>)
+            return V(t_->config_u32(at) | u64{t_->config_u32(at + 4)} << 32);
+        else {
+            V bytes{};
+            for (usize i = 0; i < bytes.size(); ++i) bytes[i] = t_->config_u8(at + i);
+            return bytes;
+        }
+    }
+    T* t_;
+    Negotiated<Spec, kF> features_;
+};
+
+template <class Spec, Features<Spec> kF, Transport T> class Handshake {
+    static_assert(FeaturesChecked<Spec, kF>::value);
+
+public:
+    using Agreed = Negotiated<Spec, kF>;
+
+    /// Steps 1-6: reset (awaited), ACKNOWLEDGE, DRIVER, features, FEATURES_OK re-read. `declined`: optional features to
+    /// leave out although offered. Errors: unsupported (a required feature is missing, or the device refused the set),
+    /// device_broken (it does not answer).
+    static Result<Handshake> begin(T& t, FeatureBits declined = {}) {
+        TRY(reset_and_wait(t));
+        t.set_status(Status::acknowledge);
+        t.set_status(Status::acknowledge | Status::driver);
+        const FeatureBits offered = t.device_features();
+        Handshake h(t, offered, Agreed(offered, declined));
+        if (!h.agreed_.acceptable()) return fail(Error::unsupported);  // ~Handshake writes FAILED
+        t.set_driver_features(h.agreed_.bits());
+        t.set_status(Status::acknowledge | Status::driver | Status::features_ok);
+        const Status answer = t.status();
+        if (answer == Status::gone) return fail(Error::device_broken);
+        if (!any(answer, Status::features_ok)) return fail(Error::unsupported);
+        return h;
+    }
+    Handshake(Handshake&& o) noexcept : t_(std::exchange(o.t_, nullptr)), offered_(o.offered_), agreed_(o.agreed_) {}
+    Handshake& operator=(Handshake&& o) noexcept {
+        std::swap(t_, o.t_);
+        std::swap(offered_, o.offered_);
+        std::swap(agreed_, o.agreed_);
+        return *this;
+    }
+    ~Handshake() {
+        if (t_ != nullptr) t_->set_status(Status::failed);
+    }
+
+    FeatureBits offered() const { return offered_; }
+    const Agreed& features() const { return agreed_; }
+    ConfigSpace<Spec, kF, T> config() const { return {*t_, agreed_}; }
+
+    /// Step 7, per queue: a ring of at most `wanted` entries, as large as the device allows, enabled. The transport's
+    /// vectors are set before. Errors: device_broken (no such queue, or an impossible size), no_memory.
+    template <Ring R> Result<std::pair<R, Doorbell>> queue(u16 index, RingOptions options) {
+        const u16 most = t_->queue_size_max(index);
+        while (options.size > most || !R::valid_size(options.size)) {
+            if (options.size <= 1) return fail(Error::device_broken);
+            options.size = u16(R::valid_size(most) && most < options.size ? most : options.size - 1);
+        }
+        options.event_idx = agreed_.template has<Common::event_idx>();
+        if (!agreed_.template has<Common::indirect_desc>()) options.indirect_tables = 0;
+        R ring = TRY(R::create(options));
+        const Doorbell bell = TRY(t_->enable_queue(index, ring.size(), ring.addrs()));
+        return std::pair<R, Doorbell>(std::move(ring), bell);
+    }
+    /// The same after a reset, for a ring that exists already and was reset() too.
+    template <Ring R> Result<Doorbell> queue_again(u16 index, const R& ring) {
+        if (t_->queue_size_max(index) < ring.size()) return fail(Error::device_broken);
+        return t_->enable_queue(index, ring.size(), ring.addrs());
+    }
+
+    /// Step 8: the device may run. From here on doorbells may ring, and not before.
+    Agreed go_live() && {
+        std::exchange(t_, nullptr)
+            ->set_status(Status::acknowledge | Status::driver | Status::features_ok | Status::driver_ok);
+        return agreed_;
+    }
+
+private:
+    Handshake(T& t, FeatureBits offered, Agreed agreed) : t_(&t), offered_(offered), agreed_(agreed) {}
+
+    T* t_;
+    FeatureBits offered_;
+    Agreed agreed_;
+};
+
+}  // namespace ringlet::virtio

@@ -1,0 +1,64 @@
+// The driver's half of a virtqueue, as a concept: what Virtqueue needs of a ring layout (split §2.7, packed §2.8).
+// Virtio 1.2 throughout this directory. Context: a ring belongs to one lock; nothing here locks.
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <span>
+
+#include "lib/result.hpp"
+#include "lib/strong.hpp"
+
+namespace ringlet::virtio {
+
+/// A piece of DMA memory in a chain. Length 0 is not allowed.
+struct Segment {
+    DmaAddr addr;
+    u32 len = 0;
+};
+
+/// A chain that the device has given back. `written` never exceeds the writable bytes of the chain.
+struct Completion {
+    u16 id = 0;
+    u32 written = 0;
+};
+
+/// What the transport tells the device (§2.6: descriptor area, driver area, device area).
+struct QueueAddrs {
+    DmaAddr desc, driver, device;
+};
+
+/// How a ring is made. `size` obeys the layout and the device's maximum.
+struct RingOptions {
+    u16 size = 0;
+    bool event_idx = false;       ///< EVENT_IDX was negotiated (§2.7.10)
+    u16 indirect_tables = 0;      ///< tables allocated once, at the start; 0 unless INDIRECT_DESC was negotiated
+    u16 indirect_entries = 0;     ///< descriptors per table
+    u16 indirect_above = 1;       ///< chains with more segments than this use a table when one is free
+    u16 first_index = 0;          ///< where the free-running indices start: 0 (§2.7); tests start just before the wrap
+};
+
+/// Two functions carry all the fences, so that no caller can forget one:
+///   publish() makes pushed chains visible, fences, and says whether the device wants a kick;
+///   rearm()   re-enables interrupts, fences, and says whether work slipped in meanwhile.
+/// pop() is the one place that reads what the device wrote, and validates all of it.
+template <class R>
+concept Ring = requires(R r, const R c, std::span<const Segment> s) {
+    { R::valid_size(u16{}) } -> std::same_as<bool>;
+    { R::footprint(u16{}) } -> std::same_as<usize>;
+    { R::create(RingOptions{}) } -> std::same_as<Result<R>>;
+    { c.size() } -> std::same_as<u16>;
+    { c.addrs() } -> std::same_as<QueueAddrs>;
+    { c.free() } -> std::same_as<u16>;                     // descriptors: a chain of one fits when it is not 0
+    { c.in_flight() } -> std::same_as<u16>;                // chains
+    { r.push(s, s) } -> std::same_as<std::optional<u16>>;  // device-readable, device-writable; the id of the chain
+    { r.publish() } -> std::same_as<bool>;
+    { r.pop() } -> std::same_as<std::optional<Completion>>;
+    { r.suppress() } -> std::same_as<void>;
+    { r.rearm() } -> std::same_as<bool>;
+    { c.broken() } -> std::same_as<bool>;                  // the device lied: nothing more comes out until reset()
+    { c.bad_used() } -> std::same_as<u64>;                 // lies counted, clamped lengths among them
+    { r.reset() } -> std::same_as<void>;                   // as created; the device must have been reset before
+};
+
+}  // namespace ringlet::virtio

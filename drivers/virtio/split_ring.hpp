@@ -1,0 +1,151 @@
+// The split virtqueue, driver's half: virtio 1.2 §2.7, with EVENT_IDX (§2.7.7, §2.7.10) and indirect descriptors
+// (§2.7.5.3). Nothing that we wrote into shared memory is ever read back: a device may rewrite descriptors as it likes,
+// the private shadow is what counts. Context: one lock; suppress() alone may also come from an interrupt meanwhile.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <utility>
+
+#include "drivers/virtio/ring.hpp"
+#include "kernel/mm/dma.hpp"
+#include "lib/shared.hpp"
+
+namespace ringlet::virtio {
+
+/// Offsets inside one allocation (§2.7: 16-, 2- and 4-byte alignment); a value, so that it can be asserted on.
+struct SplitLayout {
+    u16 n = 0;
+    constexpr usize avail() const { return usize{16} * n; }
+    constexpr usize used() const { return align_up(avail() + 6 + usize{2} * n, usize{4}); }
+    constexpr usize bytes() const { return used() + 6 + usize{8} * n; }
+};
+static_assert(SplitLayout{256}.avail() == 4096 && SplitLayout{256}.used() == 4616);
+static_assert(SplitLayout{256}.bytes() == 6670 && SplitLayout{1}.used() % 4 == 0);
+
+class SplitRing {
+public:
+    struct Desc { Shared<u64> addr; Shared<u32> len; Shared<u16> flags; Shared<u16> next; };
+    struct UsedElem { Shared<u32> id; Shared<u32> len; };
+    static_assert(sizeof(Desc) == 16 && sizeof(UsedElem) == 8);
+    static constexpr u16 kNext = 1, kWrite = 2, kIndirect = 4;   // VIRTQ_DESC_F_*
+    static constexpr u16 kNoInterrupt = 1, kNoNotify = 1;        // VIRTQ_AVAIL_F_*, VIRTQ_USED_F_*
+
+    static constexpr bool valid_size(u16 n) { return n != 0 && n <= 32768 && std::has_single_bit(n); }
+    static constexpr usize footprint(u16 n) { return SplitLayout{n}.bytes(); }
+
+    /// All memory the ring will ever need. Errors: invalid (a size the layout forbids), no_memory. Context: thread.
+    static Result<SplitRing> create(const RingOptions& options);
+    SplitRing(SplitRing&&) noexcept = default;
+    SplitRing& operator=(SplitRing&&) noexcept = default;
+
+    u16 size() const { return size_; }
+    u16 free() const { return free_; }
+    u16 in_flight() const { return in_flight_; }
+    bool broken() const { return broken_; }
+    u64 bad_used() const { return bad_used_; }
+    QueueAddrs addrs() const;
+    /// The longest chain that push() can ever accept.
+    u16 max_segments() const { return std::max(size_, options_.indirect_tables != 0 ? options_.indirect_entries : u16{0}); }
+
+    /// Puts a chain into the ring; the device sees it at the next publish(). Nothing, and nothing changed, when it does
+    /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
+    std::optional<u16> push(std::span<const Segment> readable, std::span<const Segment> writable);
+
+    /// Makes what was pushed visible and says whether the device wants a kick for it.
+    bool publish() {
+        if (pending_ == 0) return false;
+        const u16 old = avail_idx_;
+        avail_idx_ = u16(avail_idx_ + std::exchange(pending_, u16{0}));
+        avail_idx_word()->store(avail_idx_, std::memory_order_release);  // §2.7.13.3.1: descriptors before idx
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.13.4.1: idx before flags/avail_event; pairs with
+                                                              // the device's fence between its event and its idx read
+        if (!options_.event_idx) return (used_flags()->load() & kNoNotify) == 0;
+        return u16(avail_idx_ - avail_event()->load() - 1) < u16(avail_idx_ - old);  // wrap-safe, for any batch
+    }
+
+    /// The next chain that the device has finished. A lie breaks the ring; the length is clamped and the clamp counted.
+    std::optional<Completion> pop() {
+        if (broken_ || (used_idx_ == used_seen_ && !look())) return std::nullopt;
+        const UsedElem& e = used_ring()[used_idx_ & mask_];
+        const u32 id = e.id.load(), written = e.len.load();
+        if (id >= size_ || shadow_[id].chain == 0) {  // never index with a device's word, never free twice
+            break_ring();
+            return std::nullopt;
+        }
+        __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);  // suppress() may read it meanwhile
+        const u32 length = std::min(written, shadow_[id].writable);
+        bad_used_ += written != length;
+        release(u16(id));
+        return Completion{u16(id), length};
+    }
+
+    /// Asks the device not to interrupt. A hint: an interrupt may come all the same. One store, no private state.
+    void suppress() {
+        if (options_.event_idx) {
+            // Behind the device: the next hit is a whole wrap away.
+            used_event()->store(u16(__atomic_load_n(&used_idx_, __ATOMIC_RELAXED) - 1));
+        } else {
+            avail_flags()->store(kNoInterrupt);
+        }
+    }
+
+    /// Asks for an interrupt at the next completion. True: one came before the request was visible, so look again.
+    bool rearm() {
+        if (broken_) return false;
+        if (options_.event_idx) used_event()->store(used_idx_);
+        else avail_flags()->store(0);
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.14: enable before the last look; pairs with the
+                                                              // device's fence between used.idx and used_event
+        return used_idx_ != used_idx_word()->load(std::memory_order_acquire);
+    }
+
+    /// The state of a fresh ring. Only after the device was reset: it must not touch the memory any more.
+    void reset();
+
+private:
+    struct Shadow {
+        u32 writable = 0;    ///< bytes the device may write in the chain that starts here
+        u16 next = 0;        ///< free list, or the chain's next descriptor
+        u16 tail = 0;        ///< last descriptor of the chain that starts here
+        u16 chain = 0;       ///< descriptors of the chain that starts here; 0: not the head of a chain in flight
+        u16 table = 0;       ///< its indirect table, or kNoTable
+    };
+    static constexpr u16 kNoTable = 0xffff;
+
+    SplitRing(const RingOptions& options, kernel::DmaRegion memory, kernel::DmaRegion tables,
+              std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack);
+    bool look();
+    void release(u16 id);
+    void break_ring() { broken_ = true; ++bad_used_; }
+    u16 push_direct(std::span<const Segment> readable, std::span<const Segment> writable);
+    u16 push_indirect(std::span<const Segment> readable, std::span<const Segment> writable);
+
+    Shared<u16>* word(usize offset) const { return memory_.at<Shared<u16>>(offset); }
+    Desc* descs() const { return reinterpret_cast<Desc*>(memory_.bytes().data()); }
+    Shared<u16>* avail_flags() const { return avail_; }
+    Shared<u16>* avail_idx_word() const { return avail_ + 1; }
+    Shared<u16>* avail_ring() const { return avail_ + 2; }
+    Shared<u16>* used_event() const { return avail_ + 2 + size_; }
+    Shared<u16>* used_flags() const { return used_; }
+    Shared<u16>* used_idx_word() const { return used_ + 1; }
+    UsedElem* used_ring() const { return reinterpret_cast<UsedElem*>(used_ + 2); }
+    Shared<u16>* avail_event() const { return used_ + 2 + usize{4} * size_; }
+
+    RingOptions options_;
+    kernel::DmaRegion memory_, tables_;
+    std::unique_ptr<Shadow[]> shadow_;
+    std::unique_ptr<u16[]> table_stack_;   ///< the free indirect tables
+    Shared<u16>* avail_ = nullptr;
+    Shared<u16>* used_ = nullptr;
+    u16 size_ = 0, mask_ = 0;
+    u16 free_ = 0, free_head_ = 0, in_flight_ = 0, tables_free_ = 0;
+    u16 avail_idx_ = 0, pending_ = 0;      ///< published index; chains pushed but not published
+    u16 used_idx_ = 0, used_seen_ = 0;     ///< consumed; last value of used.idx that was believed
+    bool broken_ = false;
+    u64 bad_used_ = 0;
+};
+static_assert(Ring<SplitRing>);
+
+}  // namespace ringlet::virtio
