@@ -32,7 +32,7 @@ void DeviceRecord::unlist() {
 }
 
 void for_each_device(FunctionRef<void(const DeviceInfo&)> visit) {
-    for (const DeviceRecord* d = first_device; d != nullptr; d = d->next_) visit(d->info());
+    for (const DeviceRecord* d = first_device; d != nullptr; d = d->next()) visit(d->info());
 }
 
 }  // namespace ringlet::virtio

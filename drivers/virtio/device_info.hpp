@@ -40,6 +40,7 @@ public:
     DeviceRecord(const DeviceRecord&) = delete;
     DeviceRecord& operator=(const DeviceRecord&) = delete;
     virtual DeviceInfo info() const = 0;
+    const DeviceRecord* next() const { return next_; }
 
 protected:
     DeviceRecord() = default;
@@ -48,7 +49,6 @@ protected:
     void unlist();
 
 private:
-    friend void for_each_device(FunctionRef<void(const DeviceInfo&)>);
     DeviceRecord* next_ = nullptr;
 };
 
