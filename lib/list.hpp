@@ -13,7 +13,7 @@ template <class Tag = void> struct ListNode {
     ListNode* prev = nullptr;
     ListNode* next = nullptr;
     bool linked() const { return next != nullptr; }
-    ListNode() = default;
+    constexpr ListNode() = default;
     ListNode(const ListNode&) = delete;
     ListNode& operator=(const ListNode&) = delete;
 };
@@ -24,7 +24,7 @@ template <class T, class Tag = void> class List {
     static T& value(Node& n) { return static_cast<T&>(n); }
 
 public:
-    List() { head_.prev = head_.next = &head_; }
+    constexpr List() { head_.prev = head_.next = &head_; }
     bool empty() const { return head_.next == &head_; }
     T& front() { ASSERT(!empty()); return value(*head_.next); }
     T& back() { ASSERT(!empty()); return value(*head_.prev); }
