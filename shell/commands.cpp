@@ -1,0 +1,35 @@
+// The table of commands. Adding one: a function in commands/<subject>.cpp, a line in commands.hpp, a row here.
+#include "shell/commands/commands.hpp"
+
+namespace ringlet::shell {
+
+namespace {
+constexpr Command kCommands[] = {
+    {"cat", "cat FILE...", "print files", cat},
+    {"cd", "cd [DIRECTORY]", "change the directory", cd},
+    {"clear", "clear", "clear the screen", clear},
+    {"date", "date", "the wall clock, in UTC", date},
+    {"df", "df", "space on the mounted filesystems", df},
+    {"dmesg", "dmesg", "the kernel log", dmesg},
+    {"echo", "echo [WORD...]", "print words", echo},
+    {"free", "free", "memory in use", free},
+    {"help", "help [COMMAND]", "this list", help},
+    {"ip", "ip", "addresses, routes and counters of the network interface", ip},
+    {"ls", "ls [-al] [PATH...]", "list directories", ls},
+    {"mount", "mount", "what is mounted where", mount},
+    {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
+    {"panic", "panic", "crash on purpose", panic_machine},
+    {"ping", "ping [-c COUNT] [-s BYTES] ADDRESS", "ask a host for echoes", ping},
+    {"poweroff", "poweroff", "end the machine", poweroff_machine},
+    {"ps", "ps", "threads", ps},
+    {"pwd", "pwd", "the current directory", pwd},
+    {"reboot", "reboot", "start again", reboot_machine},
+    {"stat", "stat PATH", "everything about one file", stat},
+    {"uptime", "uptime", "time since boot, and how much of it was idle", uptime},
+    {"version", "version", "what this is and what it runs on", version},
+};
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+}  // namespace ringlet::shell

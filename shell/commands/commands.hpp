@@ -1,0 +1,37 @@
+// The functions behind shell/commands.cpp's table, one file per subject, and what they share.
+#pragma once
+
+#include "shell/shell.hpp"
+
+namespace ringlet::shell {
+
+// files.cpp
+Outcome ls(Shell&, const Arguments&);
+Outcome cat(Shell&, const Arguments&);
+Outcome cd(Shell&, const Arguments&);
+Outcome pwd(Shell&, const Arguments&);
+Outcome stat(Shell&, const Arguments&);
+Outcome mount(Shell&, const Arguments&);
+Outcome df(Shell&, const Arguments&);
+// system.cpp
+Outcome help(Shell&, const Arguments&);
+Outcome free(Shell&, const Arguments&);
+Outcome ps(Shell&, const Arguments&);
+Outcome uptime(Shell&, const Arguments&);
+Outcome date(Shell&, const Arguments&);
+Outcome dmesg(Shell&, const Arguments&);
+Outcome poweroff_machine(Shell&, const Arguments&);
+Outcome reboot_machine(Shell&, const Arguments&);
+Outcome panic_machine(Shell&, const Arguments&);
+Outcome echo(Shell&, const Arguments&);
+Outcome clear(Shell&, const Arguments&);
+Outcome version(Shell&, const Arguments&);
+// network.cpp
+Outcome ip(Shell&, const Arguments&);
+Outcome ping(Shell&, const Arguments&);
+Outcome netstat(Shell&, const Arguments&);
+
+/// "2026-11-22 17:05:09" into `to` (UTC).
+std::string_view date_text(i64 unix_seconds, std::span<char, 32> to);
+
+}  // namespace ringlet::shell

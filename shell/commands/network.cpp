@@ -1,0 +1,145 @@
+// ip, ping, netstat: the network.
+#include <ringlet/network.hpp>
+#include <ringlet/thread.hpp>
+
+#include "lib/parse.hpp"
+#include "shell/commands/commands.hpp"
+
+namespace ringlet::shell {
+
+namespace {
+
+struct AddressText {
+    char text[16];
+    std::string_view of(Ipv4Addr a) { return net::to_text(a, std::span<char, 16>(text)); }
+};
+
+std::string_view endpoint_text(const Endpoint& e, std::span<char, 24> to) {
+    AddressText address;
+    if (e.port == 0) return format_to(to, "{}:*", e.address.is_unspecified() ? "*" : address.of(e.address));
+    return format_to(to, "{}:{}", e.address.is_unspecified() ? "*" : address.of(e.address), e.port);
+}
+
+void print_addressing(const net::InterfaceInfo& info) {
+    AddressText address;
+    print("  inet {}/{}", address.of(info.ipv4.address), info.ipv4.prefix);
+    if (!info.ipv4.gateway.is_unspecified()) print(" gateway {}", address.of(info.ipv4.gateway));
+    for (const Ipv4Addr& dns : info.ipv4.dns)
+        if (!dns.is_unspecified()) print(" dns {}", address.of(dns));
+    print("\n");
+    if (info.dhcp == net::DhcpState::off) return;
+    print("  dhcp {}", net::to_string(info.dhcp));
+    if (!info.dhcp_server.is_unspecified()) print(" server {}", address.of(info.dhcp_server));
+    if (!info.lease_end.is_never()) print(" lease {} s", (info.lease_end - now()).ms() / 1000);
+    print("{}\n", info.fallback ? " (no answer: the fixed address is used)" : "");
+}
+
+Outcome ping_loop(Shell& shell, Ipv4Addr target, u64 count, u16 bytes) {
+    AddressText address;
+    u64 answered = 0;
+    for (u64 i = 0; i < count; ++i) {
+        if (i != 0) sleep_for(Duration::from_ms(200));
+        if (shell.interrupted()) break;
+        const auto reply = network().ping(target, bytes, Duration::from_s(2));
+        if (!reply) {
+            print("{}: {}\n", address.of(target), reply.error());
+            continue;
+        }
+        ++answered;
+        const i64 us = reply->round_trip.us();
+        print("{} bytes from {}: seq={} ttl={} time={}.{:03} ms\n", reply->bytes, address.of(target), i + 1, reply->ttl, us / 1000,
+              us % 1000);
+    }
+    print("{} of {} answered\n", answered, count);
+    return answered != 0 ? Outcome::done : Outcome::failed;
+}
+
+void print_counter(std::string_view name, u64 value) {
+    if (value != 0) print("  {:<24} {}\n", name, value);
+}
+
+void print_statistics() {
+    const auto s = network().statistics();
+    print("TCP\n");
+    print_counter("segments in", s.tcp.segments_in);
+    print_counter("segments out", s.tcp.segments_out);
+    print_counter("bytes in", s.tcp.bytes_in);
+    print_counter("bytes out", s.tcp.bytes_out);
+    print_counter("connections opened", s.tcp.active_opens);
+    print_counter("connections accepted", s.tcp.passive_opens);
+    print_counter("retransmitted", s.tcp.retransmitted);
+    print_counter("timeouts", s.tcp.timeouts);
+    print_counter("fast retransmits", s.tcp.fast_retransmits);
+    print_counter("out of order", s.tcp.out_of_order);
+    print_counter("resets in", s.tcp.resets_in);
+    print_counter("resets out", s.tcp.resets_out);
+    print_counter("bad checksums", s.tcp.bad_checksum);
+    print_counter("no connection", s.tcp.no_connection);
+    print_counter("refused: backlog", s.tcp.listen_overflow);
+    print_counter("refused: memory", s.tcp.receive_memory);
+    print("Packets\n  {} of {} free, {} times none\n", s.packets_free, s.packets_total, s.packets_exhausted);
+}
+
+}  // namespace
+
+Outcome ip(Shell&, const Arguments& args) {
+    if (args.count != 1) return Outcome::usage;
+    const auto info = network().interface();
+    char mac[18];
+    if (info.mac == net::MacAddr{}) {
+        print("no network interface\n");
+        return Outcome::done;
+    }
+    print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu, net::to_text(info.mac, std::span<char, 18>(mac)));
+    if (info.ipv4.address.is_unspecified()) print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
+    else print_addressing(info);
+    (void)network().for_each_neighbour([](const net::NeighbourInfo& n) {
+        AddressText address;
+        char text[18];
+        print("  neighbour {} {}\n", address.of(n.address),
+              n.resolved ? net::to_text(n.mac, std::span<char, 18>(text)) : std::string_view{"(asking)"});
+    });
+    return Outcome::done;
+}
+
+Outcome ping(Shell& shell, const Arguments& args) {
+    u64 count = 4;
+    u16 bytes = 56;
+    usize i = 1;
+    for (; i + 1 < args.count && args[i].starts_with('-'); i += 2) {
+        const auto n = parse_number<u64>(args[i + 1]);
+        if (!n || *n > 65535) return Outcome::usage;
+        if (args[i] == "-c" && *n != 0) count = *n;
+        else if (args[i] == "-s") bytes = static_cast<u16>(*n);
+        else return Outcome::usage;
+    }
+    if (i + 1 != args.count) return Outcome::usage;
+    const auto target = Ipv4Addr::parse(args[i]);
+    if (!target) {
+        print("ping: '{}' is not an IPv4 address\n", args[i]);
+        return Outcome::failed;
+    }
+    return ping_loop(shell, *target, count, bytes);
+}
+
+Outcome netstat(Shell&, const Arguments& args) {
+    if (args.count == 2 && args[1] == "-s") {
+        print_statistics();
+        return Outcome::done;
+    }
+    if (args.count != 1) return Outcome::usage;
+    print("{:<5} {:>7} {:>7} {:<22} {:<22} {}\n", "Proto", "Recv-Q", "Send-Q", "Local", "Remote", "State");
+    const auto visited = network().for_each_socket([](const net::SocketInfo& s) {
+        char local[24], remote[24];
+        if (s.kind == net::SocketInfo::Kind::udp) {
+            print("{:<5} {:>7} {:>7} {:<22} {:<22}\n", "udp", s.udp.receive_queue, 0, endpoint_text(s.udp.local, local), "*:*");
+            return;
+        }
+        print("{:<5} {:>7} {:>7} {:<22} {:<22} {}\n", "tcp", s.tcp.receive_queue, s.tcp.send_queue, endpoint_text(s.tcp.local, local),
+              endpoint_text(s.tcp.remote, remote), net::tcp::to_string(s.tcp.state));
+    });
+    if (!visited) return complain("netstat", "sockets", visited.error());
+    return Outcome::done;
+}
+
+}  // namespace ringlet::shell
