@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Every test of Ringlet. Installs what it needs (Debian packages), builds the host tests and both images, runs all,
+# and closes with "N passed, N failed, N skipped". Usage: ./test.sh [host|images|integration]...  (default: all)
+set -u
+cd "$(dirname "$0")" || exit 2
+. tools/packages.sh
+
+for stage in "$@"; do
+    case "$stage" in
+        host | images | integration) ;;
+        -h | --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;;
+        *) echo "test.sh: unknown stage '$stage' (host, images, integration)" >&2; exit 2 ;;
+    esac
+done
+[ $# -eq 0 ] && set -- host images integration
+wants() { [[ " $stages " == *" $1 "* ]]; }
+stages="$*"
+
+passed=0 failed=0 skipped=0
+failures=()
+log_folder=build/test-logs
+mkdir -p "$log_folder"
+
+# one NAME COMMAND...: a check that passes or fails as a whole; its output is shown when it fails
+one() {
+    local name=$1; shift
+    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log"
+    if "$@" >"$log" 2>&1; then
+        passed=$((passed + 1)); echo "ok      $name"
+    else
+        failed=$((failed + 1)); failures+=("$name"); echo "FAILED  $name"; tail -n 40 "$log" | sed 's/^/    /'
+    fi
+}
+
+# counted NAME COMMAND...: a program that prints "N passed, N failed[, N skipped]" itself
+counted() {
+    local name=$1; shift
+    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log" status line
+    "$@" >"$log" 2>&1; status=$?
+    line=$(grep -Eo '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1)
+    if [ -z "$line" ]; then
+        failed=$((failed + 1)); failures+=("$name (exit status $status, no result)"); echo "FAILED  $name"
+        tail -n 40 "$log" | sed 's/^/    /'
+        return
+    fi
+    local p f s
+    read -r p f s < <(echo "$line" | sed -E 's/([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?/\1 \2 \4/')
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
+    if [ "$f" -ne 0 ] || [ "$status" -ne 0 ]; then
+        [ "$f" -eq 0 ] && failed=$((failed + 1))
+        failures+=("$name"); echo "FAILED  $name: $line"; grep -E '^(FAIL|not ok|.*FAILED)' "$log" | head -20 | sed 's/^/    /'
+        tail -n 30 "$log" | sed 's/^/    /'
+    else
+        echo "ok      $name: $line"
+    fi
+}
+
+# catch NAME PROGRAM: one Catch2 program; every test case counts. 10 minutes at most.
+catch() { counted "$1" tests/catch_count.sh "$2"; }
+
+echo "Packages"
+need_packages "${BUILD_PACKAGES[@]}" "${BUILD_PACKAGES_x86_64[@]}" "${BUILD_PACKAGES_aarch64[@]}" \
+    "${RUN_PACKAGES_x86_64[@]}" "${RUN_PACKAGES_aarch64[@]}" "${TEST_PACKAGES[@]}" || { echo "0 passed, 1 failed"; exit 1; }
+launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
+export PATH="$PATH:/usr/sbin:/sbin"
+
+if wants host; then
+    echo "Host"
+    one "layers" tools/check_layers.py
+    one "host build" sh -c "cmake --preset host ${launcher[*]} && cmake --build --preset host"
+    for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
+        [ -f "$program" ] && [ -x "$program" ] && catch "$(basename "$program")" "$program"
+    done
+    [ -x tests/negative/run.py ] && counted "negative compilation" tests/negative/run.py
+fi
+if wants images || wants integration; then
+    echo "Images"
+    for arch in x86_64 aarch64; do
+        one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} && cmake --build --preset $arch"
+        image="build/$arch/examples/httpd/httpd"
+        one "$arch image" tools/check_image.py "$image" --stripped "$image.stripped"
+    done
+fi
+if wants integration; then
+    echo "Integration (QEMU)"
+    for suite in tests/integration/test_*.py; do
+        counted "$(basename "$suite" .py)" timeout 1800 python3 "$suite"
+    done
+fi
+
+echo
+for name in "${failures[@]}"; do echo "failed: $name (see $log_folder)"; done
+if [ "$skipped" -ne 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ]
