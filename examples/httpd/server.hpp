@@ -1,0 +1,77 @@
+// A static file server as one event loop: hundreds of connections, no thread for any of them. HTTP/1.1 with keep-alive
+// and pipelining, GET and HEAD, ranges, conditional requests, directory listings. Files are sent straight from the
+// block cache: one copy, into the socket.
+// Context: one thread calls run(); nothing else may touch the server.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include <ringlet/file.hpp>
+#include <ringlet/network.hpp>
+#include <ringlet/thread.hpp>
+
+#include "http.hpp"
+#include "lib/list.hpp"
+
+namespace httpd {
+
+struct Options {
+    std::string_view root = "/";
+    u16 port = 80;
+    u32 max_connections = 512;
+    Duration idle_timeout = Duration::from_s(30);   ///< a kept-alive connection that asks for nothing
+    Duration head_timeout = Duration::from_s(10);   ///< from the first byte of a request to its last
+    Duration write_timeout = Duration::from_s(30);  ///< a client that takes nothing
+};
+
+struct Counters {
+    u64 accepted = 0, requests = 0, refused = 0, timed_out = 0, bytes_sent = 0, out_of_memory = 0;
+};
+
+class Server {
+public:
+    explicit Server(const Options& options) : options_(options), selector_(network()) {}
+
+    /// Opens the listening socket. in_use, no_memory.
+    Result<> listen();
+    /// Serves for ever. Returns only when the listener fails.
+    Result<> run();
+    const Counters& counters() const { return counters_; }
+
+private:
+    struct Connection;
+    enum class Progress : u8 { again, wait_read, wait_write, closed };
+
+    void accept_all();
+    void serve(Connection& c, const Ready& ready);
+    Progress step(Connection& c);
+    Progress read_request(Connection& c);
+    Progress send(Connection& c);
+    Progress linger(Connection& c);
+    Progress finish_response(Connection& c);
+    bool read_more(Connection& c, bool& ended);
+
+    void respond(Connection& c, const Request& r);
+    void respond_file(Connection& c, const Request& r, File file, const Stat& stat);
+    void respond_directory(Connection& c, const Request& r, std::string_view path);
+    void respond_error(Connection& c, Status status, std::string_view extra_fields = {});
+    void respond_redirect(Connection& c, const Request& r);
+    bool send_body(Connection& c, Progress& out);
+    bool fill_listing(Connection& c);
+
+    void set_deadline(Connection& c, Duration from_now);
+    void expire();
+    void close(Connection& c);
+
+    Options options_;
+    Counters counters_;
+    Selector selector_;
+    std::unique_ptr<TcpListener> listener_;
+    List<Connection> connections_;
+    u32 open_ = 0;
+    bool accepting_ = true;
+    Instant now_, next_expiry_;
+};
+
+}  // namespace httpd
