@@ -74,7 +74,7 @@ TEST_CASE("Every chain comes back exactly once, out of order, at every size and 
                         while (auto chain = p.device.take()) at_device.push_back(*chain);
                         awake = p.device.sleep();
                     }
-                    for (u32 i = rng() % (at_device.size() + 1); i != 0; --i) {
+                    for (u32 i = rng() % u32(at_device.size() + 1); i != 0; --i) {
                         std::swap(at_device[rng() % at_device.size()], at_device.back());
                         REQUIRE(at_device.back().writable() == in_flight.at(at_device.back().id));
                         p.device.give(at_device.back().id, at_device.back().writable());
