@@ -19,6 +19,7 @@ class Arp {
 public:
     static constexpr usize kSets = 16, kWays = 4;
     static constexpr usize kWaiting = 4;                                  ///< packets per unresolved neighbour
+    static constexpr usize kWaitingTotal = 32;                            ///< packets over all of them
     static constexpr int kTries = 4;
     static constexpr Duration kRetry = Duration::from_s(1);
     static constexpr Duration kFresh = Duration::from_s(240);             ///< then it is asked again while in use
@@ -33,7 +34,7 @@ public:
     std::optional<MacAddr> find(Ipv4Addr address, Instant now);
     /// Keeps `packet` (window = IP header) until `address` answers; drops it, counted, when too many wait.
     void wait_for(Ipv4Addr address, PacketBuffer packet, Instant now);
-    /// One received ARP packet from the Ethernet source `from`.
+    /// One received ARP packet, window = behind the Ethernet header.
     void input(const PacketBuffer& packet, const Ipv4Config& self, Instant now);
     void poll(Instant now);
     Instant deadline() const { return deadline_; }
@@ -46,9 +47,8 @@ public:
     /// A packet whose neighbour has answered (window = Ethernet frame).
     std::optional<PacketBuffer> resolved() { return resolved_.pop(); }
     bool has_resolved() const { return !resolved_.empty(); }
-    /// Nobody answered: packets to this neighbour were dropped. Drained by the stack.
     void for_each(FunctionRef<void(const NeighbourInfo&)> visit) const;
-    usize packets_held() const;
+    usize packets_held() const { return waiting_ + resolved_.size(); }
 
 private:
     enum class State : u8 { free, incomplete, reachable };
@@ -72,18 +72,19 @@ private:
     void ask(Entry& e);
     void release(Entry& e);
     void due(Instant at) { if (at < deadline_) deadline_ = at; }
-    PacketBuffer frame(PacketBuffer p, u16 oper, Ipv4Addr sender, const MacAddr& target_mac, Ipv4Addr target) const;
+    std::optional<PacketBuffer> build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to, Ipv4Addr target);
 
     MacAddr mac_;
     Statistics& stats_;
     std::array<std::array<Entry, kWays>, kSets> sets_;
     std::array<Reply, 8> replies_{};
     usize reply_count_ = 0;
-    u32 pending_requests_ = 0;
+    u32 pending_requests_ = 0;         // entries with `ask` set
+    usize waiting_ = 0;
     bool announce_ = false;
     int announcements_left_ = 0;
     Instant next_announcement_ = Instant::never();
-    Instant defended_{};
+    std::optional<Instant> defended_;
     Instant deadline_ = Instant::never();
     PacketFifo resolved_;
 };

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "lib/bytes.hpp"
 #include "lib/siphash.hpp"
@@ -15,7 +16,7 @@ namespace ringlet::net {
 
 class Dhcp {
 public:
-    static constexpr usize kMessageBytes = 300;   ///< what we send: BOOTP's minimum, padded
+    static constexpr usize kMessageBytes = 352;   ///< what we send, padded: at least BOOTP's 300
 
     struct Lease {
         Ipv4Config ipv4;

@@ -23,6 +23,7 @@ public:
     static constexpr usize kPings = 8;              ///< echo requests in flight
     static constexpr usize kReplies = 64;           ///< ICMP answers waiting for room
     static constexpr usize kLoopbackBurst = 64;     ///< packets to ourselves per output()
+    static constexpr usize kOutputSteps = 256;      ///< packets per output() that yield no frame
     static constexpr u32 kIcmpErrorsPerSecond = 20;
 
     Stack(const StackConfig& config, PacketPool& pool);
@@ -92,10 +93,7 @@ private:
     // stack.cpp
     void apply(const Ipv4Config& next, Instant now);
     void addressing_changed(Instant now);
-    std::optional<Route> route(Ipv4Addr destination) const;
     bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
-    std::optional<PacketBuffer> next_packet(Instant now);
-    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to);
     // stack_input.cpp
     enum class Origin : u8 { wire, wire_broadcast, loopback };
     void ipv4_input(PacketBuffer p, Origin origin, Instant now);
@@ -111,6 +109,9 @@ private:
     bool icmp_error_allowed(Instant now);
     std::optional<PacketBuffer> ping_output(Instant now);
     // stack_output.cpp
+    std::optional<Route> route(Ipv4Addr destination) const;
+    bool next_packet(std::optional<PacketBuffer>& frame, Instant now);
+    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to);
     /// Prepends the IPv4 header; nothing, counted, when there is no route or it is too large.
     bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
     /// Completes or arranges the UDP checksum.
@@ -131,8 +132,9 @@ private:
     PacketFifo replies_;             // ICMP answers: window = IP packet, routed when pulled
     PacketFifo loopback_;            // window = IP packet to one of our addresses
     std::array<Ping, kPings> pings_{};
-    u32 next_ping_ = 1;
+    u32 next_ping_ = 1, pings_unsent_ = 0;
     bool carrier_ = true, changed_ = false, fallback_ = false;
+    bool output_cut_ = false;        // output() stopped before everybody was asked
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
     Instant icmp_window_{};
     u32 icmp_budget_ = kIcmpErrorsPerSecond;

@@ -63,6 +63,8 @@ public:
     /// Sockets that became readable or writable since they were last returned.
     std::optional<UdpHandle> next_ready();
     void for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const;
+    bool has_output() const { return queued_output_ != 0; }
+    usize packets_held() const { return held_ + queued_output_; }
 
 private:
     struct Socket;

@@ -1,0 +1,243 @@
+// RFC 826 with the bounds and rate limits of RFC 1122 §2.3.2. Context: the network monitor.
+#include "net/arp.hpp"
+
+#include "net/ethernet.hpp"
+
+namespace ringlet::net {
+
+Arp::Entry* Arp::lookup(Ipv4Addr address) {
+    for (Entry& e : sets_[address.value % kSets])
+        if (e.state != State::free && e.address == address) return &e;
+    return nullptr;
+}
+
+void Arp::ask(Entry& e) {
+    if (!e.ask) ++pending_requests_;
+    e.ask = true;
+}
+
+void Arp::release(Entry& e) {
+    stats_.arp_unresolved += e.waiting.size();
+    waiting_ -= e.waiting.size();
+    e.waiting.clear();
+    if (e.ask) --pending_requests_;
+    e.ask = false;
+    e.state = State::free;
+}
+
+Arp::Entry& Arp::claim(Ipv4Addr address, Instant now) {
+    auto& set = sets_[address.value % kSets];
+    Entry* victim = nullptr;
+    for (Entry& e : set) {
+        if (e.state == State::free) {
+            victim = &e;
+            break;
+        }
+        // What is known longest goes first; an open question only when the whole set is open questions.
+        const bool better = victim == nullptr || (e.state == State::reachable && victim->state == State::incomplete) ||
+                            (e.state == victim->state && e.changed < victim->changed);
+        if (better) victim = &e;
+    }
+    if (victim->state != State::free) {
+        ++stats_.arp_evicted;
+        release(*victim);
+    }
+    victim->address = address;
+    victim->changed = now;
+    victim->tries = 0;
+    return *victim;
+}
+
+std::optional<MacAddr> Arp::find(Ipv4Addr address, Instant now) {
+    Entry* e = lookup(address);
+    if (e == nullptr || e->state != State::reachable) return std::nullopt;
+    if (now >= e->next) [[unlikely]] {
+        if (now >= e->changed + kLifetime) {
+            release(*e);
+            return std::nullopt;
+        }
+        e->next = now + kRetry;
+        ask(*e);
+    }
+    return e->mac;
+}
+
+void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {
+    Entry* e = lookup(address);
+    if (e == nullptr) {
+        e = &claim(address, now);
+        e->state = State::incomplete;
+        e->next = now + kRetry;
+        ask(*e);
+        due(e->next);
+    }
+    if (e->waiting.size() == kWaiting) {  // the newest packets are the ones still wanted
+        (void)e->waiting.pop();
+        --waiting_;
+        ++stats_.arp_queue_overflow;
+    }
+    if (waiting_ >= kWaitingTotal) {
+        ++stats_.arp_queue_overflow;
+        return;
+    }
+    e->waiting.push(std::move(packet));
+    ++waiting_;
+}
+
+void Arp::learn(Entry& e, const MacAddr& mac, Instant now) {
+    e.mac = mac;
+    e.state = State::reachable;
+    e.changed = now;
+    e.next = now + kFresh;
+    e.tries = 0;
+    if (e.ask) --pending_requests_;
+    e.ask = false;
+    while (auto p = e.waiting.pop()) {
+        --waiting_;
+        push_ethernet(*p, mac, mac_, EtherType::ipv4);
+        resolved_.push(std::move(*p));
+    }
+}
+
+void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now) {
+    const auto arp = read_at<ArpPacket>(packet.data(), 0);
+    if (!arp || arp->htype != 1 || arp->ptype != static_cast<u16>(EtherType::ipv4) || arp->hlen != 6 || arp->plen != 4 ||
+        (arp->oper != ArpPacket::kRequest && arp->oper != ArpPacket::kReply)) {
+        ++stats_.arp_bad;
+        return;
+    }
+    const Ipv4Addr sender{arp->spa}, target{arp->tpa};
+    if (arp->sha.is_multicast() || arp->sha == MacAddr{} || arp->sha == mac_ || sender.is_multicast() ||
+        sender.is_broadcast() || sender.is_loopback()) {
+        ++stats_.arp_bad;
+        return;
+    }
+    if (self.address.is_unspecified()) {
+        ++stats_.arp_ignored;
+        return;
+    }
+    if (sender == self.address) {  // RFC 5227 §2.4: somebody else uses our address; say once in a while that it is ours
+        ++stats_.arp_conflicts;
+        if (!defended_ || now >= *defended_ + kDefendInterval) {
+            defended_ = now;
+            announce_ = true;
+        }
+        return;
+    }
+    const bool asks_us = arp->oper == ArpPacket::kRequest && target == self.address;
+    const bool neighbour = !sender.is_unspecified() && (self.on_link(sender) || sender == self.gateway) &&
+                           !self.is_subnet_broadcast(sender);
+    bool useful = asks_us;
+    if (neighbour) {
+        Entry* e = lookup(sender);
+        if (e == nullptr && asks_us) e = &claim(sender, now);  // it will talk to us: RFC 826's merge and add
+        if (e != nullptr) {
+            // A MAC that changes within a second is a quarrel, not a move: the first word stands.
+            const bool believable = e->state != State::reachable || e->mac == arp->sha ||
+                                    now >= e->changed + Duration::from_s(1);
+            if (believable) learn(*e, arp->sha, now);
+            useful = true;
+        }
+    }
+    if (asks_us) {
+        if (reply_count_ == replies_.size()) ++stats_.reply_overflow;
+        else replies_[reply_count_++] = {arp->sha, sender};
+    }
+    if (!useful) ++stats_.arp_ignored;
+}
+
+void Arp::poll(Instant now) {
+    if (now < deadline_) return;
+    deadline_ = Instant::never();
+    for (auto& set : sets_) {
+        for (Entry& e : set) {
+            if (e.state != State::incomplete) continue;
+            if (now >= e.next) {
+                if (e.tries >= kTries) {
+                    release(e);
+                    continue;
+                }
+                ask(e);
+                e.next = now + kRetry;
+            }
+            due(e.next);
+        }
+    }
+    if (now >= next_announcement_) {
+        announce_ = true;
+        next_announcement_ = --announcements_left_ > 0 ? now + kAnnounceInterval : Instant::never();
+    }
+    due(next_announcement_);
+}
+
+void Arp::address_changed(const Ipv4Config& self, Instant now) {
+    for (auto& set : sets_)
+        for (Entry& e : set) release(e);
+    reply_count_ = 0;
+    announce_ = false;
+    announcements_left_ = self.address.is_unspecified() ? 0 : kAnnouncements;
+    next_announcement_ = announcements_left_ == 0 ? Instant::never() : now;
+    defended_.reset();
+    deadline_ = next_announcement_;
+}
+
+std::optional<PacketBuffer> Arp::build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to, Ipv4Addr target) {
+    auto p = pool.allocate();
+    if (!p) {
+        ++stats_.no_packet;
+        return std::nullopt;
+    }
+    auto* arp = reinterpret_cast<ArpPacket*>(p->append(sizeof(ArpPacket)).data());
+    arp->htype = 1;
+    arp->ptype = static_cast<u16>(EtherType::ipv4);
+    arp->hlen = 6;
+    arp->plen = 4;
+    arp->oper = oper;
+    arp->sha = mac_;
+    arp->spa = sender.value;
+    arp->tha = to == MacAddr::broadcast() ? MacAddr{} : to;
+    arp->tpa = target.value;
+    push_ethernet(*p, to, mac_, EtherType::arp);
+    return p;
+}
+
+std::optional<PacketBuffer> Arp::output(const Ipv4Config& self, PacketPool& pool) {
+    if (announce_) {
+        auto p = build(pool, ArpPacket::kRequest, self.address, MacAddr::broadcast(), self.address);
+        if (p) announce_ = false;
+        return p;
+    }
+    if (reply_count_ != 0) {
+        const Reply r = replies_[reply_count_ - 1];
+        auto p = build(pool, ArpPacket::kReply, self.address, r.mac, r.address);
+        if (p) {
+            --reply_count_;
+            ++stats_.arp_replies_out;
+        }
+        return p;
+    }
+    if (pending_requests_ == 0) return std::nullopt;
+    for (auto& set : sets_) {
+        for (Entry& e : set) {
+            if (!e.ask) continue;
+            auto p = build(pool, ArpPacket::kRequest, self.address,
+                           e.state == State::reachable ? e.mac : MacAddr::broadcast(), e.address);
+            if (p) {
+                e.ask = false;
+                --pending_requests_;
+                ++e.tries;
+                ++stats_.arp_requests_out;
+            }
+            return p;
+        }
+    }
+    return std::nullopt;
+}
+
+void Arp::for_each(FunctionRef<void(const NeighbourInfo&)> visit) const {
+    for (const auto& set : sets_)
+        for (const Entry& e : set)
+            if (e.state != State::free) visit({e.address, e.mac, e.state == State::reachable});
+}
+
+}  // namespace ringlet::net

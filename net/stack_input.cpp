@@ -1,0 +1,167 @@
+// Received frames on their way up: Ethernet (802.1Q tags are not ours), ARP, IPv4 (RFC 791, RFC 1122 §3.2), UDP, and the
+// doors to ICMP and TCP. Any return drops the packet into the pool; each has its counter. Context: the network monitor.
+#include "net/checksum.hpp"
+#include "net/stack.hpp"
+
+namespace ringlet::net {
+
+void Stack::input(PacketBuffer frame, Instant now) {
+    ++stats_.frames_in;
+    stats_.bytes_in += frame.size();
+    const auto* eth = frame.pull<EthernetHeader>();
+    if (eth == nullptr) {
+        ++stats_.ethernet_short;
+        return;
+    }
+    if (eth->source.is_multicast() || eth->source == config_.mac) {
+        ++stats_.ethernet_bad_source;
+        return;
+    }
+    const bool unicast = eth->destination == config_.mac;
+    if (!unicast && eth->destination != MacAddr::broadcast()) {
+        ++stats_.ethernet_not_ours;
+        return;
+    }
+    switch (EtherType{u16{eth->type}}) {
+    case EtherType::ipv4: ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now); return;
+    case EtherType::arp:
+        ++stats_.arp_in;
+        arp_.input(frame, ipv4_, now);
+        return;
+    case EtherType::vlan:
+    case EtherType::service_vlan: ++stats_.ethernet_vlan; return;
+    default: ++stats_.ethernet_unknown_type; return;
+    }
+}
+
+/// RFC 1122 §3.2.1.3: what no honest packet carries as its source.
+bool Stack::source_is_plausible(Ipv4Addr source, Origin origin) const {
+    if (origin == Origin::loopback) return true;
+    return !source.is_multicast() && !source.is_broadcast() && !source.is_loopback() && !source.is_unspecified() &&
+           source.value >> 24 != 0 && source.value >> 28 != 0xf &&
+           (ipv4_.address.is_unspecified() || (source != ipv4_.address && !ipv4_.is_subnet_broadcast(source)));
+}
+
+/// RFC 791 §3.1: loose (131) or strict (137) source and record route. Malformed options count as one.
+bool Stack::has_source_route(Bytes options) const {
+    usize at = 0;
+    while (at < options.size()) {
+        const u8 type = static_cast<u8>(options[at]);
+        if (type == 0) return false;
+        if (type == 1) {
+            ++at;
+            continue;
+        }
+        if (type == 131 || type == 137 || at + 1 >= options.size()) return true;
+        const usize length = static_cast<u8>(options[at + 1]);
+        if (length < 2 || length > options.size() - at) return true;
+        at += length;
+    }
+    return false;
+}
+
+void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
+    ++stats_.ip_in;
+    const auto header = read_at<Ipv4Header>(p.data(), 0);
+    if (!header || header->version_ihl >> 4 != 4 || header->header_bytes() < sizeof(Ipv4Header)) {
+        ++stats_.ip_bad_header;
+        return;
+    }
+    const Ipv4Header& ip = *header;
+    const usize header_bytes = ip.header_bytes();
+    if (ip.total_length < header_bytes || ip.total_length > p.size()) {
+        ++stats_.ip_bad_length;
+        return;
+    }
+    p.trim_to(ip.total_length);
+    if (origin != Origin::loopback) {
+        InternetSum sum;
+        sum.add(p.data().first(header_bytes));
+        if (!sum.is_valid()) {
+            ++stats_.ip_bad_checksum;
+            return;
+        }
+    }
+    if (header_bytes != sizeof(Ipv4Header) &&
+        has_source_route(p.data().subspan(sizeof(Ipv4Header), header_bytes - sizeof(Ipv4Header)))) {
+        ++stats_.ip_source_route;
+        return;
+    }
+    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) {
+        ++stats_.ip_fragment;
+        return;
+    }
+    const Ipv4Addr source{ip.source}, destination{ip.destination};
+    if (!source_is_plausible(source, origin)) {
+        ++stats_.ip_bad_source;
+        return;
+    }
+    const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
+    if (is_ours(destination)) {
+        // A unicast packet in a broadcast frame is an attack or an accident (RFC 1122 §3.3.6); loopback stays inside.
+        if (origin == Origin::wire_broadcast || (origin == Origin::wire && destination.is_loopback())) {
+            ++stats_.ip_not_ours;
+            return;
+        }
+    } else {
+        const bool broadcast = destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination);
+        // A DHCP server may write to the address that we do not have yet (RFC 2131 §4.1).
+        const bool for_dhcp = ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off;
+        if (!udp || !(broadcast || for_dhcp)) {
+            ++stats_.ip_not_ours;
+            return;
+        }
+        origin = origin == Origin::wire ? Origin::wire_broadcast : origin;
+    }
+    switch (IpProtocol{ip.protocol}) {
+    case IpProtocol::tcp:
+        p.pull_bytes(header_bytes);
+        tcp_.input(source, destination, std::move(p), now);
+        return;
+    case IpProtocol::udp: udp_input(std::move(p), ip, origin, now); return;
+    case IpProtocol::icmp:
+        p.pull_bytes(header_bytes);
+        icmp_input(std::move(p), ip, origin, now);
+        return;
+    default:
+        ++stats_.ip_unknown_protocol;
+        send_icmp_error(std::move(p), IcmpHeader::kUnreachable, IcmpHeader::kProtocol, origin, now);
+    }
+}
+
+/// Window = IP packet.
+void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+    const usize header_bytes = ip.header_bytes();
+    const Ipv4Addr source{ip.source}, destination{ip.destination};
+    p.pull_bytes(header_bytes);
+    const auto ports = read_at<UdpHeader>(p.data(), 0);
+    if (ports && ports->source_port == 67 && ports->destination_port == 68 && dhcp_.state() != DhcpState::off) {
+        if (ports->length < sizeof(UdpHeader) || ports->length > p.size()) {
+            ++stats_.udp_bad;
+            return;
+        }
+        p.trim_to(ports->length);
+        if (ports->checksum != 0 && p.meta().checksum == PacketMeta::Checksum::none) {
+            InternetSum sum = InternetSum::pseudo_header(source, destination, ip.protocol, ports->length);
+            sum.add(p.data());
+            if (!sum.is_valid()) {
+                ++stats_.udp_bad_checksum;
+                return;
+            }
+        }
+        p.pull_bytes(sizeof(UdpHeader));
+        dhcp_.input(p.data(), source, now);
+        if (dhcp_.take_change()) addressing_changed(now);
+        return;
+    }
+    if (!is_ours(destination) && ipv4_.address.is_unspecified()) {  // let in for DHCP alone
+        ++stats_.ip_not_ours;
+        return;
+    }
+    if (udp_.input(source, destination, p) == Udp::Verdict::no_socket) {
+        (void)p.push_bytes(header_bytes);
+        send_icmp_error(std::move(p), IcmpHeader::kUnreachable, IcmpHeader::kPort, origin, now);
+    }
+}
+
+}  // namespace ringlet::net

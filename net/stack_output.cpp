@@ -1,0 +1,198 @@
+// Packets on their way down: pulled while the link has room. Routing is on-link or gateway; what is for ourselves goes
+// round by an internal queue. Context: the network monitor.
+#include "net/checksum.hpp"
+#include "net/ethernet.hpp"
+#include "net/stack.hpp"
+
+namespace ringlet::net {
+
+std::optional<Stack::Route> Stack::route(Ipv4Addr destination) const {
+    if (destination.is_loopback()) return Route{destination, destination, true};
+    if (ipv4_.address.is_unspecified() || destination.is_unspecified()) return std::nullopt;
+    if (destination == ipv4_.address) return Route{destination, destination, true};
+    if (destination.is_broadcast() || destination.is_multicast() || ipv4_.on_link(destination))
+        return Route{destination, ipv4_.address, false};
+    if (ipv4_.gateway.is_unspecified()) return std::nullopt;
+    return Route{ipv4_.gateway, ipv4_.address, false};
+}
+
+bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
+    const usize length = p.size() + sizeof(Ipv4Header);
+    if (length > config_.mtu) {
+        ++stats_.ip_too_large;
+        return false;
+    }
+    const auto r = route(destination);
+    if (!r) {
+        ++(ipv4_.address.is_unspecified() ? stats_.ip_no_address : stats_.ip_no_route);
+        return false;
+    }
+    if (source.is_unspecified()) source = r->source;
+    // An address that we have lost must not go out any more, and 127/8 never.
+    if (!is_ours(source) || source.is_loopback() != destination.is_loopback()) {
+        ++stats_.ip_no_address;
+        return false;
+    }
+    auto* ip = p.push<Ipv4Header>();
+    ip->version_ihl = 0x45;
+    ip->tos = 0;
+    ip->total_length = static_cast<u16>(length);
+    ip->id = 0;  // RFC 6864 §4.1: meaningless in what is never fragmented, and so it reveals nothing
+    ip->flags_fragment = Ipv4Header::kDontFragment;
+    ip->ttl = 64;
+    ip->protocol = static_cast<u8>(protocol);
+    ip->checksum = 0;
+    ip->source = source.value;
+    ip->destination = destination.value;
+    ip->checksum = internet_checksum({reinterpret_cast<const std::byte*>(ip), sizeof(Ipv4Header)});
+    if (p.meta().checksum == PacketMeta::Checksum::partial) p.meta().csum_start = sizeof(Ipv4Header);
+    ++stats_.ip_out;
+    return true;
+}
+
+void Stack::finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination) {
+    auto* h = reinterpret_cast<UdpHeader*>(p.data().data());
+    InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), p.size());
+    h->checksum = 0;
+    if (config_.offloads.tx_checksum) {
+        h->checksum = sum.sum();
+        p.meta().checksum = PacketMeta::Checksum::partial;
+        p.meta().csum_offset = offsetof(UdpHeader, checksum);
+        return;
+    }
+    sum.add(p.data());
+    const u16 checksum = sum.checksum();
+    h->checksum = checksum == 0 ? u16{0xffff} : checksum;  // zero would mean "none"
+}
+
+std::optional<PacketBuffer> Stack::finish_frame(PacketBuffer p, const MacAddr& to) {
+    push_ethernet(p, to, config_.mac, EtherType::ipv4);
+    return p;
+}
+
+std::optional<PacketBuffer> Stack::send(PacketBuffer p, Ipv4Addr destination, Instant now) {
+    const auto r = route(destination);
+    if (!r) {
+        ++stats_.ip_no_route;
+        return std::nullopt;
+    }
+    if (r->local) {
+        ++stats_.loopback;
+        loopback_.push(std::move(p));
+        return std::nullopt;
+    }
+    if (destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination))
+        return finish_frame(std::move(p), MacAddr::broadcast());
+    if (destination.is_multicast()) {  // RFC 1112 §6.4
+        const u32 low = destination.value & 0x7f'ffff;
+        return finish_frame(std::move(p), {{0x01, 0x00, 0x5e, static_cast<u8>(low >> 16), static_cast<u8>(low >> 8),
+                                            static_cast<u8>(low)}});
+    }
+    if (const auto mac = arp_.find(r->next_hop, now)) return finish_frame(std::move(p), *mac);
+    arp_.wait_for(r->next_hop, std::move(p), now);
+    return std::nullopt;
+}
+
+std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
+    auto p = pool_.allocate();
+    if (!p) {
+        ++stats_.no_packet;
+        return std::nullopt;
+    }
+    const auto to = dhcp_.output(p->append(Dhcp::kMessageBytes), now);
+    if (!to) return std::nullopt;
+    auto* udp = p->push<UdpHeader>();
+    udp->source_port = 68;
+    udp->destination_port = 67;
+    udp->length = static_cast<u16>(p->size());
+    finish_udp(*p, to->source, to->destination);
+    if (!to->source.is_unspecified()) {
+        if (!add_ipv4(*p, to->source, to->destination, IpProtocol::udp)) return std::nullopt;
+        return send(std::move(*p), to->destination, now);
+    }
+    // Without an address there is no route yet: RFC 2131 §4.1 wants 0.0.0.0 to 255.255.255.255 all the same.
+    const usize length = p->size() + sizeof(Ipv4Header);
+    auto* ip = p->push<Ipv4Header>();
+    *ip = {};
+    ip->version_ihl = 0x45;
+    ip->total_length = static_cast<u16>(length);
+    ip->flags_fragment = Ipv4Header::kDontFragment;
+    ip->ttl = 64;
+    ip->protocol = static_cast<u8>(IpProtocol::udp);
+    ip->destination = to->destination.value;
+    ip->checksum = internet_checksum({reinterpret_cast<const std::byte*>(ip), sizeof(Ipv4Header)});
+    if (p->meta().checksum == PacketMeta::Checksum::partial) p->meta().csum_start = sizeof(Ipv4Header);
+    ++stats_.ip_out;
+    return finish_frame(std::move(*p), MacAddr::broadcast());
+}
+
+bool Stack::has_output() const {
+    return tcp_.has_output() || udp_.has_output() || arp_.has_output() || arp_.has_resolved() || dhcp_.has_output() ||
+           !replies_.empty() || !loopback_.empty() || pings_unsent_ != 0;
+}
+
+/// One step of output in the order of urgency: false when nobody had anything. `frame` stays empty when what was said
+/// went elsewhere: into the loopback, behind an ARP question, or nowhere, counted.
+bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
+    if (arp_.has_resolved()) {
+        frame = arp_.resolved();
+        return true;
+    }
+    if (arp_.has_output() && (frame = arp_.output(ipv4_, pool_))) return true;
+    if (!replies_.empty()) {
+        auto p = replies_.pop();
+        const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
+        frame = send(std::move(*p), to, now);
+        return true;
+    }
+    if (pings_unsent_ != 0) {
+        if (auto p = ping_output(now)) {
+            const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
+            frame = send(std::move(*p), to, now);
+            return true;
+        }
+    }
+    if (dhcp_.has_output() && (frame = dhcp_output(now))) return true;
+    if (auto out = udp_.output()) {
+        const auto r = route(out->destination);
+        const Ipv4Addr source = out->source.is_unspecified() && r ? r->source : out->source;
+        finish_udp(out->packet, source, out->destination);
+        if (add_ipv4(out->packet, source, out->destination, IpProtocol::udp))
+            frame = send(std::move(out->packet), out->destination, now);
+        return true;
+    }
+    if (auto out = tcp_.output(now)) {
+        if (add_ipv4(out->packet, out->source, out->destination, IpProtocol::tcp))
+            frame = send(std::move(out->packet), out->destination, now);
+        return true;
+    }
+    return false;
+}
+
+std::optional<PacketBuffer> Stack::output(Instant now) {
+    usize burst = kLoopbackBurst;
+    output_cut_ = false;
+    // Bounded: what goes elsewhere is bounded by windows and queues, but a mistake there must not hold the monitor.
+    for (usize step = 0; step < kOutputSteps; ++step) {
+        std::optional<PacketBuffer> frame;
+        if (!loopback_.empty()) {
+            if (burst == 0) return std::nullopt;  // deadline() asks to be called again
+            --burst;
+            ipv4_input(*loopback_.pop(), Origin::loopback, now);
+        } else if (!next_packet(frame, now)) {
+            return std::nullopt;
+        }
+        if (!frame) continue;
+        if (!carrier_) {
+            ++stats_.no_carrier;
+            continue;
+        }
+        ++stats_.frames_out;
+        stats_.bytes_out += frame->size();
+        return frame;
+    }
+    output_cut_ = true;
+    return std::nullopt;
+}
+
+}  // namespace ringlet::net
