@@ -1,0 +1,137 @@
+// An appliance that misbehaves on request: its argument names the fault. tests/integration/test_faults.py checks what the
+// panic says. It also holds the tests that only a real machine can run: preemption with FP state, threads, timeouts.
+#include <cstring>
+
+#include <ringlet/console.hpp>
+#include <ringlet/system.hpp>
+#include <ringlet/thread.hpp>
+
+#include "lib/assert.hpp"
+
+using namespace ringlet;
+
+namespace {
+
+using Code = void (*)();
+constexpr u32 kConstants[] = {1, 2, 3};
+alignas(16) unsigned char data_code[16];
+
+[[gnu::noinline]] void write_text() { *reinterpret_cast<volatile u32*>(reinterpret_cast<std::uintptr_t>(&write_text)) = 0; }
+
+[[gnu::noinline]] void write_rodata() { *const_cast<volatile u32*>(&kConstants[1]) = 7; }
+
+[[gnu::noinline]] void execute_data() { reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(data_code))(); }
+
+[[gnu::noinline]] void execute_stack() {
+    volatile unsigned char code[16] = {};
+    reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(code))();
+}
+
+[[gnu::noinline]] void null_read() {
+    volatile u32* volatile nowhere = nullptr;
+    print("{}\n", static_cast<u32>(*(nowhere + 2)));
+}
+
+[[gnu::noinline]] void null_call() {
+    const volatile Code nowhere = nullptr;
+    nowhere();
+}
+
+[[gnu::noinline]] u32 overflow_stack(u32 depth) {
+    volatile u32 room[256];
+    room[depth % 256] = depth;
+    return overflow_stack(depth + 1) + room[(depth + 1) % 256];
+}
+
+[[gnu::noinline]] void smash_stack(usize bytes) {
+    char small[16];
+    std::memset(small, 0x41, bytes);
+    asm volatile("" : : "r"(small) : "memory");
+}
+
+[[gnu::noinline]] void fail_assert() { ASSERT(data_code[0] == 1); }
+
+/// The same sum again and again while another thread does other sums at the same priority.
+bool sums_agree(double seed, Instant until) {
+    double first = 0;
+    for (bool once = true; now() < until; once = false) {
+        double sum = seed;
+        for (int i = 1; i < 20000; ++i) sum = sum * 0.75 + 1.0 / (i + seed);
+        if (once) first = sum;
+        if (sum != first) return false;
+    }
+    return true;
+}
+
+void floating_point() {
+    const Instant until = now() + Duration::from_s(3);
+    bool ok[4] = {};
+    {
+        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid), fail(Error::invalid)};
+        for (int i = 0; i < 4; ++i)
+            workers[i] = Thread::spawn({.name = "sums"}, [&ok, i, until] { ok[i] = sums_agree(i + 1.5, until); });
+    }
+    print("floating point: {}\n", ok[0] && ok[1] && ok[2] && ok[3] ? "ok" : "WRONG");
+}
+
+bool timeouts_are_right() {
+    Event never;
+    const Instant start = now();
+    if (never.wait_until(start + Duration::from_ms(50))) return false;
+    const Duration slept = now() - start;
+    return slept >= Duration::from_ms(50) && slept < Duration::from_ms(2000);
+}
+
+/// Four threads add to one number under a lock, with sleeps inside: none may be lost.
+bool locks_hold() {
+    Locked<u64> total{u64{0}};
+    {
+        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid), fail(Error::invalid)};
+        for (auto& w : workers)
+            w = Thread::spawn({.name = "adder"}, [&total] {
+                for (int i = 0; i < 200; ++i) {
+                    auto held = total.lock();
+                    const u64 before = *held;
+                    if (i % 50 == 0) sleep_for(Duration::from_ms(1));
+                    yield();
+                    *held = before + 1;
+                }
+            });
+    }
+    return *total.lock() == 800;
+}
+
+/// A busy thread must not keep another of the same priority from running.
+bool busy_threads_share() {
+    std::atomic<bool> stop{false};
+    std::atomic<u64> turns{0};
+    auto busy = Thread::spawn({.name = "busy"}, [&] { while (!stop) turns.fetch_add(1); });
+    const Instant until = now() + Duration::from_ms(300);
+    while (now() < until) {}
+    stop = true;
+    return turns > 1000;
+}
+
+void threads() {
+    const bool ok = timeouts_are_right() && locks_hold() && busy_threads_share();
+    print("threads: {}\n", ok ? "ok" : "WRONG");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string_view what = argc > 1 ? argv[1] : "";
+    if (what == "write-text") write_text();
+    else if (what == "write-rodata") write_rodata();
+    else if (what == "execute-data") execute_data();
+    else if (what == "execute-stack") execute_stack();
+    else if (what == "null-read") null_read();
+    else if (what == "null-call") null_call();
+    else if (what == "stack-overflow") print("{}\n", overflow_stack(1));
+    else if (what == "smash-stack") smash_stack(64);
+    else if (what == "assert") fail_assert();
+    else if (what == "floating-point") floating_point();
+    else if (what == "threads") threads();
+    else print("unknown request '{}'\n", what);
+    return 0;
+}

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""From power-on to a shell on every machine: with little and much memory, with and without devices, with odd disks."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Workspace, expand, main, per_machine  # noqa: E402
+from vm import VM  # noqa: E402
+
+EVERYWHERE = ("q35", "pc", "microvm", "virt", "virt-gicv3", "virt-mmio")
+
+
+@expand
+class Boot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = Workspace()
+        cls.disk = cls.work.ext4("www.img", cls.work.tree("www", {"index.html": b"<p>it works</p>\n", "hello.txt": b"hello\n"}), "16M")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.work.close()
+
+    def vm(self, machine, **options):
+        vm = VM(machine, **options)
+        self.addCleanup(vm.process.kill)
+        return vm
+
+    def serves(self, vm):
+        vm.wait(b"httpd: serving")
+        with urllib.request.urlopen(vm.url(), timeout=20) as answer:
+            self.assertEqual(answer.read(), b"<p>it works</p>\n")
+
+    @per_machine(*EVERYWHERE)
+    def test_boots_serves_and_powers_off(self, machine):
+        with self.vm(machine, disk=self.disk) as vm:
+            vm.ready()
+            self.serves(vm)
+            self.assertIn("hello\n", vm.shell("cat /hello.txt"))
+            vm.send("poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+
+    @per_machine("q35", "pc", "microvm", "virt", "virt-gicv3")
+    def test_reboots(self, machine):
+        # -no-reboot turns the guest's reset into the end of QEMU.
+        with self.vm(machine) as vm:
+            vm.ready()
+            vm.send("reboot\n")
+            self.assertEqual(vm.exit_status(), 0)
+            self.assertIn(b"rebooting", vm.output)
+
+    @per_machine("q35", "microvm", "virt")
+    def test_any_memory_size(self, machine):
+        # QEMU itself wants more than 4 MiB on virt: it keeps room for the devicetree.
+        sizes = ["4M", "8M", "64M", "1G", "4G"] if machine != "virt" else ["8M", "16M", "64M", "1G", "4G"]
+        for size in sizes:
+            with self.subTest(size), self.vm(machine, memory=size, disk=self.disk) as vm:
+                vm.ready()
+                self.serves(vm)
+                total = int(re.search(r"Memory\s+(\d+) KiB", vm.shell("free")).group(1)) / 1024
+                wanted = float(size[:-1]) * (1024 if size[-1] == "G" else 1)
+                self.assertGreater(total, wanted * 0.95 - 2)
+                self.assertLessEqual(total, wanted)
+
+    @per_machine("q35", "microvm", "virt", "virt-mmio")
+    def test_no_disk(self, machine):
+        with self.vm(machine) as vm:
+            vm.ready()
+            self.assertIn("no disk", vm.shell("dmesg"))
+            self.assertIn("memfs on /", vm.shell("mount"))
+
+    @per_machine("q35", "microvm", "virt", "virt-mmio")
+    def test_no_nic(self, machine):
+        with self.vm(machine, disk=self.disk, net=False) as vm:
+            vm.ready()
+            self.assertIn("no network", vm.shell("dmesg"))
+            self.assertIn("hello\n", vm.shell("cat /hello.txt"))
+            self.assertIn("no network interface", vm.shell("ip"))
+            self.assertIn("1 of 1 answered", vm.shell("ping -c 1 127.0.0.1"))
+
+    @per_machine("q35", "virt")
+    def test_an_empty_disk_is_named_as_such(self, machine):
+        empty = self.work.file("empty.img")
+        with open(empty, "wb") as f:
+            f.truncate(1 << 20)
+        with self.vm(machine, disk=empty) as vm:
+            vm.ready()
+            self.assertRegex(vm.shell("dmesg"), r"vda.*no filesystem")
+            self.assertIn("memfs on /", vm.shell("mount"))
+
+    @per_machine("q35", "virt")
+    def test_an_unknown_incompatible_feature_is_refused_by_name(self, machine):
+        image = self.work.ext4("encrypted.img", None, "16M", ["-O", "encrypt"])
+        with self.vm(machine, disk=image) as vm:
+            vm.ready()
+            self.assertRegex(vm.shell("dmesg"), r"vda.*encrypt")
+            vm.shell("ls /")
+        subprocess.run(["debugfs", "-w", "-R", "ssv feature_incompat 0x80000242", image], check=True, capture_output=True)
+        with self.vm(machine, disk=image) as vm:
+            vm.ready()
+            self.assertRegex(vm.shell("dmesg"), r"vda.*unsupported feature")
+
+    @per_machine("q35", "virt")
+    def test_partitions(self, machine):
+        for label in ("gpt", "dos"):
+            image = self.work.partitioned(f"{label}.img", self.disk, label)
+            with self.subTest(label), self.vm(machine, disk=image) as vm:
+                vm.ready()
+                self.assertIn("hello\n", vm.shell("cat /hello.txt"))
+
+    @per_machine("q35", "virt")
+    def test_behind_a_root_port(self, machine):
+        extra = ["-device", "pcie-root-port,id=p1,chassis=1", "-device", "pcie-root-port,id=p2,chassis=2",
+                 "-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:80", "-device", "virtio-net-pci,netdev=n0,bus=p1",
+                 "-drive", f"if=none,id=d0,format=raw,file={self.disk},snapshot=on", "-device", "virtio-blk-pci,drive=d0,bus=p2"]
+        with self.vm(machine, net=False, extra=extra) as vm:
+            vm.ready()
+            self.serves(vm)
+
+    @per_machine("q35", "virt")
+    def test_without_message_interrupts(self, machine):
+        extra = ["-global", "virtio-net-pci.vectors=0", "-global", "virtio-blk-pci.vectors=0"]
+        with self.vm(machine, disk=self.disk, extra=extra) as vm:
+            vm.ready()
+            self.serves(vm)
+            self.assertIn("line", vm.shell("virtio"))
+
+    @per_machine("q35", "virt")
+    def test_a_static_address(self, machine):
+        with self.vm(machine, disk=self.disk, append="ip=10.0.2.77/24,10.0.2.2") as vm:
+            vm.ready()
+            vm.wait(b"httpd: serving / on http://10.0.2.77")
+            self.assertIn("1 of 1 answered", vm.shell("ping -c 1 10.0.2.2"))
+
+    @per_machine("virt")
+    def test_entry_at_el2(self, machine):
+        with self.vm(machine, disk=self.disk, extra=["-M", "virt,virtualization=on"]) as vm:
+            vm.ready()
+            self.serves(vm)
+
+    @per_machine("q35")
+    def test_bad_command_lines_are_named_and_survived(self, machine):
+        with self.vm(machine, disk=self.disk, append="ip=999.1.1.1 nonsense=1 loglevel=loud root=vdz9") as vm:
+            vm.ready()
+            log = vm.shell("dmesg")
+            for word in ("ip=", "nonsense", "loglevel", "vdz9"):
+                self.assertIn(word, log)
+
+
+if __name__ == "__main__":
+    main()

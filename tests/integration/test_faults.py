@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""What must fault does, with a clean panic that names the reason and the function; what must survive preemption does."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import expand, main, per_machine  # noqa: E402
+from vm import PANIC, VM  # noqa: E402
+
+FAULTS = {   # argument: (what the panic must say, the function that must be on the stack)
+    "write-text": ("read-only", "write_text"),
+    "write-rodata": ("read-only", "write_rodata"),
+    "execute-data": ("not executable", "execute_data"),
+    "execute-stack": ("not executable", "execute_stack"),
+    "null-read": ("null pointer", "null_read"),
+    "null-call": ("null pointer", "null_call"),
+    "stack-overflow": ("stack overflow", "overflow_stack"),
+    "smash-stack": ("stack smashing", "smash_stack"),
+    "assert": ("faults/main.cpp", "fail_assert"),
+}
+
+
+@expand
+class Faults(unittest.TestCase):
+    @per_machine("q35", "microvm", "virt", "virt-gicv3")
+    def test_every_fault_is_a_clean_panic(self, machine):
+        for name, (reason, function) in FAULTS.items():
+            with self.subTest(name):
+                with VM(machine, net=False, appliance="faults", append=f"-- {name}",
+                        extra=["-semihosting"] if machine.startswith("virt") else ()) as vm:
+                    status = vm.exit_status(30)
+                    text = vm.output.decode(errors="replace")
+                    self.assertEqual(text.count(PANIC.decode()), 1, text)
+                    self.assertIn(reason, text[text.index(PANIC.decode()):].split("\n")[0])
+                    self.assertIn(function, text)
+                    self.assertNotEqual(status, 0)
+
+    @per_machine("q35", "microvm", "virt", "virt-gicv3")
+    def test_floating_point_survives_preemption(self, machine):
+        with VM(machine, net=False, appliance="faults", append="-- floating-point") as vm:
+            vm.wait(b"floating point: ok", 60)
+
+    @per_machine("q35", "virt")
+    def test_threads_events_and_timeouts(self, machine):
+        with VM(machine, net=False, appliance="faults", append="-- threads") as vm:
+            vm.wait(b"threads: ok", 60)
+
+
+if __name__ == "__main__":
+    main()

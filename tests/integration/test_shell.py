@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""The serial shell, driven as a person or a script would, on both architectures."""
+
+import datetime
+import os
+import re
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Workspace, expand, main, per_machine  # noqa: E402
+from vm import PROMPT, VM  # noqa: E402
+
+BOTH = ("q35", "virt")
+
+
+@expand
+class Shell(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = Workspace()
+        top = cls.work.tree("top", {"index.html": b"<p>hi</p>\n", "docs/guide.txt": b"one\ntwo\n", "docs/other.txt": b"x\n",
+                                    "with space.txt": b"spaced\n", "tall.txt": b"line\n" * 2000})
+        os.symlink("docs/guide.txt", os.path.join(top, "link"))
+        cls.disk = cls.work.ext4("top.img", top, "16M")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.work.close()
+
+    def vm(self, machine, **options):
+        vm = VM(machine, disk=self.disk, **options)
+        self.addCleanup(vm.process.kill)
+        return vm.ready()
+
+    @per_machine(*BOTH)
+    def test_files(self, machine):
+        with self.vm(machine) as vm:
+            self.assertEqual(vm.shell("pwd"), "/\n")
+            listing = vm.shell("ls")
+            self.assertEqual([x for x in listing.split("\n") if x], ["docs/", "index.html", "link", "lost+found/", "tall.txt", "with space.txt"])
+            self.assertRegex(vm.shell("ls -l"), r"-rw.* 10 .*index.html\n[\s\S]*link -> docs/guide.txt")
+            vm.shell("cd docs")
+            self.assertEqual(vm.shell("pwd"), "/docs\n")
+            self.assertEqual(vm.shell("cat guide.txt"), "one\ntwo\n")
+            self.assertEqual(vm.shell("cat ../link"), "one\ntwo\n")
+            self.assertEqual(vm.shell("cat '../with space.txt' \"/with space.txt\" ../with\\ space.txt"), "spaced\n" * 3)
+            self.assertIn("Size: 8 bytes", vm.shell("stat guide.txt"))
+            self.assertEqual(vm.shell("cd nowhere"), "cd: nowhere: not found\n")
+            self.assertEqual(vm.shell("cd guide.txt"), "cd: guide.txt: not a directory\n")
+            self.assertEqual(vm.shell("cat /docs"), "cat: /docs: is a directory\n")
+            vm.shell("cd")
+            self.assertEqual(vm.shell("pwd"), "/\n")
+            self.assertEqual(vm.shell("cat tall.txt"), "line\n" * 2000)
+            self.assertIn("ext4 on / (ro)", vm.shell("mount"))
+            self.assertRegex(vm.shell("df"), r"ext4 .* /\n")
+
+    @per_machine(*BOTH)
+    def test_system(self, machine):
+        with self.vm(machine) as vm:
+            commands = vm.shell("help")
+            for name in ("help ls cat cd pwd stat free ps uptime date dmesg lspci virtio ip ping netstat mount df poweroff "
+                         "reboot panic").split():
+                self.assertRegex(commands, rf"(?m)^{name}\b")
+            self.assertRegex(vm.shell("free"), r"Memory\s+\d+ KiB\s+\d+ KiB\s+\d+ KiB")
+            threads = vm.shell("ps")
+            for name in ("main", "net", "shell", "idle"):
+                self.assertIn(name, threads)
+            self.assertRegex(vm.shell("uptime"), r"up 0 days, 00:\d\d:\d\d, \d+\.\d% idle")
+            shown = datetime.datetime.strptime(vm.shell("date").strip(), "%Y-%m-%d %H:%M:%S UTC")
+            self.assertLess(abs((datetime.datetime.utcnow() - shown).total_seconds()), 60)
+            self.assertIn("Ringlet", vm.shell("dmesg"))
+            self.assertIn("1af4:", vm.shell("lspci"))
+            self.assertRegex(vm.shell("virtio"), r"net0.*\n[\s\S]*vda")
+            self.assertRegex(vm.shell("virtio net0"), r"VERSION_1[\s\S]*kicks")
+
+    @per_machine(*BOTH)
+    def test_network(self, machine):
+        with self.vm(machine) as vm:
+            vm.wait(b"httpd: serving")
+            self.assertRegex(vm.shell("ip"), r"inet 10\.0\.2\.15/24 gateway 10\.0\.2\.2")
+            for size in (0, 1, 56, 1000, 1472):
+                self.assertIn("2 of 2 answered", vm.shell(f"ping -c 2 -s {size} 10.0.2.2"))
+            self.assertIn("too large", vm.shell("ping -c 1 -s 65000 10.0.2.2"))
+            self.assertIn("0 of 1 answered", vm.shell("ping -c 1 10.0.2.200"))
+            self.assertRegex(vm.shell("netstat"), r"tcp .*\*:80 .*LISTEN")
+            self.assertIn("segments", vm.shell("netstat -s"))
+            self.assertIn("not an IPv4 address", vm.shell("ping 1.2.3"))
+
+    @per_machine(*BOTH)
+    def test_mistakes_get_one_clear_line(self, machine):
+        with self.vm(machine) as vm:
+            self.assertEqual(vm.shell("frobnicate"), "frobnicate: unknown command; `help` lists them\n")
+            self.assertRegex(vm.shell("stat"), r"^usage: stat PATH\n$")
+            self.assertRegex(vm.shell("ls -z"), r"^usage: ls")
+            self.assertEqual(vm.shell("cat 'x"), "a quote is not closed\n")
+            self.assertEqual(vm.shell("   "), "")
+            self.assertEqual(vm.shell("echo " + "w " * 20), "too many words\n")
+
+    @per_machine("q35")
+    def test_editing_history_and_completion(self, machine):
+        with self.vm(machine) as vm:
+            vm.send("echo helo\x1b[Dl\r")
+            vm.wait(re.compile(rb"\r\nhello\r\n"))
+            vm.wait(PROMPT)
+            vm.send("\x1b[A\r")
+            vm.wait(re.compile(rb"\r\nhello\r\n"))
+            vm.wait(PROMPT)
+            vm.send("upt\t\r")
+            vm.wait(b"up 0 days")
+            vm.wait(PROMPT)
+            vm.send("cat do\tg\t\r")
+            vm.wait(b"one\r\ntwo\r\n")
+            vm.wait(PROMPT)
+            vm.send("ping -c 100 10.0.2.2\r")
+            vm.wait(b"seq=2")
+            vm.send("\x03")
+            vm.wait(b"^C")
+            vm.wait(PROMPT)
+            vm.send("rubbish\x03echo fine\r")
+            vm.wait(b"\r\nfine\r\n")
+
+    @per_machine("q35", "virt", "microvm")
+    def test_panic_names_functions_and_ends_with_its_own_status(self, machine):
+        with VM(machine, disk=self.disk, extra=["-semihosting"] if machine == "virt" else ()) as vm:
+            vm.ready()
+            vm.send("panic\n")
+            status = vm.exit_status()
+            text = vm.output.decode(errors="replace")
+            self.assertIn("RINGLET PANIC: asked for on the shell", text)
+            trace = text[text.index("RINGLET PANIC"):]
+            for name in ("panic_machine", "Shell::execute", "Shell::run"):
+                self.assertRegex(trace, rf"{name}\S*\+0x[0-9a-f]+")
+            self.assertNotIn(status, (0, None))
+
+
+if __name__ == "__main__":
+    main()
