@@ -1,0 +1,24 @@
+// What a fault saved. The order is that of the pushes in traps.S. Context: any.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/format.hpp"
+
+namespace ringlet::arch {
+
+struct Registers {
+    u64 fault_address;  ///< CR2
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    u64 vector, error_code;
+    u64 rip, cs, rflags, rsp, ss;  // pushed by the CPU
+
+    std::uintptr_t program_counter() const { return rip; }
+    std::uintptr_t frame_pointer() const { return rbp; }
+    std::uintptr_t stack_pointer() const { return rsp; }
+};
+
+/// Six lines of text.
+void describe(const Registers& registers, TextSink sink);
+
+}  // namespace ringlet::arch

@@ -1,0 +1,133 @@
+// Interrupt and fault entry, and the switch between threads. SDM vol. 3 §6.12, §6.14; System V AMD64 ABI §3.2.
+//
+// Every vector pushes a uniform frame (error code or 0, then the vector number), sixteen bytes of code each, so that the
+// IDT is filled with start + 16 * vector. Faults (below 32) run on IST stacks and never return: they save registers for
+// the report only. Interrupts run on the interrupted thread's stack, save everything including the FP state there,
+// and may come back much later, when the scheduler runs that thread again.
+
+        .macro  PUSH_REGISTERS
+        pushq   %rax
+        pushq   %rbx
+        pushq   %rcx
+        pushq   %rdx
+        pushq   %rsi
+        pushq   %rdi
+        pushq   %rbp
+        pushq   %r8
+        pushq   %r9
+        pushq   %r10
+        pushq   %r11
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        .endm
+
+        .section .text.traps, "ax"
+        .balign 16
+        .globl  ringlet_vectors
+ringlet_vectors:
+        vector = 0
+        .rept   256
+        .balign 16
+        // #DF #TS #NP #SS #GP #PF #AC #CP push an error code themselves.
+        .if     vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
+        .else
+        pushq   $0
+        .endif
+        pushq   $vector
+        .if     vector < 32
+        jmp     fault_entry
+        .else
+        jmp     interrupt_entry
+        .endif
+        vector = vector + 1
+        .endr
+
+        .balign 16
+fault_entry:
+        cld
+        PUSH_REGISTERS
+        movq    %cr2, %rax
+        pushq   %rax
+        movq    %rsp, %rdi
+        andq    $-16, %rsp
+        xorl    %ebp, %ebp
+        call    ringlet_fault
+        ud2
+
+        // The CPU aligned the stack to 16 before it pushed 5 words; with vector, error code and 15 registers that is
+        // 176 bytes, so the stack is aligned again here, as FXSAVE and the call both need.
+        .balign 16
+interrupt_entry:
+        PUSH_REGISTERS
+        subq    $512, %rsp
+        fxsave64 (%rsp)
+        cld
+        movl    (512 + 15 * 8)(%rsp), %edi
+        pushq   (512 + 17 * 8)(%rsp)    // the interrupted pc and rbp: one more frame for backtraces
+        pushq   %rbp
+        movq    %rsp, %rbp
+        call    ringlet_interrupt
+        addq    $16, %rsp
+        fxrstor64 (%rsp)
+        addq    $512, %rsp
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %r11
+        popq    %r10
+        popq    %r9
+        popq    %r8
+        popq    %rbp
+        popq    %rdi
+        popq    %rsi
+        popq    %rdx
+        popq    %rcx
+        popq    %rbx
+        popq    %rax
+        addq    $16, %rsp
+        iretq
+
+        // The vector of interrupts that were withdrawn before they were delivered: nothing to do, no EOI.
+        .balign 16
+        .globl  ringlet_spurious
+ringlet_spurious:
+        iretq
+
+        // void ringlet_context_switch(Context& from, Context& to)
+        .section .text.context_switch, "ax"
+        .balign 16
+        .globl  ringlet_context_switch
+ringlet_context_switch:
+        pushq   %rbp
+        pushq   %rbx
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        subq    $8, %rsp
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        movq    %rsp, (%rdi)
+        movq    (%rsi), %rsp
+        fldcw   4(%rsp)
+        ldmxcsr (%rsp)
+        addq    $8, %rsp
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbx
+        popq    %rbp
+        ret
+
+        // Where a new context "returns" to: rbx = entry, r12 = its argument, rbp = 0.
+        .globl  ringlet_context_start
+        .balign 16
+ringlet_context_start:
+        movq    %r12, %rdi
+        pushq   $0                      // a return address that ends backtraces
+        jmp     *%rbx
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,30 @@
+// Vector numbers, and what traps.S and the C++ side call each other by. Internal to arch/x86_64.
+#pragma once
+
+#include "lib/types.hpp"
+
+namespace ringlet::arch {
+
+struct Registers;
+
+namespace x86 {
+
+inline constexpr u8 kTimerVector = 0x20;
+inline constexpr u8 kFirstDeviceVector = 0x30;
+inline constexpr u8 kLastDeviceVector = 0xef;
+inline constexpr u8 kSpuriousVector = 0xff;  // the low four bits must be ones on old CPUs (SDM vol. 3 §11.9)
+
+/// clock.cpp: the timer went off. Before end-of-interrupt. Context: interrupt.
+void timer_interrupt();
+/// local_apic.cpp. Context: interrupt.
+void end_of_interrupt();
+
+}  // namespace x86
+}  // namespace ringlet::arch
+
+extern "C" {
+extern const char ringlet_vectors[];
+void ringlet_spurious();
+void ringlet_interrupt(ringlet::u32 vector);
+[[noreturn]] void ringlet_fault(const ringlet::arch::Registers& at);
+}
