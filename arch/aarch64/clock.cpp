@@ -17,18 +17,22 @@ constexpr u64 kNanosecondsPerSecond = 1'000'000'000, kAssumedFrequency = 62'500'
 constexpr u64 kEnable = 1;
 
 struct Clock {
-    u64 base = 0;              // counter at entry
+    u64 base = 0;  // counter at entry
     u64 frequency = 0;
-    u64 ns_per_tick_32 = 0;    // 32.32 fixed point, both ways; products need 128 bits
+    u64 ns_per_tick_32 = 0;  // 32.32 fixed point, both ways; products need 128 bits
     u64 ticks_per_ns_32 = 0;
     u32 intid = 0;
     std::uintptr_t rtc = 0;
 };
 constinit Clock clock;
 
-bool plausible(u64 frequency) { return frequency >= 1'000 && frequency <= 4'000'000'000; }
+bool plausible(u64 frequency) {
+    return frequency >= 1'000 && frequency <= 4'000'000'000;
+}
 
-u64 to_ns(u64 ticks) { return static_cast<u64>((static_cast<unsigned __int128>(ticks) * clock.ns_per_tick_32) >> 32); }
+u64 to_ns(u64 ticks) {
+    return static_cast<u64>((static_cast<unsigned __int128>(ticks) * clock.ns_per_tick_32) >> 32);
+}
 
 }  // namespace
 
@@ -54,7 +58,9 @@ Result<> clock_init(const Platform& platform) {
     return {};
 }
 
-Instant monotonic_now() { return {to_ns(cycle_counter() - clock.base)}; }
+Instant monotonic_now() {
+    return {to_ns(cycle_counter() - clock.base)};
+}
 
 void set_timer(Instant when) {
     if (when.is_never()) return cancel_timer();

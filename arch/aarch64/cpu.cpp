@@ -10,7 +10,9 @@
 extern "C" {
 // Read by every function that GCC guards. Until ringlet_early_init has run, nothing that returns is guarded.
 constinit std::uintptr_t __stack_chk_guard = 0x00'0a'ff'0d'5e'ed'ca'11;
-[[noreturn, gnu::weak]] void __stack_chk_fail() { ringlet::assert_failed("stack smashed: the canary is gone"); }
+[[noreturn, gnu::weak]] void __stack_chk_fail() {
+    ringlet::assert_failed("stack smashed: the canary is gone");
+}
 [[gnu::no_stack_protector]] void ringlet_early_init(ringlet::u64 counter_at_entry);
 }
 
@@ -37,13 +39,13 @@ struct Part {
     std::string_view name;
 };
 constexpr Part kParts[] = {
-    {0x41, 0xd03, "Cortex-A53"},   {0x41, 0xd04, "Cortex-A35"},   {0x41, 0xd05, "Cortex-A55"},
-    {0x41, 0xd07, "Cortex-A57"},   {0x41, 0xd08, "Cortex-A72"},   {0x41, 0xd09, "Cortex-A73"},
-    {0x41, 0xd0a, "Cortex-A75"},   {0x41, 0xd0b, "Cortex-A76"},   {0x41, 0xd0c, "Neoverse-N1"},
-    {0x41, 0xd0d, "Cortex-A77"},   {0x41, 0xd40, "Neoverse-V1"},  {0x41, 0xd41, "Cortex-A78"},
-    {0x41, 0xd47, "Cortex-A710"},  {0x41, 0xd49, "Neoverse-N2"},  {0x41, 0xd4f, "Neoverse-V2"},
+    {0x41, 0xd03, "Cortex-A53"},    {0x41, 0xd04, "Cortex-A35"},  {0x41, 0xd05, "Cortex-A55"},
+    {0x41, 0xd07, "Cortex-A57"},    {0x41, 0xd08, "Cortex-A72"},  {0x41, 0xd09, "Cortex-A73"},
+    {0x41, 0xd0a, "Cortex-A75"},    {0x41, 0xd0b, "Cortex-A76"},  {0x41, 0xd0c, "Neoverse-N1"},
+    {0x41, 0xd0d, "Cortex-A77"},    {0x41, 0xd40, "Neoverse-V1"}, {0x41, 0xd41, "Cortex-A78"},
+    {0x41, 0xd47, "Cortex-A710"},   {0x41, 0xd49, "Neoverse-N2"}, {0x41, 0xd4f, "Neoverse-V2"},
     {0x46, 0x001, "Fujitsu A64FX"}, {0xc0, 0xac3, "Ampere-1"},    {0x00, 0x051, "QEMU max"},
-    {0x61, 0x022, "Apple M1"},     {0x61, 0x023, "Apple M1"},
+    {0x61, 0x022, "Apple M1"},      {0x61, 0x023, "Apple M1"},
 };
 
 }  // namespace
@@ -69,7 +71,8 @@ void cpu_init() {
     isb();
     has_rndr = ((RINGLET_READ_SYSREG("id_aa64isar0_el1") >> 60) & 0xf) != 0;
     // SP_EL1 can be set only while it is in use. Nothing may touch the stack in between: one asm block.
-    asm volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0" ::"r"(address_of(ringlet_fault_stack_top)) : "memory");
+    asm volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0" ::"r"(address_of(ringlet_fault_stack_top))
+                 : "memory");
 }
 
 void early_put(char c) {

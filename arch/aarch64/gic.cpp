@@ -1,5 +1,5 @@
-// The facade of irq.hpp over GICv2 and GICv3, and MSIs through a GICv2m frame (Arm Server Base System Architecture
-// appendix E). Context: see irq.hpp.
+// The facade of irq.hpp over GICv2 and GICv3, and MSIs through a GICv2m frame (Arm Server Base System
+// Architecture appendix E). Context: see irq.hpp.
 #include "gic.hpp"
 
 #include "arch/cpu.hpp"
@@ -15,7 +15,8 @@ constinit GicState gic;
 namespace {
 
 namespace gicc {
-constexpr u32 kControl = 0x0, kPriorityMask = 0x4, kBinaryPoint = 0x8, kAcknowledge = 0xc, kEndOfInterrupt = 0x10;
+constexpr u32 kControl = 0x0, kPriorityMask = 0x4, kBinaryPoint = 0x8, kAcknowledge = 0xc,
+              kEndOfInterrupt = 0x10;
 }
 namespace v2m {
 constexpr u32 kType = 0x008, kSetSpi = 0x040;
@@ -23,10 +24,13 @@ constexpr u32 kType = 0x008, kSetSpi = 0x040;
 
 // Where the bits of an INTID are: its banked copy in the redistributor for v3's first 32.
 std::uintptr_t bank(u32 intid) {
-    return gic.version == GicVersion::v3 && intid < kFirstSpi ? gic.redistributor + gicr::kSgiFrame : gic.distributor;
+    return gic.version == GicVersion::v3 && intid < kFirstSpi ? gic.redistributor + gicr::kSgiFrame
+                                                              : gic.distributor;
 }
 
-void write_bit(u32 reg, u32 intid) { mmio_write<u32>(bank(intid) + reg + intid / 32 * 4, 1u << (intid % 32)); }
+void write_bit(u32 reg, u32 intid) {
+    mmio_write<u32>(bank(intid) + reg + intid / 32 * 4, 1u << (intid % 32));
+}
 
 void configure(u32 intid, Trigger trigger) {
     write_bit(gicd::kClearEnable, intid);
@@ -98,14 +102,17 @@ u32 acknowledge() {
 }
 
 void end_of_interrupt(u32 iar) {
-    if (gic.version == GicVersion::v2) mmio_write<u32>(gic.cpu_interface + gicc::kEndOfInterrupt, iar);
+    if (gic.version == GicVersion::v2)
+        mmio_write<u32>(gic.cpu_interface + gicc::kEndOfInterrupt, iar);
     else {
         RINGLET_WRITE_SYSREG("S3_0_C12_C12_1", iar);  // ICC_EOIR1_EL1
         isb();
     }
 }
 
-bool is_wired(u32 intid) { return intid >= 16 && intid < gic.lines; }
+bool is_wired(u32 intid) {
+    return intid >= 16 && intid < gic.lines;
+}
 
 }  // namespace
 
@@ -155,7 +162,8 @@ void mask(IrqId id) {
     write_bit(gicd::kClearEnable, intid);
     // Effective when this returns, so that a handler may be removed afterwards.
     if (gic.version == GicVersion::v3)
-        static_cast<void>(wait_until([] { return (mmio_read<u32>(gic.distributor) & gicd::kWritePending) == 0; }));
+        static_cast<void>(
+            wait_until([] { return (mmio_read<u32>(gic.distributor) & gicd::kWritePending) == 0; }));
 }
 
 void unmask(IrqId id) {

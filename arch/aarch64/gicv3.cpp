@@ -32,8 +32,8 @@ Result<std::uintptr_t> find_redistributor(const MmioRange& region, u64 affinity)
 Result<> wake(std::uintptr_t redistributor) {
     const u32 waker = mmio_read<u32>(redistributor + gicr::kWaker);
     mmio_write<u32>(redistributor + gicr::kWaker, waker & ~kProcessorSleep);
-    const bool awake = wait_until(
-        [=] { return (mmio_read<u32>(redistributor + gicr::kWaker) & kChildrenAsleep) == 0; });
+    const bool awake =
+        wait_until([=] { return (mmio_read<u32>(redistributor + gicr::kWaker) & kChildrenAsleep) == 0; });
     if (!awake) return fail(Error::device_broken);
     return {};
 }
@@ -46,8 +46,8 @@ Result<> distributor_on() {
         mmio_write<u32>(gic.distributor + gicd::kClearEnable + i / 8, ~0u);
         mmio_write<u32>(gic.distributor + gicd::kClearActive + i / 8, ~0u);
     }
-    // Seen from the non-secure side bit 0 is EnableGrp1 and bit 1 EnableGrp1A; with one security state bit 1 is
-    // EnableGrp1. Both set enables group 1 either way; group 0 stays empty.
+    // Seen from the non-secure side bit 0 is EnableGrp1 and bit 1 EnableGrp1A; with one security state bit 1
+    // is EnableGrp1. Both set enables group 1 either way; group 0 stays empty.
     mmio_write<u32>(gic.distributor + gicd::kControl, kAffinityRouting | kEnableGroup1 | kEnableGroup1Only);
     if (!wait_until(settled)) return fail(Error::device_broken);
     return {};
@@ -57,10 +57,10 @@ Result<> cpu_interface_on() {
     RINGLET_WRITE_SYSREG("S3_0_C12_C12_5", RINGLET_READ_SYSREG("S3_0_C12_C12_5") | 1);  // ICC_SRE_EL1.SRE
     isb();
     if ((RINGLET_READ_SYSREG("S3_0_C12_C12_5") & 1) == 0) return fail(Error::device_broken);
-    RINGLET_WRITE_SYSREG("S3_0_C4_C6_0", 0xf0);    // ICC_PMR_EL1
-    RINGLET_WRITE_SYSREG("S3_0_C12_C12_3", 7);     // ICC_BPR1_EL1: no preemption among interrupts
-    RINGLET_WRITE_SYSREG("S3_0_C12_C12_4", 0);     // ICC_CTLR_EL1: EOI drops priority and deactivates
-    RINGLET_WRITE_SYSREG("S3_0_C12_C12_7", 1);     // ICC_IGRPEN1_EL1
+    RINGLET_WRITE_SYSREG("S3_0_C4_C6_0", 0xf0);  // ICC_PMR_EL1
+    RINGLET_WRITE_SYSREG("S3_0_C12_C12_3", 7);   // ICC_BPR1_EL1: no preemption among interrupts
+    RINGLET_WRITE_SYSREG("S3_0_C12_C12_4", 0);   // ICC_CTLR_EL1: EOI drops priority and deactivates
+    RINGLET_WRITE_SYSREG("S3_0_C12_C12_7", 1);   // ICC_IGRPEN1_EL1
     isb();
     return {};
 }

@@ -15,7 +15,9 @@ extern char ringlet_semihosting_hlt[], ringlet_psci_hvc[], ringlet_psci_smc[];
 
 namespace ringlet::arch {
 
-inline std::uintptr_t address_of(const char* symbol) { return reinterpret_cast<std::uintptr_t>(symbol); }
+inline std::uintptr_t address_of(const char* symbol) {
+    return reinterpret_cast<std::uintptr_t>(symbol);
+}
 
 /// Whether a load from `va` would work now, asked of the MMU itself (AT S1E1R). Context: any.
 bool is_mapped(std::uintptr_t va);

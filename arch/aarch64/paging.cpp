@@ -1,8 +1,8 @@
 // Final translation tables. Arm ARM D8.3 (descriptors), D8.14 (maintenance). See paging.hpp.
 //
-// A descriptor only ever goes from invalid to valid (map) or from valid to invalid (unmap): break-before-make holds by
-// construction. The early map is tagged nG with ASID 0 and the final one runs under ASID 1, so that not even the
-// switch between them can leave two sizes of the same page in the TLB.
+// A descriptor only ever goes from invalid to valid (map) or from valid to invalid (unmap): break-before-make
+// holds by construction. The early map is tagged nG with ASID 0 and the final one runs under ASID 1, so that
+// not even the switch between them can leave two sizes of the same page in the TLB.
 #include "arch/paging.hpp"
 
 #include "arch/hooks.hpp"
@@ -13,9 +13,9 @@ namespace ringlet::arch {
 
 namespace {
 
-constexpr u64 kValid = 1, kTableOrPage = 2, kAccessed = 1u << 10, kReadOnly = 1u << 7, kInnerShareable = 3u << 8,
-              kOuterShareable = 2u << 8, kNormal = 1u << 2, kDevice = 0u << 2, kPxn = u64{1} << 53,
-              kUxn = u64{1} << 54;
+constexpr u64 kValid = 1, kTableOrPage = 2, kAccessed = 1u << 10, kReadOnly = 1u << 7,
+              kInnerShareable = 3u << 8, kOuterShareable = 2u << 8, kNormal = 1u << 2, kDevice = 0u << 2,
+              kPxn = u64{1} << 53, kUxn = u64{1} << 54;
 constexpr u64 kAddressMask = 0x0000'ffff'ffff'f000;
 constexpr std::uintptr_t kLimit = std::uintptr_t{1} << 48;
 constexpr u64 kAsid = u64{1} << 48;
@@ -26,11 +26,19 @@ using Table = u64;
 constinit Table* root = nullptr;
 
 // Level 3 maps 4 KiB, level 2 2 MiB, level 1 1 GiB; level 0 holds tables only.
-constexpr unsigned shift_of(unsigned level) { return 39 - 9 * level; }
-constexpr usize index_at(std::uintptr_t va, unsigned level) { return (va >> shift_of(level)) & 511; }
+constexpr unsigned shift_of(unsigned level) {
+    return 39 - 9 * level;
+}
+constexpr usize index_at(std::uintptr_t va, unsigned level) {
+    return (va >> shift_of(level)) & 511;
+}
 
-Table* table_at(u64 entry) { return reinterpret_cast<Table*>(entry & kAddressMask); }
-bool is_table(u64 entry, unsigned level) { return level < 3 && (entry & 3) == (kValid | kTableOrPage); }
+Table* table_at(u64 entry) {
+    return reinterpret_cast<Table*>(entry & kAddressMask);
+}
+bool is_table(u64 entry, unsigned level) {
+    return level < 3 && (entry & 3) == (kValid | kTableOrPage);
+}
 
 u64 attributes(Access access, MemoryType type) {
     u64 a = kValid | kAccessed | kUxn;
@@ -40,7 +48,9 @@ u64 attributes(Access access, MemoryType type) {
     return a;
 }
 
-void put(Table* at, u64 entry) { __atomic_store_n(at, entry, __ATOMIC_RELAXED); }
+void put(Table* at, u64 entry) {
+    __atomic_store_n(at, entry, __ATOMIC_RELAXED);
+}
 
 // The entry that covers `va`: at which level it was found.
 struct Found {
@@ -70,11 +80,13 @@ Result<Table*> entry_for(std::uintptr_t va, unsigned target) {
     return &table[index_at(va, target)];
 }
 
-bool overlaps(u64 a, u64 a_bytes, u64 b, u64 b_bytes) { return a < b + b_bytes && b < a + a_bytes; }
+bool overlaps(u64 a, u64 a_bytes, u64 b, u64 b_bytes) {
+    return a < b + b_bytes && b < a + a_bytes;
+}
 
 bool valid_range(std::uintptr_t va, u64 pa, usize bytes) {
-    return bytes != 0 && (va | pa | bytes) % kPageSize == 0 && va < kLimit && bytes <= kLimit - va && pa < kLimit &&
-           bytes <= kLimit - pa;
+    return bytes != 0 && (va | pa | bytes) % kPageSize == 0 && va < kLimit && bytes <= kLimit - va &&
+           pa < kLimit && bytes <= kLimit - pa;
 }
 
 bool any_mapped(std::uintptr_t va, usize bytes) {
@@ -99,7 +111,9 @@ unsigned best_level(std::uintptr_t va, u64 pa, u64 bytes) {
     return 3;
 }
 
-void finish_stores() { asm volatile("dsb ishst\n\tisb" ::: "memory"); }
+void finish_stores() {
+    asm volatile("dsb ishst\n\tisb" ::: "memory");
+}
 
 Result<> map_unchecked(std::uintptr_t va, u64 pa, u64 bytes, u64 attrs) {
     while (bytes != 0) {
@@ -132,7 +146,8 @@ Result<> map_region(const MmioRange& range) {
     if (range.base.raw >= kLimit || range.bytes > kLimit - range.base.raw) return fail(Error::invalid);
     if (start >= end) return {};
     if (overlaps(start, end - start, kStackWindow, 1_GiB)) return fail(Error::unsupported);
-    const u64 text = address_of(__text_start), rodata = address_of(__rodata_start), data = address_of(__data_start);
+    const u64 text = address_of(__text_start), rodata = address_of(__rodata_start),
+              data = address_of(__data_start);
     if (text < start || text >= end) return map_ram(start, end, Access::read_write);
     TRY(map_ram(start, text, Access::read_write));
     TRY(map_ram(text, rodata, Access::read_execute));
@@ -156,7 +171,8 @@ Result<> paging_init(std::span<const MmioRange> ram) {
     const PhysAddr page = TRY(hooks::allocate_table_page());
     root = table_at(page.raw);
     for (const MmioRange& range : ram) TRY(map_region(range));
-    if ((*find(address_of(__text_start)).entry & kValid) == 0) return fail(Error::invalid);  // we are not in RAM?
+    if ((*find(address_of(__text_start)).entry & kValid) == 0)
+        return fail(Error::invalid);                                // we are not in RAM?
     static_cast<void>(map_device(PhysAddr(kVirtUart), kPageSize));  // early_put goes on working
     switch_to(root);
     return {};
@@ -188,7 +204,8 @@ Result<> unmap(std::uintptr_t va, usize bytes) {
 }
 
 Result<std::uintptr_t> map_device(PhysAddr pa, usize bytes) {
-    if (root == nullptr || bytes == 0 || pa.raw >= kLimit || bytes > kLimit - pa.raw) return fail(Error::invalid);
+    if (root == nullptr || bytes == 0 || pa.raw >= kLimit || bytes > kLimit - pa.raw)
+        return fail(Error::invalid);
     const u64 start = align_down<u64>(pa.raw, kPageSize), end = align_up<u64>(pa.raw + bytes, kPageSize);
     if (start == 0) return fail(Error::invalid);  // page 0 stays unmapped
     if (overlaps(start, end - start, kStackWindow, 1_GiB)) return fail(Error::exists);
@@ -198,7 +215,8 @@ Result<std::uintptr_t> map_device(PhysAddr pa, usize bytes) {
         const Found f = find(at);
         const u64 size = u64{1} << shift_of(f.level), base = align_down<u64>(at, size);
         const u64 next = base + size < end ? base + size : end;
-        if ((*f.entry & kValid) == 0) TRY(map_unchecked(at, at, next - at, wanted));
+        if ((*f.entry & kValid) == 0)
+            TRY(map_unchecked(at, at, next - at, wanted));
         else if ((*f.entry & ~(kAddressMask | kTableOrPage)) != wanted || (*f.entry & kAddressMask) != base)
             return fail(Error::exists);
         at = next;

@@ -13,22 +13,24 @@ constexpr u64 kSysExit = 0x18, kApplicationExit = 0x20026;
 
 constinit PsciConduit conduit = PsciConduit::none;
 
-// The three instructions below may be undefined here (no EL2 or EL3, no semihosting): ringlet_fault knows their
-// addresses, so that a lying devicetree ends in a halt and not in a panic. Each label exists once: noinline.
+// The three instructions below may be undefined here (no EL2 or EL3, no semihosting): ringlet_fault knows
+// their addresses, so that a lying devicetree ends in a halt and not in a panic. Each label exists once:
+// noinline.
 [[gnu::noinline, gnu::noclone]] void call_hvc(u64 function) {
     register u64 x0 asm("x0") = function;
     asm volatile(".global ringlet_psci_hvc\nringlet_psci_hvc: hvc #0" : "+r"(x0)::"x1", "x2", "x3", "memory");
 }
 [[gnu::noinline, gnu::noclone]] void call_smc(u64 function) {
     register u64 x0 asm("x0") = function;
-    asm volatile(".global ringlet_psci_smc\nringlet_psci_smc: smc #0"
-                 : "+r"(x0)::"x1", "x2", "x3", "memory");
+    asm volatile(".global ringlet_psci_smc\nringlet_psci_smc: smc #0" : "+r"(x0)::"x1", "x2", "x3", "memory");
 }
 [[gnu::noinline, gnu::noclone]] void call_semihosting(u64 operation, const u64* parameters) {
     register u64 x0 asm("x0") = operation;
     register const u64* x1 asm("x1") = parameters;
     asm volatile(".global ringlet_semihosting_hlt\nringlet_semihosting_hlt: hlt #0xf000"
-                 : "+r"(x0) : "r"(x1) : "x2", "x3", "memory");
+                 : "+r"(x0)
+                 : "r"(x1)
+                 : "x2", "x3", "memory");
 }
 
 void psci(u64 function) {
@@ -39,7 +41,9 @@ void psci(u64 function) {
 
 }  // namespace
 
-void power_init(const Platform& platform) { conduit = platform.psci; }
+void power_init(const Platform& platform) {
+    conduit = platform.psci;
+}
 
 void poweroff() {
     psci(kSystemOff);

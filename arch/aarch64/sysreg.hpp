@@ -9,10 +9,13 @@
         asm volatile("mrs %0, " name : "=r"(sysreg_value_)::"memory");                                       \
         sysreg_value_;                                                                                       \
     })
-#define RINGLET_WRITE_SYSREG(name, value) asm volatile("msr " name ", %0" ::"r"(::ringlet::u64{value}) : "memory")
+#define RINGLET_WRITE_SYSREG(name, value)                                                                    \
+    asm volatile("msr " name ", %0" ::"r"(::ringlet::u64{value}) : "memory")
 
 namespace ringlet::arch {
 
-inline void isb() { asm volatile("isb" ::: "memory"); }
+inline void isb() {
+    asm volatile("isb" ::: "memory");
+}
 
 }  // namespace ringlet::arch

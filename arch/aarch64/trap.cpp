@@ -1,4 +1,5 @@
-// Interrupts and faults, from vectors.S up to the hooks. Arm ARM D13.2.37 (ESR_EL1). Context: interrupt or fault.
+// Interrupts and faults, from vectors.S up to the hooks. Arm ARM D13.2.37 (ESR_EL1). Context: interrupt or
+// fault.
 #include <string_view>
 
 #include "arch/backtrace.hpp"
@@ -23,8 +24,15 @@ namespace {
 enum class FaultKind : u32 { synchronous, system_error, fiq, nested };
 
 enum ExceptionClass : u32 {  // ESR_EL1.EC
-    kUnknown = 0x00, kFpTrapped = 0x07, kIllegalState = 0x0e, kSveTrapped = 0x19, kInstructionAbort = 0x21,
-    kPcAlignment = 0x22, kDataAbort = 0x25, kSpAlignment = 0x26, kBreakpoint = 0x3c,
+    kUnknown = 0x00,
+    kFpTrapped = 0x07,
+    kIllegalState = 0x0e,
+    kSveTrapped = 0x19,
+    kInstructionAbort = 0x21,
+    kPcAlignment = 0x22,
+    kDataAbort = 0x25,
+    kSpAlignment = 0x26,
+    kBreakpoint = 0x3c,
 };
 
 constinit char message[160];
@@ -63,19 +71,29 @@ const char* describe_abort(const Registers& r, std::string_view access) {
 }
 
 const char* explain(const Registers& r, FaultKind kind) {
-    if (kind == FaultKind::system_error) return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
+    if (kind == FaultKind::system_error)
+        return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
     if (kind == FaultKind::fiq) return "unexpected fast interrupt (FIQ)";
     switch (static_cast<u32>(r.esr >> 26)) {
-    case kDataAbort: return describe_abort(r, (r.esr & (1u << 6)) != 0 ? "write to" : "read from");
-    case kInstructionAbort: return describe_abort(r, "execution of");
-    case kUnknown: return say("undefined instruction at 0x{:x}", r.pc);
+    case kDataAbort:
+        return describe_abort(r, (r.esr & (1u << 6)) != 0 ? "write to" : "read from");
+    case kInstructionAbort:
+        return describe_abort(r, "execution of");
+    case kUnknown:
+        return say("undefined instruction at 0x{:x}", r.pc);
     case kFpTrapped:
-    case kSveTrapped: return say("vector instruction that is not enabled at 0x{:x}", r.pc);
-    case kIllegalState: return "illegal execution state";
-    case kPcAlignment: return say("jump to unaligned address 0x{:x}", r.far);
-    case kSpAlignment: return say("stack pointer not aligned: 0x{:x}", r.sp);
-    case kBreakpoint: return say("breakpoint or trap instruction, code {}", r.esr & 0xffff);
-    default: return say("exception class 0x{:x}, syndrome 0x{:x}", r.esr >> 26, r.esr);
+    case kSveTrapped:
+        return say("vector instruction that is not enabled at 0x{:x}", r.pc);
+    case kIllegalState:
+        return "illegal execution state";
+    case kPcAlignment:
+        return say("jump to unaligned address 0x{:x}", r.far);
+    case kSpAlignment:
+        return say("stack pointer not aligned: 0x{:x}", r.sp);
+    case kBreakpoint:
+        return say("breakpoint or trap instruction, code {}", r.esr & 0xffff);
+    default:
+        return say("exception class 0x{:x}, syndrome 0x{:x}", r.esr >> 26, r.esr);
     }
 }
 
@@ -89,8 +107,8 @@ bool is_probe(u64 pc) {
 void describe(const Registers& r, TextSink sink) {
     for (usize i = 0; i < 31; ++i)
         format(sink, "{}x{:<2} {:016x}{}", i % 4 == 0 ? "  " : " ", i, r.x[i], i % 4 == 3 ? "\n" : "");
-    format(sink, " sp  {:016x}\n  pc  {:016x} psr {:016x} esr {:016x} far {:016x}\n", r.sp, r.pc, r.pstate, r.esr,
-           r.far);
+    format(sink, " sp  {:016x}\n  pc  {:016x} psr {:016x} esr {:016x} far {:016x}\n", r.sp, r.pc, r.pstate,
+           r.esr, r.far);
 }
 
 }  // namespace ringlet::arch
@@ -111,7 +129,8 @@ void ringlet_fault(ringlet::arch::Registers* at, ringlet::u32 kind_number) {
     }
     // A fault inside the fault handler is reported once by the same path, then only halted.
     if (++nesting > 2) {
-        for (const char c : std::string_view("\r\nRINGLET PANIC: faults while handling a fault; halted\r\n")) early_put(c);
+        for (const char c : std::string_view("\r\nRINGLET PANIC: faults while handling a fault; halted\r\n"))
+            early_put(c);
         halt();
     }
     hooks::fault(explain(*at, kind), *at);

@@ -1,6 +1,6 @@
-// From entry.S to boot_main(): the devicetree that the loader left in x0, checked, and what it says about memory.
-// Linux arm64 boot protocol (Documentation/arch/arm64/booting.rst): the blob is 8-byte aligned, at most 2 MiB.
-// Context: boot CPU, boot stack, interrupts disabled, early identity map of RAM below 256 GiB.
+// From entry.S to boot_main(): the devicetree that the loader left in x0, checked, and what it says about
+// memory. Linux arm64 boot protocol (Documentation/arch/arm64/booting.rst): the blob is 8-byte aligned, at
+// most 2 MiB. Context: boot CPU, boot stack, interrupts disabled, early identity map of RAM below 256 GiB.
 #include <string_view>
 
 #include "arch/early.hpp"
@@ -44,7 +44,8 @@ Bytes bytes_at(u64 address, u64 length) {
 }
 
 bool inside(const arch::MmioRange& outer, u64 address, u64 bytes) {
-    return address >= outer.base.raw && bytes <= outer.bytes && address - outer.base.raw <= outer.bytes - bytes;
+    return address >= outer.base.raw && bytes <= outer.bytes &&
+           address - outer.base.raw <= outer.bytes - bytes;
 }
 
 bool in_ram(const BootInfo& info, u64 address, u64 bytes) {
@@ -64,11 +65,13 @@ Bytes devicetree_at(u64 address) {
 }
 
 void fill(BootInfo& info, Bytes devicetree) {
-    if (const auto done = memory_from_fdt(devicetree, info, complain); !done) stop("the devicetree is damaged");
-    // The whole blob, because its header says so to whoever opens it again; only the used part is reserved, and only
-    // that is ever read.
+    if (const auto done = memory_from_fdt(devicetree, info, complain); !done)
+        stop("the devicetree is damaged");
+    // The whole blob, because its header says so to whoever opens it again; only the used part is reserved,
+    // and only that is ever read.
     info.devicetree = devicetree;
-    const u64 image = reinterpret_cast<u64>(__image_start), image_bytes = static_cast<u64>(__image_end - __image_start);
+    const u64 image = reinterpret_cast<u64>(__image_start),
+              image_bytes = static_cast<u64>(__image_end - __image_start);
     if (!in_ram(info, image, image_bytes)) stop("the devicetree's memory nodes do not contain this image");
     if (!info.reserved.try_push_back({PhysAddr(image), image_bytes})) stop("too many reserved memory ranges");
     const auto initrd = reinterpret_cast<u64>(info.initrd.data());
@@ -86,7 +89,8 @@ void fill(BootInfo& info, Bytes devicetree) {
     using namespace ringlet;
     const Bytes devicetree = boot::devicetree_at(address);
     u64 entropy = 0;
-    for (const std::byte b : boot::rng_seed_from_fdt(devicetree)) entropy = entropy * 0x100'0000'01b3 ^ static_cast<u8>(b);
+    for (const std::byte b : boot::rng_seed_from_fdt(devicetree))
+        entropy = entropy * 0x100'0000'01b3 ^ static_cast<u8>(b);
     arch::mix_stack_canary(entropy);  // no function that is guarded is on the stack: this one never returns
     boot::BootInfo info;
     boot::fill(info, devicetree);

@@ -1,4 +1,5 @@
-// aarch64: the generic timer (Arm ARM D11): virtual counter and virtual timer; wall clock from a PL031 (DDI 0224).
+// aarch64: the generic timer (Arm ARM D11): virtual counter and virtual timer; wall clock from a PL031 (DDI
+// 0224).
 #pragma once
 
 #include "arch/platform.hpp"

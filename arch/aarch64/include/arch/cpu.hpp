@@ -15,8 +15,12 @@ inline bool interrupts_enabled() {
     asm volatile("mrs %0, daif" : "=r"(daif)::"memory");
     return (daif & 0x80) == 0;
 }
-inline void enable_interrupts() { asm volatile("msr daifclr, #2" ::: "memory"); }
-inline void disable_interrupts() { asm volatile("msr daifset, #2" ::: "memory"); }
+inline void enable_interrupts() {
+    asm volatile("msr daifclr, #2" ::: "memory");
+}
+inline void disable_interrupts() {
+    asm volatile("msr daifset, #2" ::: "memory");
+}
 
 /// Interrupts are off while one lives; the one that found them on turns them on again.
 class [[nodiscard]] IrqGuard {
@@ -37,7 +41,9 @@ public:
 inline void wait_for_interrupt() {
     asm volatile("dsb sy\n\twfi\n\tmsr daifclr, #2\n\tisb\n\tmsr daifset, #2" ::: "memory");
 }
-inline void relax() { asm volatile("yield" ::: "memory"); }
+inline void relax() {
+    asm volatile("yield" ::: "memory");
+}
 
 /// RNDR (FEAT_RNG); none when the CPU lacks it or it has no entropy at the moment.
 std::optional<u64> hardware_random();
@@ -50,14 +56,18 @@ inline u64 cycle_counter() {
 }
 
 /// Secondary CPUs are parked at entry, so this is the boot CPU.
-inline u32 cpu_index() { return 0; }
+inline u32 cpu_index() {
+    return 0;
+}
 
 inline void* cpu_local() {
     void* p;
     asm volatile("mrs %0, tpidr_el1" : "=r"(p));
     return p;
 }
-inline void set_cpu_local(void* p) { asm volatile("msr tpidr_el1, %0" ::"r"(p)); }
+inline void set_cpu_local(void* p) {
+    asm volatile("msr tpidr_el1, %0" ::"r"(p));
+}
 
 /// From MIDR_EL1, e.g. "Cortex-A57"; "unknown aarch64" for what the table does not have.
 std::string_view cpu_model();

@@ -9,7 +9,8 @@ namespace ringlet::arch {
 void cpu_init();
 /// To the PL011 at 0x0900'0000 where `virt` has it, while that page is mapped as a device. Waits boundedly.
 void early_put(char c);
-/// Stirs boot-time entropy (the DTB's rng-seed) into the stack-protector canary. Only from code that never returns.
+/// Stirs boot-time entropy (the DTB's rng-seed) into the stack-protector canary. Only from code that never
+/// returns.
 void mix_stack_canary(u64 entropy);
 
 }  // namespace ringlet::arch

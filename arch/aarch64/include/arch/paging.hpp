@@ -1,5 +1,6 @@
-// aarch64: stage 1 EL1&0 translation, 4 KiB granule, 48-bit addresses, TTBR0 only (Arm ARM D8). Identity-mapped.
-// Context: thread or boot (one at a time: the caller holds the lock of whatever owns the range).
+// aarch64: stage 1 EL1&0 translation, 4 KiB granule, 48-bit addresses, TTBR0 only (Arm ARM D8).
+// Identity-mapped. Context: thread or boot (one at a time: the caller holds the lock of whatever owns the
+// range).
 #pragma once
 
 #include <span>
@@ -13,8 +14,8 @@ namespace ringlet::arch {
 enum class Access { read_only, read_write, read_execute };
 enum class MemoryType { normal, device };
 
-/// Virtual window for stacks with guard pages: 1 GiB where `virt` has neither RAM nor devices, in the same level-0
-/// entry as RAM so that it costs two table pages, not three.
+/// Virtual window for stacks with guard pages: 1 GiB where `virt` has neither RAM nor devices, in the same
+/// level-0 entry as RAM so that it costs two table pages, not three.
 inline constexpr std::uintptr_t kStackWindow = 0x7f'c000'0000;
 
 /// Builds the final tables (W^X, page 0 unmapped) out of hooks::allocate_table_page() and switches to them.
