@@ -27,9 +27,11 @@ struct PacketMeta {
     u16 csum_offset = 0;    ///< from csum_start to the checksum field
     u16 gso_size = 0;       ///< payload bytes per segment
     u16 header_bytes = 0;   ///< all headers up to the payload, when gso != none
+    u32 owner_word = 0;     ///< whoever holds the packet keeps a number here (TCP: its sequence number)
 };
 
 class PacketPool;
+class PacketQueue;
 
 class PacketBuffer {
 public:
@@ -85,6 +87,7 @@ public:
 private:
     friend class PacketPool;
     friend class PacketFifo;
+    friend class PacketQueue;
     struct Slot {
         PacketPool* pool = nullptr;
         Slot* next = nullptr;

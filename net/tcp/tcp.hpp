@@ -17,6 +17,7 @@
 #include "net/address.hpp"
 #include "net/packet.hpp"
 #include "net/tcp/seq.hpp"
+#include "net/tcp/table.hpp"
 #include "net/tcp/types.hpp"
 
 namespace ringlet::net::tcp {
@@ -45,7 +46,7 @@ public:
     /// The next segment to send, or nothing. Build only what the link can take. Fair between connections.
     std::optional<Outgoing> output(Instant now);
     /// True when output() would probably yield something: cheap, may be wrong when the pool is empty.
-    bool has_output() const;
+    bool has_output() const { return reply_count_ != 0 || !active_.empty(); }
 
     /// Fires the timers that are due.
     void poll(Instant now);
@@ -93,16 +94,54 @@ public:
 
     /// Every connection and listener, in no particular order; `visit` must not call back into Tcp.
     void for_each(FunctionRef<void(const Info&)> visit) const;
-    const Stats& stats() const { return stats_; }
+    const Stats& stats() const { return env_.stats; }
     /// Connections in any state (not listeners).
-    u32 connections() const;
+    u32 connections() const { return count_; }
     /// Packet buffers held in receive queues, at most 3/4 of the pool.
-    usize packets_held() const;
+    usize packets_held() const { return env_.packets_held; }
 
 private:
-    Config config_;
-    PacketPool& pool_;
-    Stats stats_;
+    static constexpr u32 kReplies = 16;
+
+    // demux.cpp
+    void deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now);
+    void on_listen(Listener& l, const Segment& s, Instant now);
+    void reply_reset(const Segment& s);
+    void queue_reply(const Segment& s);
+    Listener* find_listener(Endpoint local);
+    std::optional<PacketBuffer> next_reply();
+
+    // tcp.cpp
+    Entry* create(Endpoint local, Endpoint remote);
+    bool make_room();
+    bool settle(Entry& e, Instant now);
+    void enqueue(Entry& e, Entry::Queue queue);
+    void dequeue(Entry& e);
+    void retire(Entry& e);
+    void destroy(Entry& e);
+    void kill(Entry& e);
+    void notify(Socket& s, const Readiness& r);
+    void close_listener(Listener& l);
+    std::optional<u16> ephemeral_port(Ipv4Addr local, Endpoint remote);
+    Entry* find_connection(Handle h) const;
+    Readiness readiness_of(const Socket& s) const;
+    Info info_of(const Entry& e) const;
+    Info info_of(const Listener& l) const;
+
+    Environment env_;
+    Slots slots_;
+    HashTable table_;
+    DeadlineHeap deadlines_;
+    u32 capacity_ = 0, count_ = 0;
+    u32 listener_count_ = 0, half_open_count_ = 0, time_wait_count_ = 0;
+    u32 port_counter_ = 0;
+    List<Entry, ActiveTag> active_;       ///< round robin: who has sent goes to the back
+    List<Socket, ReadyTag> ready_;
+    List<Entry, QueueTag> half_open_, time_wait_;   ///< oldest first
+    List<Listener, ListenTag> listeners_;
+    Segment replies_[kReplies];           ///< resets of no connection, in a ring
+    u32 reply_head_ = 0, reply_count_ = 0;
+    Instant starved_until_ = Instant::never();      ///< the pool was empty: ask again then at the latest
 };
 
 }  // namespace ringlet::net::tcp

@@ -1,0 +1,189 @@
+// A connection's beginning, its end, and the application's calls (RFC 9293 §3.9.1). Context: the network monitor.
+#include "net/tcp/connection.hpp"
+
+#include <bit>
+
+namespace ringlet::net::tcp {
+
+std::string_view to_string(State s) {
+    constexpr std::string_view kNames[] = {"CLOSED",     "LISTEN",     "SYN-SENT",   "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
+                                           "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",    "LAST-ACK",     "TIME-WAIT"};
+    return kNames[static_cast<usize>(s)];
+}
+
+Connection::Connection(Environment& environment, Endpoint local, Endpoint remote)
+    : env_(environment), local_(local), remote_(remote),
+      receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
+      timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),
+      send_(static_cast<u32>(environment.config.send_buffer_bytes)) {
+    timers_.fill(Instant::never());
+    // RFC 7323 §2.3: the smallest shift with which the whole buffer can be offered.
+    rcv_scale_ = static_cast<u8>(std::bit_width(receive_limit_ >> 16));
+}
+
+Connection::~Connection() {
+    receive_.clear();
+    assembler_.clear();
+    account();
+}
+
+void Connection::open_active(Instant now) {
+    iss_ = env_.secrets.isn(local_, remote_, now);
+    snd_una_ = snd_nxt_ = snd_max_ = snd_wl2_ = iss_;
+    data_start_ = iss_ + 1;
+    state_ = State::syn_sent;
+    syn_pending_ = true;
+    last_heard_ = last_sent_ = now;
+    timers_[kLifetime] = now + env_.config.syn_timeout;
+    ++env_.stats.active_opens;
+}
+
+void Connection::open_passive(const Segment& s, Instant now) {
+    iss_ = env_.secrets.isn(local_, remote_, now);
+    snd_una_ = snd_nxt_ = snd_max_ = snd_wl2_ = iss_;
+    data_start_ = iss_ + 1;
+    irs_ = s.seq;
+    rcv_nxt_ = last_ack_sent_ = s.seq + 1;
+    rcv_adv_ = rcv_nxt_ + std::min(receive_limit_, 0xffffu);
+    snd_wl1_ = s.seq;
+    snd_wnd_ = max_snd_wnd_ = s.window;
+    learn_options(s);
+    last_heard_ = last_sent_ = ts_recent_at_ = now;
+    state_ = State::syn_received;
+    passive_ = true;
+    syn_pending_ = true;
+    ++env_.stats.passive_opens;
+}
+
+Result<usize> Connection::read(MutableBytes to, Instant now) {
+    if (receive_.empty()) {
+        if (error_) return fail(*error_);
+        if (state_ == State::syn_sent || state_ == State::syn_received) return fail(Error::not_connected);
+        if (fin_consumed_ || state_ == State::closed) return usize{0};
+        return fail(Error::would_block);
+    }
+    usize copied = 0;
+    while (copied < to.size()) {
+        PacketQueue::Ref first = receive_.front();
+        if (!first) break;
+        const usize n = std::min(first->size(), to.size() - copied);
+        std::memcpy(to.data() + copied, first->data().data(), n);
+        copied += n;
+        first->pull_bytes(n);
+        if (first->size() == 0) receive_.pop_front();
+    }
+    receive_bytes_ -= static_cast<u32>(copied);
+    account();
+    // A window update is worth a segment when it frees a sender that may have stopped (§3.8.6.2.2).
+    const u32 promised = rcv_adv_ - rcv_nxt_;
+    const bool receiving = state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
+    if (receiving && !fin_consumed_ && promised < receive_limit_ / 2 &&
+        window_to_offer() >= promised + std::min(receive_limit_ / 2, 2u * largest_received_))
+        ack_now_ = true;
+    (void)now;
+    return copied;
+}
+
+Result<usize> Connection::write(Bytes from) {
+    if (error_) return fail(*error_);
+    if (fin_queued_ || state_ == State::closed) return fail(Error::closed);
+    if (state_ == State::syn_sent || state_ == State::syn_received) return fail(Error::would_block);
+    if (from.empty()) return usize{0};
+    if (send_.room() == 0) return fail(Error::would_block);
+    const u32 n = send_.write(from);
+    if (n == 0) {
+        ++env_.stats.no_memory;
+        return fail(Error::no_memory);
+    }
+    return usize{n};
+}
+
+Result<> Connection::shutdown_write() {
+    if (error_) return fail(*error_);
+    if (fin_queued_) return {};
+    switch (state_) {
+    case State::syn_sent:
+    case State::syn_received: break;                       // §3.10.4: after establishment
+    case State::established: state_ = State::fin_wait_1; break;
+    case State::close_wait: state_ = State::last_ack; break;
+    default: return fail(Error::not_connected);
+    }
+    fin_queued_ = true;
+    return {};
+}
+
+void Connection::configure(const Options& options, Instant now) {
+    constexpr Duration kShortest = Duration::from_ms(10);
+    options_ = options;
+    if (options_.keepalive) options_.keepalive = std::max(*options_.keepalive, kShortest);
+    options_.keepalive_interval = std::max(options_.keepalive_interval, kShortest);
+    timers_[kKeepalive] = options_.keepalive && is_synchronized() && state_ != State::time_wait && state_ != State::closed
+                              ? now + *options_.keepalive
+                              : Instant::never();
+}
+
+bool Connection::orphan(Instant now) {
+    orphan_ = true;
+    const bool unread = !receive_.empty() || !assembler_.empty();
+    receive_.clear();
+    assembler_.clear();
+    receive_bytes_ = 0;
+    account();
+    if (state_ == State::closed || state_ == State::time_wait) return true;
+    if (unread) return false;
+    if (state_ == State::syn_sent) {                       // §3.10.4: nothing to finish
+        finish(std::nullopt);
+        return true;
+    }
+    (void)shutdown_write();
+    timers_[kLifetime] = now + env_.config.orphan_timeout;
+    return true;
+}
+
+void Connection::finish(std::optional<Error> error) {
+    state_ = State::closed;
+    error_ = pending_error_ = error;
+    timers_.fill(Instant::never());
+    send_.release();
+    assembler_.clear();
+    account();
+}
+
+Readiness Connection::readiness() const {
+    Readiness r;
+    r.error = pending_error_;
+    r.closed = state_ == State::closed || state_ == State::time_wait;
+    r.peer_finished = fin_consumed_;
+    r.readable = !receive_.empty() || fin_consumed_ || state_ == State::closed;
+    // A quarter of the buffer, so that a writer is not woken for every ACK.
+    const bool open = state_ == State::established || state_ == State::close_wait;
+    r.writable = (open && !fin_queued_ && send_.room() >= (send_.room() + send_.size()) / 4) || state_ == State::closed;
+    return r;
+}
+
+Info Connection::info() const {
+    Info i;
+    i.local = local_;
+    i.remote = remote_;
+    i.state = state_;
+    i.send_queue = send_.size();
+    i.receive_queue = receive_bytes_;
+    i.congestion_window = congestion_.window();
+    i.send_window = snd_wnd_;
+    i.mss = mss_;
+    i.smoothed_rtt = rtt_.smoothed();
+    i.retransmissions = retransmissions_;
+    return i;
+}
+
+Segment Connection::reset_segment() const {
+    Segment s;
+    s.local = local_;
+    s.remote = remote_;
+    s.seq = snd_nxt_;
+    s.ack = rcv_nxt_;
+    s.flags = flag::rst | flag::ack;
+    return s;
+}
+
+}  // namespace ringlet::net::tcp

@@ -1,0 +1,186 @@
+// One TCP connection: a pure state machine (RFC 9293). It is told segments, calls and the time; what it wants is read
+// off it afterwards (plan, deadline, readiness, state). It knows no table, no list and no other connection.
+// input.cpp: segments. output.cpp: what to send. timers.cpp: time. connection.cpp: the application's calls.
+// Context: the network monitor.
+#pragma once
+
+#include "lib/list.hpp"
+#include "net/packet_queue.hpp"
+#include "net/tcp/assembler.hpp"
+#include "net/tcp/congestion.hpp"
+#include "net/tcp/isn.hpp"
+#include "net/tcp/rtt.hpp"
+#include "net/tcp/segment.hpp"
+#include "net/tcp/send_buffer.hpp"
+#include "net/tcp/types.hpp"
+
+namespace ringlet::net::tcp {
+
+/// What all connections of one Tcp share.
+struct Environment {
+    Config config;
+    PacketPool& pool;
+    Secrets secrets;
+    Stats stats{};
+    usize packets_held = 0;             ///< in all receive queues and assemblers
+    usize packets_soft = 0;             ///< above it, windows stop growing and a queue of two packets is enough
+    usize packets_hard = 0;             ///< above it, nothing is queued: the RX ring must not starve
+};
+
+/// What the table must do about the segment a connection was given.
+enum class Verdict : u8 {
+    done,
+    reset,    ///< answer it with <RST> (RFC 9293 §3.10.7.1)
+    reopen,   ///< TIME-WAIT met a new SYN: forget this connection and offer the segment to the listener
+};
+
+class Connection {
+public:
+    Connection(Environment& environment, Endpoint local, Endpoint remote);
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    // --- opening
+    void open_active(Instant now);
+    /// `s`: an acceptable SYN that reached a listener (§3.10.7.2).
+    void open_passive(const Segment& s, Instant now);
+
+    // --- segments and time
+    /// §3.10.7.3 and .4. The payload is `packet`'s window; it is taken when kept.
+    Verdict on_segment(Segment s, PacketBuffer& packet, Instant now);
+    void on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant now);
+    void on_time(Instant now);
+    Instant deadline() const;
+
+    /// After every call above or below: arms the persist timer when something is stuck; true when next_packet() has
+    /// something to say.
+    bool update(Instant now);
+    std::optional<PacketBuffer> next_packet(Instant now);
+
+    // --- the application
+    Result<usize> read(MutableBytes to, Instant now);
+    Result<usize> write(Bytes from);
+    Result<> shutdown_write();
+    void configure(const Options& options, Instant now);
+    /// Nobody will read or write any more. False: unread data is lost, so the peer must be reset (§3.6.1).
+    bool orphan(Instant now);
+    /// Becomes CLOSED at once. `error`: what a reader is told.
+    void finish(std::optional<Error> error);
+
+    Readiness readiness() const;
+    void clear_pending_error() { pending_error_.reset(); }
+    Info info() const;
+    State state() const { return state_; }
+    Endpoint local() const { return local_; }
+    Endpoint remote() const { return remote_; }
+    bool is_synchronized() const { return state_ >= State::established; }
+    bool is_orphan() const { return orphan_; }
+    bool is_passive() const { return passive_; }
+    /// Sequence number and ACK of an <RST> that the peer will believe.
+    Segment reset_segment() const;
+
+private:
+    enum Timer : u8 { kRetransmit, kDelayedAck, kKeepalive, kLifetime, kTimers };
+    struct Plan {
+        SeqNum seq;
+        u32 offset = 0, length = 0;     ///< into the send buffer
+        u8 flags = flag::ack;
+        bool probe = false, resend = false;
+    };
+
+    // input.cpp
+    bool is_predicted(const Segment& s) const;
+    Verdict in_syn_sent(const Segment& s, Instant now);
+    Verdict in_synchronized(Segment& s, PacketBuffer& packet, Instant now);
+    bool is_acceptable(const Segment& s) const;
+    bool fails_paws(const Segment& s, Instant now) const;
+    void reject_unacceptable(const Segment& s, Instant now);
+    Verdict on_reset(const Segment& s, Instant now);
+    Verdict on_syn(Instant now);
+    bool on_ack(const Segment& s, Instant now, Verdict& verdict);
+    void on_text(Segment& s, PacketBuffer& packet, Instant now);
+    void learn_options(const Segment& s);
+    void establish(const Segment& s, Instant now);
+    void note_timestamp(const Segment& s, Instant now);
+    void update_send_window(const Segment& s);
+    void acknowledge(const Segment& s, Instant now);
+    void sample_rtt(const Segment& s, Instant now);
+    void duplicate_ack(Instant now);
+    void on_our_fin_acked(Instant now);
+    void append_in_order(PacketBuffer p);
+    bool may_hold_another() const;
+    void consume_fin(Instant now);
+    void acknowledge_soon(bool at_once, Instant now);
+    void challenge(Instant now);
+    void account();
+
+    // output.cpp
+    std::optional<Plan> plan() const;
+    std::optional<Plan> plan_data() const;
+    void fill(Segment& s, Instant now) const;
+    void sent(const Plan& p, const Segment& s, Instant now);
+    u32 window_to_offer() const;
+    u32 send_allowance() const;
+
+    // timers.cpp
+    void on_retransmit_timer(Instant now);
+    void on_persist_timer(Instant now);
+    void on_keepalive_timer(Instant now);
+    void on_lifetime_timer();
+    void arm_retransmit(Instant now) { timers_[kRetransmit] = now + rtt_.rto(); }
+    void enter_time_wait(Instant now);
+
+    u32 timestamp_now(Instant now) const { return static_cast<u32>(now.ns / 1'000'000) + timestamp_offset_; }
+    bool fin_sent() const { return fin_queued_ && snd_max_ > fin_seq(); }
+    SeqNum fin_seq() const { return data_start_ + send_.size(); }   ///< of our FIN, once queued
+    bool sends_data() const {
+        return state_ == State::established || state_ == State::close_wait || state_ == State::fin_wait_1 ||
+               state_ == State::closing || state_ == State::last_ack;
+    }
+    u32 packet_limit() const { return receive_limit_ / 1024 + 4; }   ///< twice the window in buffers of 2 KiB
+    u32 in_flight() const { return snd_nxt_ - snd_una_; }
+
+    Environment& env_;
+    Endpoint local_, remote_;
+    State state_ = State::closed;
+    bool passive_ : 1 = false, orphan_ : 1 = false;
+    bool ack_now_ : 1 = false, syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
+    bool resend_head_ : 1 = false;          ///< fast retransmission of the segment at snd_una_
+    bool fin_queued_ : 1 = false;           ///< the application has finished; FIN follows the last byte
+    bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
+    bool timestamps_ : 1 = false, timing_ : 1 = false;
+
+    // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_; snd_nxt_ goes back to snd_una_ at a timeout.
+    SeqNum iss_, snd_una_, snd_nxt_, snd_max_, snd_wl1_, snd_wl2_;
+    SeqNum data_start_;                     ///< of the first byte in send_
+    u32 snd_wnd_ = 0, max_snd_wnd_ = 0;
+    u8 snd_scale_ = 0, rcv_scale_ = 0;
+    u16 mss_ = kDefaultMss;                 ///< payload bytes per segment we send, options taken off
+    // receive side. rcv_nxt_ <= rcv_adv_ = the right edge we have promised.
+    SeqNum irs_, rcv_nxt_, rcv_adv_, last_ack_sent_, peer_fin_seq_;
+    u32 receive_limit_ = 0, receive_bytes_ = 0;
+    u16 largest_received_ = kDefaultMss;
+    u8 keepalive_sent_ = 0, persist_shift_ = 0;
+    u8 challenges_ = 0;
+    u32 packets_accounted_ = 0;
+    // timestamps (RFC 7323)
+    u32 ts_recent_ = 0, timestamp_offset_ = 0;
+    Instant ts_recent_at_{};
+
+    std::array<Instant, kTimers> timers_;
+    Instant timed_at_{};                    ///< RTT by one segment, when there are no timestamps
+    SeqNum timed_seq_;
+    Instant last_heard_{}, last_sent_{}, stalled_since_{}, challenge_window_{};
+    RttEstimator rtt_;
+    Congestion congestion_;
+    Recovery recovery_;
+    SendBuffer send_;
+    PacketQueue receive_;
+    Assembler assembler_;
+    Options options_;
+    u32 retransmissions_ = 0;
+    std::optional<Error> error_, pending_error_, soft_error_;
+};
+
+}  // namespace ringlet::net::tcp

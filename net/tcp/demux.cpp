@@ -1,0 +1,171 @@
+// From the wire to a connection and back: checksum, address checks, lookup, LISTEN (RFC 9293 §3.10.7.2), CLOSED
+// (§3.10.7.1), and the pull side. Context: the network monitor.
+#include "net/tcp/tcp.hpp"
+
+namespace ringlet::net::tcp {
+
+void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now) {
+    ++env_.stats.segments_in;
+    const std::optional<Segment> s = parse(source, destination, segment.data());
+    if (!s) {
+        ++env_.stats.bad_header;
+        return;
+    }
+    if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment.data())) {
+        ++env_.stats.bad_checksum;
+        return;
+    }
+    // §3.9.2.3: never answer, never believe such a source. A segment from its own destination loops for ever.
+    if (source.is_unspecified() || source.is_broadcast() || source.is_multicast() || destination.is_broadcast() ||
+        destination.is_multicast() || s->local == s->remote) {
+        ++env_.stats.bad_address;
+        return;
+    }
+    segment.pull_bytes(s->header_bytes);
+    if (Entry* e = table_.find(s->local, s->remote)) deliver(*e, *s, segment, now);
+    else if (Listener* l = find_listener(s->local)) on_listen(*l, *s, now);
+    else {
+        ++env_.stats.no_connection;
+        reply_reset(*s);
+    }
+}
+
+void Tcp::deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now) {
+    if (e.queue == Entry::Queue::half_open && e.listener->pending >= e.listener->backlog && s.has(flag::ack) &&
+        !s.has(flag::rst)) {
+        ++env_.stats.listen_overflow;   // stays half-open: the SYN-ACK is sent again, and by then there may be room
+        return;
+    }
+    const Verdict verdict = e.connection.on_segment(s, packet, now);
+    if (verdict == Verdict::reopen) {
+        kill(e);
+        if (Listener* l = find_listener(s.local)) on_listen(*l, s, now);
+        else reply_reset(s);
+        return;
+    }
+    if (verdict == Verdict::reset) reply_reset(s);
+    settle(e, now);
+}
+
+/// §3.10.7.2.
+void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
+    if (s.has(flag::rst)) {                              // first
+        ++env_.stats.bad_reset;
+        return;
+    }
+    if (s.has(flag::ack)) {                              // second
+        ++env_.stats.bad_ack;
+        reply_reset(s);
+        return;
+    }
+    if (!s.has(flag::syn) || s.has(flag::fin)) {         // third, fourth
+        ++env_.stats.bad_syn;
+        return;
+    }
+    if (l.pending >= l.backlog) {
+        ++env_.stats.listen_overflow;
+        return;
+    }
+    if (half_open_count_ >= env_.config.max_half_open && !half_open_.empty()) {
+        ++env_.stats.half_open_evicted;
+        kill(half_open_.front());
+    }
+    Entry* e = create(s.local, s.remote);
+    if (e == nullptr) return;
+    e->listener = &l;
+    e->connection.open_passive(s, now);
+    enqueue(*e, Entry::Queue::half_open);
+    settle(*e, now);
+}
+
+Listener* Tcp::find_listener(Endpoint local) {
+    for (Listener& l : listeners_)
+        if (l.local.port == local.port && (l.local.address.is_unspecified() || l.local.address == local.address)) return &l;
+    return nullptr;
+}
+
+/// §3.10.7.1: an <RST> that whoever sent `s` believes; never in answer to one.
+void Tcp::reply_reset(const Segment& s) {
+    if (s.has(flag::rst)) return;
+    Segment r;
+    r.local = s.local;
+    r.remote = s.remote;
+    if (s.has(flag::ack)) {
+        r.seq = s.ack;
+        r.flags = flag::rst;
+    } else {
+        r.ack = s.seq + s.sequence_length();
+        r.flags = flag::rst | flag::ack;
+    }
+    queue_reply(r);
+}
+
+void Tcp::queue_reply(const Segment& s) {
+    if (reply_count_ == kReplies) {
+        ++env_.stats.reply_overflow;
+        return;
+    }
+    replies_[(reply_head_ + reply_count_++) % kReplies] = s;
+}
+
+std::optional<PacketBuffer> Tcp::next_reply() {
+    const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
+    std::optional<PacketBuffer> packet = build(env_.pool, replies_[reply_head_], {}, {}, mode);
+    if (!packet) {
+        ++env_.stats.no_packet;
+        return packet;
+    }
+    ++env_.stats.segments_out;
+    ++env_.stats.resets_out;
+    reply_head_ = (reply_head_ + 1) % kReplies;
+    --reply_count_;
+    return packet;
+}
+
+std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
+    constexpr Duration kAskAgain = Duration::from_ms(2);
+    if (reply_count_ != 0) {
+        const Segment& s = replies_[reply_head_];
+        const Ipv4Addr from = s.local.address, to = s.remote.address;
+        std::optional<PacketBuffer> packet = next_reply();
+        if (packet) return Outgoing{std::move(*packet), from, to};
+        starved_until_ = now + kAskAgain;
+        return std::nullopt;
+    }
+    while (Entry* e = active_.pop_front()) {
+        const Ipv4Addr from = e->connection.local().address, to = e->connection.remote().address;
+        std::optional<PacketBuffer> packet = e->connection.next_packet(now);
+        settle(*e, now);   // to the back of the line when there is more
+        if (packet) {
+            starved_until_ = Instant::never();
+            return Outgoing{std::move(*packet), from, to};
+        }
+        if (static_cast<ListNode<ActiveTag>*>(e)->linked()) {   // it has something to say, but the pool is empty
+            starved_until_ = now + kAskAgain;
+            return std::nullopt;
+        }
+    }
+    return std::nullopt;
+}
+
+void Tcp::poll(Instant now) {
+    if (starved_until_ <= now) starved_until_ = Instant::never();
+    while (Entry* e = deadlines_.pop_due(now)) {
+        e->connection.on_time(now);
+        settle(*e, now);
+    }
+}
+
+Instant Tcp::deadline() const { return std::min(deadlines_.earliest(), starved_until_); }
+
+void Tcp::on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now) {
+    Entry* e = table_.find(local, remote);
+    if (e == nullptr) {
+        ++env_.stats.icmp_ignored;
+        return;
+    }
+    e->connection.on_unreachable(seq, kind, mtu, now);
+    settle(*e, now);
+}
+
+}  // namespace ringlet::net::tcp

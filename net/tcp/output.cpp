@@ -1,0 +1,165 @@
+// What to send next (RFC 9293 §3.8): plan() decides without changing anything, next_packet() builds it and remembers.
+// Retransmission is the same path: a timeout only moves SND.NXT back. Context: the network monitor.
+#include "net/tcp/connection.hpp"
+
+namespace ringlet::net::tcp {
+
+/// Bytes from SND.UNA that may be in flight.
+u32 Connection::send_allowance() const {
+    u32 congestion = congestion_.window();
+    if (!recovery_.active && recovery_.duplicates != 0)                // RFC 3042: limited transmit
+        congestion += std::min<u32>(recovery_.duplicates, 2) * mss_;
+    return std::min(snd_wnd_, congestion);
+}
+
+std::optional<Connection::Plan> Connection::plan() const {
+    switch (state_) {
+    case State::closed:
+    case State::listen: return std::nullopt;
+    case State::syn_sent:
+        if (!syn_pending_) return std::nullopt;
+        return Plan{.seq = iss_, .flags = flag::syn, .resend = snd_max_ > iss_};
+    case State::syn_received:
+        if (!syn_pending_) break;
+        return Plan{.seq = iss_, .flags = flag::syn | flag::ack, .resend = snd_max_ > iss_};
+    default:
+        if (!sends_data()) break;
+        if (auto p = plan_data()) return p;
+    }
+    if (ack_now_) return Plan{.seq = snd_max_};
+    if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};   // §3.8.4
+    return std::nullopt;
+}
+
+std::optional<Connection::Plan> Connection::plan_data() const {
+    const SeqNum data_end = data_start_ + send_.size();
+    if (resend_head_ && snd_max_ > snd_una_) {                         // RFC 6582: the first unacknowledged segment
+        Plan p{.seq = snd_una_, .offset = 0, .resend = true};
+        p.length = std::min<u32>(send_.size(), mss_);
+        p.length = std::min(p.length, snd_max_ - snd_una_);
+        if (fin_sent() && snd_una_ + p.length == data_end) p.flags |= flag::fin;
+        if (p.length != 0 || (p.flags & flag::fin) != 0) return p;
+    }
+    if (snd_nxt_ > data_end) return std::nullopt;                      // the FIN is out
+    Plan p{.seq = snd_nxt_, .offset = snd_nxt_ - data_start_};
+    const u32 available = data_end - snd_nxt_;
+    const bool fin_possible = fin_queued_;
+    if (available == 0 && !fin_possible) return std::nullopt;
+    const SeqNum edge = snd_una_ + send_allowance();
+    const u32 room = edge > snd_nxt_ ? edge - snd_nxt_ : 0;
+    p.length = std::min({available, room, u32{mss_}});
+    p.resend = snd_nxt_ < snd_max_;
+    if (fin_possible && p.length == available) p.flags |= flag::fin;
+    if (p.length != 0 && p.length == available) p.flags |= flag::psh;
+    if (probe_pending_ && snd_nxt_ == snd_una_) {                      // §3.8.6.1
+        p.length = std::min({available, std::max(room, 1u), u32{mss_}});
+        if (p.length != available) p.flags &= static_cast<u8>(~flag::fin);
+        p.probe = true;
+        return p;
+    }
+    if (p.length == 0) {
+        const bool bare_fin = available == 0 && fin_possible;          // takes no buffer at the peer: always
+        return bare_fin ? std::optional(p) : std::nullopt;
+    }
+    // §3.8.6.2.1 (sender's silly window) and §3.7.4 (Nagle)
+    if (p.length == mss_) return p;
+    const bool idle = snd_nxt_ == snd_una_;
+    if (p.length == available && (idle || options_.no_delay || fin_queued_ || p.resend)) return p;
+    if (2 * p.length >= max_snd_wnd_) return p;
+    return std::nullopt;
+}
+
+/// §3.8.6.2.2: the right edge never moves left, and moves right only by a worthwhile step.
+u32 Connection::window_to_offer() const {
+    const u32 promised = rcv_adv_ - rcv_nxt_;
+    if (env_.packets_held >= env_.packets_soft) return promised;
+    const u32 free = receive_limit_ > receive_bytes_ ? receive_limit_ - receive_bytes_ : 0;
+    const u32 step = std::min(receive_limit_ / 2, u32{env_.config.mss});
+    return free >= promised + step ? free : promised;
+}
+
+void Connection::fill(Segment& s, Instant now) const {
+    s.local = local_;
+    s.remote = remote_;
+    if ((s.flags & flag::ack) != 0) s.ack = rcv_nxt_;
+    if ((s.flags & flag::syn) != 0) {
+        s.window = static_cast<u16>(std::min(receive_limit_, 0xffffu));
+        s.mss = env_.config.mss;
+        const bool answering = (s.flags & flag::ack) != 0;   // only what the peer's SYN offered (RFC 7323 §2.2, §3.2)
+        if (!answering || rcv_scale_ != 0 || snd_scale_ != 0) s.window_scale = rcv_scale_;
+        s.has_timestamp = !answering || timestamps_;
+    } else {
+        const u32 window = window_to_offer();
+        const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;   // not to the left
+        s.window = static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
+        s.has_timestamp = timestamps_;
+    }
+    if (s.has_timestamp) {
+        s.timestamp = timestamp_now(now);
+        s.timestamp_echo = (s.flags & flag::ack) != 0 ? ts_recent_ : 0;
+    }
+}
+
+std::optional<PacketBuffer> Connection::next_packet(Instant now) {
+    if (sends_data() && snd_nxt_ == snd_una_ && snd_max_ == snd_una_ && now - last_sent_ > rtt_.rto())
+        congestion_.on_idle();                                         // RFC 5681 §4.1
+    const std::optional<Plan> p = plan();
+    if (!p) return std::nullopt;
+    Segment s;
+    s.seq = p->seq;
+    s.flags = p->flags;
+    s.length = static_cast<u16>(p->length);
+    fill(s, now);
+    const SendBuffer::Pieces payload = send_.at(p->offset, p->length);
+    auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
+    std::optional<PacketBuffer> packet = build(env_.pool, s, payload.first, payload.second, mode);
+    if (packet) sent(*p, s, now);
+    else ++env_.stats.no_packet;
+    return packet;
+}
+
+/// `s`, built from `p`, is on its way.
+void Connection::sent(const Plan& p, const Segment& s, Instant now) {
+    ++env_.stats.segments_out;
+    if ((s.flags & flag::ack) != 0) {
+        ack_now_ = false;
+        timers_[kDelayedAck] = Instant::never();
+        last_ack_sent_ = rcv_nxt_;
+        const u8 scale = (s.flags & flag::syn) != 0 ? 0 : rcv_scale_;
+        rcv_adv_ = max(rcv_adv_, rcv_nxt_ + (u32{s.window} << scale));
+    }
+    if (p.probe && p.length == 0 && (p.flags & flag::fin) == 0) {
+        keepalive_pending_ = probe_pending_ = false;
+        return;
+    }
+    const u32 length = s.sequence_length();
+    if (length == 0) return;
+    const SeqNum end = s.seq + length;
+    env_.stats.bytes_out += s.length;
+    last_sent_ = now;
+    if ((s.flags & flag::syn) != 0) syn_pending_ = false;
+    if (p.resend) {
+        ++env_.stats.retransmitted;
+        ++retransmissions_;
+        timing_ = false;                                               // Karn
+    }
+    if (s.seq == snd_una_) resend_head_ = false;
+    if (p.probe) {
+        // The byte counts as sent, so that its ACK is believed, but the persist timer stays in charge of it.
+        probe_pending_ = false;
+        ++env_.stats.zero_window_probes;
+        snd_max_ = max(snd_max_, end);
+        return;
+    }
+    if (!p.resend && !timing_ && !timestamps_) {
+        timing_ = true;
+        timed_seq_ = s.seq;
+        timed_at_ = now;
+    }
+    const bool was_idle = snd_nxt_ == snd_una_;                        // a timer still running was the persist timer
+    snd_nxt_ = max(snd_nxt_, end);
+    snd_max_ = max(snd_max_, snd_nxt_);
+    if (timers_[kRetransmit].is_never() || was_idle || (p.resend && s.seq == snd_una_)) arm_retransmit(now);   // RFC 6298 (5.1)
+}
+
+}  // namespace ringlet::net::tcp

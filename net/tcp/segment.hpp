@@ -1,0 +1,55 @@
+// A TCP segment as a value (RFC 9293 §3.1, RFC 7323 §2, §3): parsed once, validated once; everything after works on
+// numbers. The payload travels beside it in its PacketBuffer. Context: any.
+#pragma once
+
+#include <optional>
+
+#include "lib/bytes.hpp"
+#include "net/address.hpp"
+#include "net/packet.hpp"
+#include "net/tcp/seq.hpp"
+
+namespace ringlet::net::tcp {
+
+inline constexpr u8 kProtocol = 6;
+inline constexpr usize kHeaderBytes = 20;
+inline constexpr usize kChecksumOffset = 16;
+inline constexpr u16 kDefaultMss = 536;          ///< RFC 9293 §3.7.1: what a peer that says nothing can take
+inline constexpr u8 kMaxWindowScale = 14;        ///< RFC 7323 §2.3
+inline constexpr usize kTimestampBytes = 12;     ///< NOP NOP TS: what each segment carries once agreed
+
+namespace flag {
+inline constexpr u8 fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
+}
+
+struct Segment {
+    Endpoint local, remote;       ///< of this host and of the peer, whichever way the segment goes
+    SeqNum seq, ack;
+    u8 flags = 0;
+    u16 window = 0;               ///< as on the wire: not scaled
+    u16 length = 0;               ///< payload bytes
+    u16 header_bytes = kHeaderBytes;
+    // options; absent unless said otherwise
+    u16 mss = 0;                  ///< 0: absent
+    std::optional<u8> window_scale;
+    bool sack_permitted = false;
+    bool has_timestamp = false;
+    u32 timestamp = 0, timestamp_echo = 0;
+
+    bool has(u8 flags_wanted) const { return (flags & flags_wanted) == flags_wanted; }
+    /// SEG.LEN: SYN and FIN count (RFC 9293 §3.4).
+    u32 sequence_length() const { return u32{length} + ((flags & flag::syn) != 0) + ((flags & flag::fin) != 0); }
+};
+
+/// Reads the header at the front of `bytes` (header and payload). Malformed options end the option list and are
+/// otherwise ignored (RFC 9293 §3.1: "MUST be able to receive"); a header that does not fit is an error.
+std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes);
+/// True when the checksum over pseudo-header and `bytes` is right.
+bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes);
+
+enum class TxChecksum : u8 { complete, partial };
+/// A packet with `s`'s header and a copy of its payload, which comes in two pieces because send buffers wrap
+/// (s.length == first + second). Nothing when the pool is empty.
+std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode);
+
+}  // namespace ringlet::net::tcp

@@ -1,0 +1,161 @@
+// Segments to and from bytes: RFC 9293 §3.1, §3.2; RFC 7323 §2.2, §3.2; RFC 2018 §2. Nothing read here is trusted:
+// each option's length is checked against what is left of the header. Context: the network monitor.
+#include "lib/endian.hpp"
+#include "net/checksum.hpp"
+#include "net/tcp/segment.hpp"
+
+namespace ringlet::net::tcp {
+namespace {
+
+struct Header {
+    be16 source_port, destination_port;
+    be32 sequence, acknowledgment;
+    u8 data_offset;   // upper four bits, in 32-bit words
+    u8 flags;
+    be16 window, checksum, urgent;
+};
+static_assert(sizeof(Header) == kHeaderBytes && offsetof(Header, checksum) == kChecksumOffset);
+
+enum Kind : u8 { end_of_list = 0, no_operation = 1, mss_option = 2, window_scale_option = 3, sack_permitted_option = 4,
+                 timestamp_option = 8 };
+
+u32 read32(Bytes b, usize at) {
+    be32 v;
+    std::memcpy(&v, b.data() + at, sizeof(v));
+    return v;
+}
+
+void parse_option(Segment& s, u8 kind, Bytes body) {
+    switch (kind) {
+    case mss_option:
+        if (body.size() == 2) s.mss = static_cast<u16>(u32(body[0]) << 8 | u32(body[1]));
+        break;
+    case window_scale_option:   // RFC 7323 §2.3: larger than 14 means 14
+        if (body.size() == 1) s.window_scale = std::min(static_cast<u8>(body[0]), kMaxWindowScale);
+        break;
+    case sack_permitted_option:
+        if (body.empty()) s.sack_permitted = true;
+        break;
+    case timestamp_option:
+        if (body.size() != 8) break;
+        s.has_timestamp = true;
+        s.timestamp = read32(body, 0);
+        s.timestamp_echo = read32(body, 4);
+        break;
+    default: break;
+    }
+}
+
+void parse_options(Segment& s, Bytes options) {
+    constexpr u32 kUsual = 0x0101'080a;   // NOP NOP TS(10): nearly every segment of a connection with timestamps
+    if (options.size() == kTimestampBytes && read32(options, 0) == kUsual) {
+        parse_option(s, timestamp_option, options.subspan(4));
+        return;
+    }
+    while (!options.empty()) {
+        const u8 kind = static_cast<u8>(options[0]);
+        if (kind == end_of_list) return;
+        if (kind == no_operation) {
+            options = options.subspan(1);
+            continue;
+        }
+        if (options.size() < 2) return;
+        const usize length = static_cast<usize>(options[1]);
+        if (length < 2 || length > options.size()) return;
+        parse_option(s, kind, options.subspan(2, length - 2));
+        options = options.subspan(length);
+    }
+}
+
+void put32(std::byte*& at, u32 value) {
+    const be32 v = value;
+    std::memcpy(at, &v, sizeof(v));
+    at += sizeof(v);
+}
+
+usize option_bytes(const Segment& s) {
+    return (s.mss != 0 ? 4u : 0u) + (s.window_scale ? 4u : 0u) + (s.has_timestamp ? kTimestampBytes : 0u);
+}
+
+void write_header(const Segment& s, MutableBytes to) {
+    Header h;
+    h.source_port = s.local.port;
+    h.destination_port = s.remote.port;
+    h.sequence = s.seq.raw();
+    h.acknowledgment = s.ack.raw();
+    h.data_offset = static_cast<u8>(to.size() / 4 << 4);
+    h.flags = s.flags;
+    h.window = s.window;
+    h.checksum = 0;
+    h.urgent = 0;
+    std::memcpy(to.data(), &h, sizeof(h));
+    std::byte* at = to.data() + sizeof(h);
+    if (s.mss != 0) put32(at, 0x0204'0000u | s.mss);
+    if (s.window_scale) put32(at, 0x0103'0300u | *s.window_scale);
+    if (s.has_timestamp) {
+        put32(at, 0x0101'080a);
+        put32(at, s.timestamp);
+        put32(at, s.timestamp_echo);
+    }
+}
+
+}  // namespace
+
+bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+    InternetSum sum = InternetSum::pseudo_header(source, destination, kProtocol, bytes.size());
+    sum.add(bytes);
+    return sum.is_valid();
+}
+
+std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+    Header h;
+    if (bytes.size() < sizeof(h)) return std::nullopt;
+    std::memcpy(&h, bytes.data(), sizeof(h));
+    const usize header_bytes = usize{h.data_offset} >> 4 << 2;
+    if (header_bytes < sizeof(h) || header_bytes > bytes.size() || bytes.size() > 0xffff) return std::nullopt;
+    if (h.source_port == 0 || h.destination_port == 0) return std::nullopt;
+    Segment s;
+    s.local = {destination, h.destination_port};
+    s.remote = {source, h.source_port};
+    s.seq = SeqNum(h.sequence);
+    s.ack = SeqNum(h.acknowledgment);
+    s.flags = h.flags & 0x3f;
+    s.window = h.window;
+    s.header_bytes = static_cast<u16>(header_bytes);
+    s.length = static_cast<u16>(bytes.size() - header_bytes);
+    if (header_bytes != sizeof(h)) parse_options(s, bytes.subspan(sizeof(h), header_bytes - sizeof(h)));
+    return s;
+}
+
+std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode) {
+    std::optional<PacketBuffer> packet = pool.allocate();
+    if (!packet) return packet;
+    const MutableBytes payload = packet->append(first.size() + second.size());
+    const MutableBytes header = packet->push_bytes(kHeaderBytes + option_bytes(s));
+    write_header(s, header);
+    const usize total = header.size() + payload.size();
+    InternetSum sum = InternetSum::pseudo_header(s.local.address, s.remote.address, kProtocol, total);
+    be16 field;
+    if (mode == TxChecksum::partial) {
+        if (!first.empty()) std::memcpy(payload.data(), first.data(), first.size());
+        if (!second.empty()) std::memcpy(payload.data() + first.size(), second.data(), second.size());
+        packet->meta().checksum = PacketMeta::Checksum::partial;
+        packet->meta().csum_offset = kChecksumOffset;
+        field = sum.sum();
+    } else {
+        sum.add(header);
+        InternetSum tail;
+        if (second.empty()) {
+            sum.add_copying(payload, first);
+        } else {
+            sum.add_copying(payload, first);
+            tail.add_copying(payload.subspan(first.size()), second);
+            sum.add_at(tail, first.size());
+        }
+        field = sum.checksum();
+    }
+    std::memcpy(header.data() + kChecksumOffset, &field, sizeof(field));
+    return packet;
+}
+
+}  // namespace ringlet::net::tcp
