@@ -1,5 +1,6 @@
-// Memory a device may touch. The link seam: this header, two sources (the page allocator's in kernel/mm, the host's in
-// arch/host, which hands out *translated* addresses so that a pointer passed off as a DmaAddr fails in a host test).
+// Memory a device may touch. The link seam: this header, two sources (the page allocator's in kernel/mm, the
+// host's in arch/host, which hands out *translated* addresses so that a pointer passed off as a DmaAddr fails
+// in a host test).
 #pragma once
 
 #include <utility>

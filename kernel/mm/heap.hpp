@@ -1,6 +1,6 @@
 // The kernel heap: size classes on top of the page allocator, large requests straight from it.
-// Context: thread (not interrupt). Global operator new(std::nothrow) and delete use it; plain operator new panics
-// when memory is out, so kernel code uses std::nothrow and checks.
+// Context: thread (not interrupt). Global operator new(std::nothrow) and delete use it; plain operator new
+// panics when memory is out, so kernel code uses std::nothrow and checks.
 #pragma once
 
 #include <new>
@@ -9,7 +9,9 @@
 
 namespace ringlet::kernel {
 
-struct HeapStats { u64 used_bytes = 0, reserved_bytes = 0, allocations = 0; };
+struct HeapStats {
+    u64 used_bytes = 0, reserved_bytes = 0, allocations = 0;
+};
 
 /// nullptr when memory is out. `align` is a power of two up to a page.
 void* heap_allocate(usize bytes, usize align = alignof(std::max_align_t));

@@ -1,6 +1,14 @@
-// Physical memory: a buddy allocator over every RAM region. O(log n). Context: thread or interrupt (spinlock).
+// Physical memory: a buddy allocator over every RAM region. O(log n). Context: thread or interrupt
+// (spinlock).
+//
+// Boot order: page_allocator_init(), arch::paging_init() (takes table pages from here), then the heap works,
+// then arch::irq_init(), arch::clock_init(), random_init(), scheduler_init(), threads. Log and panic work
+// from the start. The state is in bitmaps outside the pages, half a byte per page: free memory is never
+// touched, so a stray write into it cannot break the allocator, and every free is checked against what was
+// really allocated.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "arch/platform.hpp"
@@ -14,18 +22,27 @@ inline constexpr unsigned kMaxOrder = 18;  ///< 2^18 pages: 1 GiB
 struct PageStats {
     u64 total_pages = 0, free_pages = 0;
     u64 free_blocks[kMaxOrder + 1] = {};
-    u64 bad_frees = 0;                 ///< double or foreign frees that were refused
+    u64 bad_frees = 0;  ///< double or foreign frees that were refused
 };
 
-/// Hands over all of `ram` except `reserved`. Bookkeeping is taken out of the regions themselves.
-/// Only memory below `mapped_limit` is mapped when this runs; bookkeeping must lie below it.
+/// Hands over all of `ram` (ascending, disjoint; others are left out) except `reserved` (any order) and page
+/// 0. Bookkeeping is taken out of the regions themselves. Only memory below `mapped_limit` is mapped when
+/// this runs: the bookkeeping lies below it, and pages below it are handed out first, so that translation
+/// tables can be written. Calling it again starts afresh (host tests).
 Result<> page_allocator_init(std::span<const arch::MmioRange> ram, std::span<const arch::MmioRange> reserved,
                              PhysAddr mapped_limit);
 
 /// 2^order contiguous, naturally aligned pages, contents undefined.
 Result<PhysAddr> allocate_pages(unsigned order);
+/// A block that is not allocated with exactly this order is left alone and counted in bad_frees.
 void free_pages(PhysAddr base, unsigned order);
-/// Gives memory that was reserved at boot (DTB, boot tables) to the allocator. Page-aligned inwards.
+/// `pages` contiguous pages (aligned to the next power of two), without rounding the memory used up to it.
+Result<PhysAddr> allocate_page_run(usize pages);
+void free_page_run(PhysAddr base, usize pages);
+/// The order of the block that allocate_pages() returned at `base`; nothing if it returned none there.
+std::optional<unsigned> allocation_order(PhysAddr base);
+/// Gives memory that was reserved at boot (DTB, boot tables) to the allocator. Page-aligned inwards; pages
+/// that are not in a region, or that the allocator has already, are counted in bad_frees.
 void donate_pages(arch::MmioRange range);
 PageStats page_stats();
 

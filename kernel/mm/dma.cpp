@@ -1,0 +1,34 @@
+// Device memory from the page allocator. Memory is identity-mapped: a region's DMA address is its address.
+// Context: thread.
+#include "kernel/mm/dma.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "kernel/mm/page_allocator.hpp"
+
+namespace ringlet::kernel {
+
+namespace {
+usize pages_of(usize bytes) {
+    return bytes / kPageSize + (bytes % kPageSize != 0);
+}
+}  // namespace
+
+Result<DmaRegion> DmaRegion::allocate(usize bytes, usize align) {
+    if (bytes == 0 || !std::has_single_bit(align)) return fail(Error::invalid);
+    const usize pages = pages_of(bytes);
+    // A run is aligned to its size rounded up to a power of two; nobody asks for more.
+    if (align > kPageSize && align > std::bit_ceil(pages) * kPageSize) return fail(Error::invalid);
+    const PhysAddr base = TRY(allocate_page_run(pages));
+    auto* const memory = reinterpret_cast<std::byte*>(base.raw);
+    std::memset(memory, 0, pages * kPageSize);
+    return DmaRegion(MutableBytes(memory, bytes), DmaAddr(base.raw));
+}
+
+DmaRegion::~DmaRegion() {
+    if (!bytes_.empty()) free_page_run(PhysAddr(addr_.raw), pages_of(bytes_.size()));
+}
+
+}  // namespace ringlet::kernel
