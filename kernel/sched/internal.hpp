@@ -1,0 +1,29 @@
+// Between scheduler.cpp (who runs) and thread.cpp (how threads begin and end). Nobody else includes this.
+#pragma once
+
+#include "kernel/sched/scheduler.hpp"
+
+namespace ringlet::kernel {
+
+/// The first thing on a new thread's stack: releases the scheduler lock taken by whoever switched here.
+void start_new_thread();
+/// The current thread has exited. With the SchedulerGuard held.
+[[noreturn]] void switch_for_ever();
+/// Boot only: `main` is what runs now.
+void install_first_threads(Thread& main, Thread& idle);
+/// With the SchedulerGuard held.
+void add_new_thread(Thread& thread);
+
+/// In an interrupt handler: no switching, and ranks count from nothing.
+class InterruptScope {
+public:
+    InterruptScope();
+    ~InterruptScope();
+    InterruptScope(const InterruptScope&) = delete;
+    InterruptScope& operator=(const InterruptScope&) = delete;
+
+private:
+    u32 held_ranks_;
+};
+
+}  // namespace ringlet::kernel
