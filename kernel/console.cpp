@@ -8,7 +8,8 @@ namespace ringlet::kernel {
 
 namespace {
 
-// Single producer (the serial interrupt), single consumer (the reader): `head` is the producer's, `tail` the reader's.
+// Single producer (the serial interrupt), single consumer (the reader): `head` is the producer's, `tail` the
+// reader's.
 struct InputRing {
     static constexpr u32 kSize = 256;
     char data[kSize] = {};
@@ -22,7 +23,13 @@ constinit std::atomic<void (*)(std::string_view)> output{nullptr};
 
 }  // namespace
 
-void console_attach(void (*write)(std::string_view)) { output.store(write, std::memory_order_release); }
+void console_attach(void (*write)(std::string_view)) {
+    output.store(write, std::memory_order_release);
+}
+
+bool console_attached() {
+    return output.load(std::memory_order_acquire) != nullptr;
+}
 
 void console_write(std::string_view text) {
     const auto write = output.load(std::memory_order_acquire);
@@ -59,6 +66,8 @@ std::optional<char> console_read(Instant deadline) {
     }
 }
 
-u64 console_overruns() { return input.overruns.load(std::memory_order_relaxed); }
+u64 console_overruns() {
+    return input.overruns.load(std::memory_order_relaxed);
+}
 
 }  // namespace ringlet::kernel

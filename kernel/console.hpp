@@ -11,6 +11,7 @@ namespace ringlet::kernel {
 
 /// `write` must be callable from any context (polled output). Replaces an earlier one; nullptr detaches.
 void console_attach(void (*write)(std::string_view));
+bool console_attached();
 /// Sends `text`, each '\n' as "\r\n". Context: any.
 void console_write(std::string_view text);
 /// A character arrived. Dropped (and counted) when nobody has read the last 256. Context: any, interrupts included.

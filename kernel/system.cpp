@@ -17,10 +17,16 @@ void reboot() {
     arch::reboot();
 }
 
-void end_vm(u8 status) { arch::end_vm(status); }
+void end_vm(u8 status) {
+    arch::end_vm(status);
+}
 
-std::string_view architecture() { return arch::kName; }
+std::string_view architecture() {
+    return arch::kName;
+}
 
-std::string_view cpu_model() { return arch::cpu_model(); }
+std::string_view cpu_model() {
+    return arch::cpu_model();
+}
 
 }  // namespace ringlet::kernel

@@ -93,6 +93,7 @@ void fault(const char* what, const Registers&) {
 Result<PhysAddr> allocate_table_page() {
     return fail(Error::no_memory);
 }
+Result<PhysAddr> allocate_contiguous(usize) { return fail(Error::no_memory); }
 void free_table_page(PhysAddr) {}
 
 }  // namespace arch::hooks
