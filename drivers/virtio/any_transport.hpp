@@ -52,10 +52,12 @@ private:
 static_assert(Transport<AnyTransport>);
 static_assert(std::is_trivially_copyable_v<AnyTransport>);
 
-/// A device that was found, not yet a driver: what probe() of every driver takes.
-struct Device {
-    AnyTransport transport;
+/// A device that was found, not yet a driver: what probe() of every driver takes. An image sealed for one board may use
+/// a concrete transport instead.
+template <Transport T> struct BasicDevice {
+    T transport;
     Wiring wiring;
 };
+using Device = BasicDevice<AnyTransport>;
 
 }  // namespace ringlet::virtio

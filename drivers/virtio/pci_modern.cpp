@@ -71,6 +71,7 @@ bool PciModern::set_config_vector(u16 vector) {
 }
 
 bool PciModern::set_queue_vector(u16 queue, u16 vector) {
+    if (queue >= common::num_queues.read(r_.common)) return false;
     common::queue_select.write(r_.common, queue);
     common::queue_msix_vector.write(r_.common, vector);
     return common::queue_msix_vector.read(r_.common) == vector;

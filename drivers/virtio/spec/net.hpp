@@ -67,8 +67,8 @@ struct NetSpec {
     static constexpr u16 kLeastMtu = 68;     // §5.1.4.2
 
     struct Header {  // §5.1.6: 12 bytes whenever VERSION_1 was negotiated, MRG_RXBUF or not
-        u8 flags, gso_type;
-        le16 hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+        u8 flags = 0, gso_type = 0;
+        le16 hdr_len{}, gso_size{}, csum_start{}, csum_offset{}, num_buffers{};
     };
     static_assert(sizeof(Header) == 12 && alignof(Header) == 1 && offsetof(Header, csum_start) == 6);
     static constexpr u8 kHdrNeedsCsum = 1, kHdrDataValid = 2, kHdrRscInfo = 4;

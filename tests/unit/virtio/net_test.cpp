@@ -1,0 +1,267 @@
+// The network driver against a model of the device, over every transport and interrupt mode.
+#include <catch2/catch.hpp>
+
+#include "drivers/virtio/net.hpp"
+#include "tests/device/net_device.hpp"
+#include "tests/unit/virtio/bench.hpp"
+
+using namespace ringlet;
+using device::NetDevice, device::Way;
+using net::Arm, net::PacketBuffer, net::PacketMeta;
+using virtio::Net;
+
+namespace {
+
+struct World : device::Bench<NetDevice> {
+    kernel::DmaRegion memory = kernel::DmaRegion::allocate(200 * PacketBuffer::kSize).value();
+    net::PacketPool pool{memory.bytes(), memory.addr()};
+    int wakes = 0;
+    std::unique_ptr<Net<>> nic;
+    using Bench::Bench;
+    Result<> start() {
+        auto r = Net<>::probe(device(), pool, "net0", [](void* p) { ++static_cast<World*>(p)->wakes; }, this);
+        if (!r) return fail(r.error());
+        nic = std::move(*r);
+        return {};
+    }
+    ~World() {
+        nic.reset();
+        CHECK(pool.free() == pool.total());
+        CHECK(dev.all_violations() == std::vector<std::string>{});
+    }
+    PacketBuffer frame(usize bytes, u8 fill = 7) {
+        PacketBuffer p = pool.allocate().value();
+        for (auto& b : p.append(bytes)) b = std::byte(fill);
+        return p;
+    }
+};
+
+std::vector<u8> bytes_of(const PacketBuffer& p) {
+    const auto d = p.data();
+    return {reinterpret_cast<const u8*>(d.data()), reinterpret_cast<const u8*>(d.data()) + d.size()};
+}
+
+}  // namespace
+
+TEST_CASE("Frames go both ways over every transport and interrupt mode") {
+    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    REQUIRE(w.start());
+    CHECK(w.nic->mac() == net::MacAddr{{0x52, 0x54, 0, 0x12, 0x34, 0x56}});
+    CHECK(w.nic->mtu() == 1500);
+    CHECK(w.nic->carrier());
+    CHECK(w.nic->offloads().tx_checksum);
+    CHECK_FALSE(w.nic->rearm(Arm::rx));
+    for (u32 i = 0; i < 500; ++i) {
+        const std::vector<u8> in(60 + i % 1455, u8(i));
+        REQUIRE(w.dev.receive(in));
+        if (w.nic->polled()) w.nic->poll();
+        CHECK(w.wakes == int(i) + 1);
+        auto p = w.nic->receive();
+        REQUIRE(p);
+        CHECK(bytes_of(*p) == in);
+        CHECK_FALSE(w.nic->receive());
+        REQUIRE(w.nic->room() != 0);
+        w.nic->transmit(std::move(*p));  // echo, in place
+        w.nic->flush();
+        REQUIRE(w.dev.sent.size() == i + 1);
+        CHECK(w.dev.sent.back().frame == in);
+        while (w.nic->rearm(Arm::rx)) (void)w.nic->receive();
+    }
+    CHECK(w.nic->info().queues[0].counters.bad_used == 0);
+    CHECK(w.nic->info().negotiated.test(29));
+}
+
+TEST_CASE("Transmissions complete without interrupts until the stack waits for room") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    REQUIRE(w.start());
+    w.dev.hold_tx = true;
+    u16 n = 0;
+    while (w.nic->room() != 0) w.nic->transmit(w.frame(100)), ++n;
+    CHECK(n == 64);
+    w.nic->flush();
+    CHECK(w.dev.queues[1].notified == 1);
+    w.dev.release_tx();
+    CHECK(w.wakes == 0);
+    CHECK(w.nic->room() == 64);
+    while (w.nic->room() != 0) w.nic->transmit(w.frame(100));
+    w.nic->flush();
+    CHECK_FALSE(w.nic->rearm(Arm::rx_and_tx));
+    w.dev.release_tx();
+    CHECK(w.wakes == 1);
+    CHECK(w.nic->room() == 64);
+    CHECK(w.nic->info().queues[1].counters.kicks == 2);
+}
+
+TEST_CASE("A starved pool leaves the ring short and flush() fills it again") {
+    World w(Way::mmio);
+    REQUIRE(w.start());
+    std::vector<PacketBuffer> hoard;
+    while (auto p = w.pool.allocate()) hoard.push_back(std::move(*p));
+    while (w.dev.receive(std::vector<u8>(60))) {}
+    while (auto p = w.nic->receive()) hoard.push_back(std::move(*p));
+    w.nic->flush();
+    CHECK(w.nic->rx_starved());
+    CHECK_FALSE(w.dev.receive(std::vector<u8>(60)));
+    hoard.clear();
+    w.nic->flush();
+    CHECK_FALSE(w.nic->rx_starved());
+    CHECK(w.dev.receive(std::vector<u8>(60)));
+}
+
+TEST_CASE("Checksum metadata is passed on when it makes sense and dropped when not") {
+    World w(Way::pci_vectors);
+    REQUIRE(w.start());
+    using C = PacketMeta::Checksum;
+    const auto got = [&](NetDevice::Header h) {
+        REQUIRE(w.dev.receive(std::vector<u8>(100), h));
+        return w.nic->receive()->meta();
+    };
+    CHECK(got({}).checksum == C::none);
+    CHECK(got({.flags = 2}).checksum == C::verified);
+    const auto partial = got({.flags = 1, .csum_start = 34, .csum_offset = 16});
+    CHECK((partial.checksum == C::partial && partial.csum_start == 34 && partial.csum_offset == 16));
+    CHECK(got({.flags = 1, .csum_start = 98, .csum_offset = 0}).checksum == C::partial);
+    CHECK(got({.flags = 1, .csum_start = 98, .csum_offset = 1}).checksum == C::none);
+    CHECK(got({.flags = 1, .csum_start = 0xffff, .csum_offset = 0xffff}).checksum == C::none);
+
+    auto p = w.frame(100);
+    p.meta() = {.checksum = C::partial, .csum_start = 34, .csum_offset = 16};
+    w.nic->transmit(std::move(p));
+    w.nic->flush();
+    CHECK(w.dev.sent.back().header.flags == 1);
+    CHECK(w.dev.sent.back().header.csum_start == 34);
+    CHECK(w.dev.sent.back().header.csum_offset == 16);
+}
+
+TEST_CASE("Without CSUM the driver finishes a partial checksum itself") {
+    World w(Way::mmio);
+    w.dev.offered = w.dev.offered.without(virtio::mask(virtio::NetSpec::Feature::csum));
+    REQUIRE(w.start());
+    CHECK_FALSE(w.nic->offloads().tx_checksum);
+    auto p = w.frame(54, 0);
+    p.data()[34] = std::byte(0x12);
+    p.data()[53] = std::byte(0x34);
+    p.meta() = {.checksum = PacketMeta::Checksum::partial, .csum_start = 34, .csum_offset = 16};
+    w.nic->transmit(std::move(p));
+    w.nic->flush();
+    const auto& f = w.dev.sent.back();
+    CHECK(f.header.flags == 0);
+    CHECK((f.frame[50] << 8 | f.frame[51]) == 0xffff - 0x1234);
+}
+
+TEST_CASE("Impossible MTUs are not believed, too large ones not accepted") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    SECTION("9000") { w.dev.set_mtu(9000); }
+    SECTION("67") { w.dev.set_mtu(67); }
+    REQUIRE(w.start());
+    CHECK(w.nic->mtu() == 1500);
+    CHECK_FALSE(w.dev.accepted.test(3));
+    CHECK(w.dev.accepted.test(5));
+}
+
+TEST_CASE("The link goes down and up again with the status field") {
+    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    REQUIRE(w.start());
+    CHECK(w.nic->carrier());
+    w.dev.change_config([&] { w.dev.config[6] = 0; });
+    if (w.nic->polled()) w.nic->poll();
+    CHECK(w.wakes == 1);
+    CHECK_FALSE(w.nic->carrier());
+    w.dev.change_config([&] { w.dev.config[6] = 1; });
+    if (w.nic->polled()) w.nic->poll();
+    CHECK(w.nic->carrier());
+}
+
+TEST_CASE("A device that lies is reset, renegotiated and used again") {
+    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    REQUIRE(w.start());
+    const auto before = w.dev.accepted;
+    for (int i = 0; i < 10; ++i) w.nic->transmit(w.frame(100));
+    SECTION("bad receive id") {
+        w.dev.queues[0].ring.put(60000, 1), w.dev.queues[0].ring.publish_used(0);
+        CHECK_FALSE(w.nic->receive());
+    }
+    SECTION("bad transmit id") {
+        w.dev.queues[1].ring.put(60, 0), w.dev.queues[1].ring.publish_used(0);
+        CHECK(w.nic->room() == 0);
+    }
+    SECTION("used.idx jumps") {
+        w.dev.queues[0].ring.set_used_idx(1000);
+        CHECK_FALSE(w.nic->receive());
+    }
+    SECTION("DEVICE_NEEDS_RESET") {
+        w.dev.needs_reset();
+        if (w.nic->polled()) w.nic->poll();
+        CHECK(w.wakes == 1);
+    }
+    CHECK(w.nic->rearm(Arm::rx));  // run again
+    CHECK(w.nic->info().recoveries == 1);
+    CHECK(w.dev.accepted == before);
+    w.wakes = 0;
+    REQUIRE(w.dev.receive(std::vector<u8>(77, 1)));
+    if (!w.nic->polled()) CHECK(w.wakes == 1);
+    CHECK(w.nic->receive()->size() == 77);
+    w.nic->transmit(w.frame(100));
+    w.nic->flush();
+    CHECK(w.dev.sent.size() == 1);
+}
+
+TEST_CASE("A device that never stops lying is given up, without a hang") {
+    World w(Way::mmio);
+    REQUIRE(w.start());
+    int rounds = 0;
+    do {
+        w.dev.queues[0].ring.set_used_idx(u16(w.dev.queues[0].ring.used_idx + 20000));
+        (void)w.nic->receive();
+    } while (w.nic->rearm(Arm::rx) && ++rounds < 1000);
+    CHECK(rounds == 16);
+    CHECK_FALSE(w.nic->carrier());
+    CHECK(w.nic->info().broken);
+    CHECK(w.nic->room() == 0);
+    w.nic->transmit(w.frame(100));
+    w.nic->flush();
+    CHECK_FALSE(w.nic->rearm(Arm::rx_and_tx));
+}
+
+TEST_CASE("Short and absurd lengths are dropped, not read") {
+    World w(Way::pci_vectors);
+    REQUIRE(w.start());
+    for (const u32 written : {0u, 11u, 12u, 25u}) {
+        const auto chain = w.dev.queues[0].ring.take();
+        w.dev.complete(0, chain->id, written);
+        CHECK_FALSE(w.nic->receive());
+    }
+    CHECK(w.nic->rx_dropped() == 4);
+    const auto chain = w.dev.queues[0].ring.take();
+    w.dev.complete(0, chain->id, 0xffff'ffff);
+    const auto p = w.nic->receive();
+    REQUIRE(p);
+    CHECK(p->size() == PacketBuffer::kSize - PacketBuffer::kHeadroom);
+    CHECK(w.nic->info().queues[0].counters.bad_used == 1);
+}
+
+TEST_CASE("Devices that cannot work are refused with FAILED or silence, and leak nothing") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    SECTION("no MAC") { w.dev.offered = virtio::mask(virtio::Common::version_1); }
+    SECTION("no VERSION_1") { w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::version_1)); }
+    SECTION("features refused") { w.dev.refuses_features = true; }
+    SECTION("one queue only") { w.dev.queues.resize(1); }
+    SECTION("a queue of size 0") { w.dev.queues[1].max_size = w.dev.queues[1].size = 0; }
+    SECTION("never resets") { w.dev.never_resets = true, w.dev.status = 1; }
+    CHECK_FALSE(w.start());
+}
+
+TEST_CASE("Merged buffers that were not asked for to be split are dropped as a whole") {
+    static constexpr virtio::NetConfig kMerging{
+        .features = {.required = {virtio::Common::version_1, virtio::NetSpec::Feature::mac},
+                     .optional = {virtio::NetSpec::Feature::mrg_rxbuf}},
+        .rx_size = 16, .tx_size = 16, .rx_buffers = 16};
+    World w(Way::mmio);
+    auto nic = Net<kMerging>::probe(w.device(), w.pool, "net1", [](void*) {}, nullptr).value();
+    REQUIRE(w.dev.receive(std::vector<u8>(100), {.num_buffers = 3}));
+    REQUIRE(w.dev.receive(std::vector<u8>(101)));
+    REQUIRE(w.dev.receive(std::vector<u8>(102)));
+    REQUIRE(w.dev.receive(std::vector<u8>(103)));
+    CHECK(nic->receive()->size() == 103);
+    CHECK(nic->rx_dropped() == 3);
+}
