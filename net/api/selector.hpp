@@ -42,8 +42,10 @@ public:
 private:
     friend struct detail::Core;
     friend class detail::Socket;
-    bool collect(detail::Core& core, std::span<Ready> out, usize& count);
-    void link_if_ready(detail::Core& core, detail::Watch& watch);
+    /// Fills `out` from the queue; true when there was something. Under the monitor, like the two below.
+    bool collect(const Stack& stack, std::span<Ready> out, usize& count);
+    void queue(detail::Watch& watch);
+    static void forget(detail::Watch& watch);
 
     Service& service_;
     List<detail::Watch, detail::ReadyTag> ready_;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <optional>
 
 #include "kernel/sched/event.hpp"
@@ -19,6 +20,9 @@
 #include "net/stack.hpp"
 
 namespace ringlet::net {
+
+/// For timeouts: wait as long as it takes.
+inline constexpr Duration kForever{INT64_MAX};
 
 class Selector;
 
@@ -70,13 +74,15 @@ struct Core {
     std::optional<Stack> stack;        ///< empty until Service::open()
     void* link = nullptr;
     bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
-    List<Waiter> ping_waiters, address_waiters;
+    List<Waiter> stack_waiters;        ///< for an address or an echo reply
     Instant thread_sleeps_until = Instant::never();   ///< the network thread's alarm; never moved later, only run out
+    Instant leader_sleeps_until = Instant::never();   ///< the leading application's
 
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
+    void notify(Watch& watch);
 };
 
 }  // namespace detail
@@ -98,7 +104,7 @@ public:
     }
     /// The network thread's body; returns after stop(). Exactly one thread runs it.
     void run();
-    /// Spawns that thread ("net"); defined in service_thread.cpp.
+    /// Spawns that thread ("net").
     Result<> start();
     void stop();
 
@@ -126,6 +132,8 @@ public:
     // --- for TcpStream, UdpSocket, Selector -----------------------------------------------------------------------
     using Monitor = kernel::Guarded<detail::Core, kernel::Rank::net, kernel::Mutex>;
     Monitor::Access lock() { return monitor_.lock(); }
+    /// The end of a wait that starts now; never for kForever.
+    static Instant after(Duration timeout) { return timeout == kForever ? Instant::never() : kernel::now() + timeout; }
     /// Sleeps until `ready()` (evaluated under the monitor) or the deadline (false), running the stack meanwhile when
     /// nobody else does. `waiter` must be on the list that the wake-up walks.
     template <class Pred>
@@ -133,6 +141,9 @@ public:
         const bool leads = try_lead(waiter.event);
         bool in_time = true;
         while (true) {
+            // All that the event can have been set for is looked at below, so what it says now is of no use: without
+            // this, being woken by oneself would cost a second round.
+            waiter.event.clear();
             const Instant now = kernel::now();
             const bool again = pump(held, now);
             if (ready()) break;
@@ -141,7 +152,10 @@ public:
                 break;
             }
             Instant until = again ? now : deadline;
-            if (leads && held->stack->deadline() < until) until = held->stack->deadline();
+            if (leads) {
+                if (held->stack->deadline() < until) until = held->stack->deadline();
+                held->leader_sleeps_until = until;
+            }
             held.release();
             if (!again) waiter.event.wait_until(until);
             held.acquire();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "lib/bytes.hpp"
@@ -15,9 +16,6 @@
 #include "net/tcp/types.hpp"
 
 namespace ringlet::net {
-
-/// For timeouts: wait as long as it takes.
-inline constexpr Duration kForever{INT64_MAX};
 
 namespace detail {
 
@@ -38,6 +36,13 @@ public:
 protected:
     friend class net::Selector;
     Socket(Service& service, Watch* watch) : service_(&service), watch_(watch) {}
+    /// A heap block that the stack's handle points to; nullptr when memory is out.
+    static Watch* make_watch(Watch::Kind kind);
+    /// Sleeps until `attempt()` (under the monitor) gives anything but would_block; timed_out at the deadline.
+    template <class Attempt>
+    auto block(Instant deadline, Attempt attempt) const -> std::invoke_result_t<Attempt&, Stack&>;
+    /// After a write or a read that opened the window: now, or with the selector's next wait().
+    void push(Service::Monitor::Access& held) const;
     Service* service_;
     Watch* watch_;
 };

@@ -1,0 +1,103 @@
+// The selector's queue holds what may be ready; collect() asks the stack and drops what is not. Level-triggering is
+// nothing but putting what was reported back at the end. Context: thread; wake() any.
+#include "net/api/selector.hpp"
+
+namespace ringlet::net {
+namespace {
+
+using detail::MemberTag;
+using detail::ReadyTag;
+using detail::Watch;
+
+Ready look(const Stack& stack, const Watch& w) {
+    const bool reads = (w.interest & static_cast<u8>(Interest::read)) != 0;
+    const bool writes = (w.interest & static_cast<u8>(Interest::write)) != 0;
+    Ready r{.token = w.token};
+    if (w.kind == Watch::Kind::datagram) {
+        r.readable = reads && stack.udp().readable(w.udp);
+        r.writable = writes && stack.udp().writable(w.udp);
+        return r;
+    }
+    const tcp::Readiness now = stack.tcp().readiness(w.tcp);
+    r.readable = reads && now.readable;
+    r.writable = writes && now.writable;
+    r.finished = now.closed || now.error;
+    return r;
+}
+
+}  // namespace
+
+Selector::~Selector() {
+    auto held = service_.lock();
+    while (!members_.empty()) forget(members_.front());
+}
+
+void Selector::forget(Watch& watch) {
+    if (watch.is_queued()) List<Watch, ReadyTag>::remove(watch);
+    List<Watch, MemberTag>::remove(watch);
+    watch.selector = nullptr;
+}
+
+void Selector::queue(Watch& watch) {
+    if (!watch.is_queued()) ready_.push_back(watch);
+}
+
+Result<> Selector::add(const detail::Socket& socket, u64 token, Interest interest) {
+    if (socket.watch_ == nullptr) return fail(Error::closed);
+    auto held = service_.lock();
+    Watch& watch = *socket.watch_;
+    if (watch.selector != nullptr) return fail(Error::exists);
+    watch.selector = this;
+    watch.token = token;
+    watch.interest = static_cast<u8>(interest);
+    members_.push_back(watch);
+    queue(watch);
+    return {};
+}
+
+Result<> Selector::modify(const detail::Socket& socket, Interest interest) {
+    if (socket.watch_ == nullptr) return fail(Error::closed);
+    if (socket.watch_->interest == static_cast<u8>(interest) && socket.watch_->selector == this) return {};
+    auto held = service_.lock();
+    Watch& watch = *socket.watch_;
+    if (watch.selector != this) return fail(Error::not_found);
+    watch.interest = static_cast<u8>(interest);
+    queue(watch);
+    return {};
+}
+
+void Selector::remove(const detail::Socket& socket) {
+    if (socket.watch_ == nullptr) return;
+    auto held = service_.lock();
+    if (socket.watch_->selector == this) forget(*socket.watch_);
+}
+
+bool Selector::collect(const Stack& stack, std::span<Ready> out, usize& count) {
+    const Watch* first_reported = nullptr;
+    while (count < out.size() && !ready_.empty()) {
+        Watch& watch = ready_.front();
+        if (&watch == first_reported) break;   // once round
+        ready_.remove(watch);
+        const Ready r = look(stack, watch);
+        if (!r.readable && !r.writable && !r.finished) continue;
+        out[count++] = r;
+        ready_.push_back(watch);
+        if (first_reported == nullptr) first_reported = &watch;
+    }
+    return count != 0;
+}
+
+std::span<const Ready> Selector::wait(std::span<Ready> out, Instant deadline) {
+    usize count = 0;
+    auto held = service_.lock();
+    if (!held->stack) return {};
+    service_.wait(held, waiter_, deadline, [&] { return woken_.exchange(false) || collect(*held->stack, out, count); });
+    return out.first(count);
+}
+
+void Selector::wake() {
+    woken_.store(true);
+    waiter_.event.set();
+}
+
+}  // namespace ringlet::net

@@ -1,0 +1,215 @@
+// The monitor, who leads, and the questions about the stack as a whole. Context: thread; interrupt() any.
+#include "net/api/service.hpp"
+
+#include <memory>
+#include <new>
+
+#include "kernel/sched/thread.hpp"
+#include "net/api/selector.hpp"
+
+namespace ringlet::net {
+
+namespace detail {
+
+bool Core::pump(Instant now) {
+    if (!stack) return false;
+    const bool again = pump_link(link, *stack, now);
+    wake_ready();
+    return again;
+}
+
+void Core::notify(Watch& watch) {
+    for (Waiter& w : watch.waiters) w.event.set();
+    if (watch.selector == nullptr || watch.is_queued()) return;
+    watch.selector->ready_.push_back(watch);
+    watch.selector->waiter_.event.set();
+}
+
+void Core::wake_ready() {
+    while (const auto h = stack->tcp().next_ready())
+        if (auto* watch = static_cast<Watch*>(stack->tcp().user_data(*h))) notify(*watch);
+    while (const auto h = stack->udp().next_ready())
+        if (auto* watch = static_cast<Watch*>(stack->udp().user_data(*h))) notify(*watch);
+    if (stack->take_change())
+        for (Waiter& w : stack_waiters) w.event.set();
+}
+
+}  // namespace detail
+
+Result<> Service::open(void* link, bool (*pump_link)(void*, Stack&, Instant), PacketPool& pool,
+                       const StackConfig& config) {
+    auto held = lock();
+    if (held->stack) return fail(Error::exists);
+    held->link = link;
+    held->pump_link = pump_link;
+    held->stack.emplace(config, pool);
+    held->stack->start(kernel::now());
+    thread_event_.set();
+    return {};
+}
+
+void Service::interrupt() {
+    pending_.store(true);
+    leader_.load()->set();
+}
+
+bool Service::try_lead(kernel::Event& event) {
+    kernel::Event* nobody = &thread_event_;
+    return leader_.compare_exchange_strong(nobody, &event);
+}
+
+void Service::give_up_lead(Monitor::Access& held) {
+    leader_.store(&thread_event_);
+    // An interrupt that still saw us has set pending_ before it looked (both are sequentially consistent).
+    if (pending_.load()) thread_event_.set();
+    cover_deadline(held);
+}
+
+void Service::cover_deadline(Monitor::Access& held) {
+    if (held->stack->deadline() < held->thread_sleeps_until) thread_event_.set();
+}
+
+void Service::push_output(Monitor::Access& held) {
+    if (!held->stack->has_output() && !held->stack->is_starved()) return;
+    const bool again = pump(held, kernel::now());
+    // Whoever leads has its own alarm; it was set before this output started its timers.
+    kernel::Event* leader = leader_.load();
+    if (again) leader->set();
+    else if (leader == &thread_event_) cover_deadline(held);
+    else if (held->stack->deadline() < held->leader_sleeps_until) leader->set();
+}
+
+void Service::run() {
+    while (!stopping_.load()) {
+        Instant until;
+        bool again;
+        {
+            auto held = lock();
+            const Instant now = kernel::now();
+            again = pump(held, now);
+            // An alarm once set runs out instead of being moved: otherwise each request that starts a retransmission
+            // timer would cost a switch to this thread.
+            Instant& alarm = held->thread_sleeps_until;
+            const Instant due = held->stack ? held->stack->deadline() : Instant::never();
+            if (alarm <= now || due < alarm) alarm = due;
+            until = alarm;
+        }
+        if (again) kernel::yield();
+        else (void)thread_event_.wait_until(until);
+    }
+}
+
+void Service::stop() {
+    stopping_.store(true);
+    thread_event_.set();
+}
+
+Result<> Service::start() {
+    auto thread = TRY(kernel::ThreadHandle::spawn({.name = "net", .priority = 20, .stack_bytes = 16384},
+                                                  [](void* self) { static_cast<Service*>(self)->run(); }, this));
+    thread.detach();
+    return {};
+}
+
+InterfaceInfo Service::interface() {
+    auto held = lock();
+    return held->stack ? held->stack->interface() : InterfaceInfo{};
+}
+
+NetStatistics Service::statistics() {
+    auto held = lock();
+    if (!held->stack) return {};
+    const PacketPool& pool = held->stack->pool();
+    return {held->stack->statistics(), held->stack->tcp().stats(), pool.total(), pool.free(), pool.exhausted()};
+}
+
+Result<> Service::configure(Addressing addressing, const Ipv4Config& fixed) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    TRY(held->stack->configure(addressing, fixed, kernel::now()));
+    held->wake_ready();
+    thread_event_.set();
+    return {};
+}
+
+Result<Ipv4Config> Service::wait_for_address(Duration timeout) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    detail::Waiter waiter;
+    held->stack_waiters.push_back(waiter);
+    const bool got = wait(held, waiter, after(timeout),
+                          [&] { return !held->stack->ipv4().address.is_unspecified(); });
+    held->stack_waiters.remove(waiter);
+    if (!got) return fail(Error::timed_out);
+    return held->stack->ipv4();
+}
+
+Result<PingReply> Service::ping(Ipv4Addr to, u16 bytes, Duration timeout) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    const u32 id = TRY(held->stack->ping(to, bytes, kernel::now()));
+    detail::Waiter waiter;
+    held->stack_waiters.push_back(waiter);
+    Result<Stack::PingResult> result = fail(Error::would_block);
+    auto answered = [&] {
+        result = held->stack->ping_result(id);
+        return result || result.error() != Error::would_block;
+    };
+    const bool in_time = wait(held, waiter, after(timeout), answered);
+    held->stack_waiters.remove(waiter);
+    held->stack->ping_cancel(id);
+    if (!in_time) return fail(Error::timed_out);
+    const Stack::PingResult r = TRY(result);
+    return PingReply{r.round_trip, r.ttl, r.bytes};
+}
+
+namespace {
+
+/// A growing list on the heap, for snapshots: counted first, filled second, both under the monitor.
+template <class T> struct Snapshot {
+    std::unique_ptr<T[]> items;
+    usize size = 0, capacity = 0;
+    bool reserve(usize n) {
+        items.reset(new (std::nothrow) T[n == 0 ? 1 : n]);
+        capacity = items == nullptr ? 0 : n;
+        return items != nullptr;
+    }
+    void add(const T& v) { if (size < capacity) items[size++] = v; }
+};
+
+}  // namespace
+
+Result<> Service::for_each_socket(FunctionRef<void(const SocketInfo&)> visit) {
+    Snapshot<SocketInfo> all;
+    {
+        auto held = lock();
+        if (!held->stack) return {};
+        usize n = 0;
+        held->stack->tcp().for_each([&](const tcp::Info&) { ++n; });
+        held->stack->udp().for_each([&](const UdpSocketInfo&) { ++n; });
+        if (!all.reserve(n)) return fail(Error::no_memory);
+        held->stack->tcp().for_each([&](const tcp::Info& i) { all.add({SocketInfo::Kind::tcp, i, {}}); });
+        held->stack->udp().for_each([&](const UdpSocketInfo& i) { all.add({SocketInfo::Kind::udp, {}, i}); });
+    }
+    for (usize i = 0; i < all.size; ++i) visit(all.items[i]);
+    return {};
+}
+
+Result<> Service::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) {
+    Snapshot<NeighbourInfo> all;
+    {
+        auto held = lock();
+        if (!held->stack) return {};
+        if (!all.reserve(Arp::kSets * Arp::kWays)) return fail(Error::no_memory);
+        held->stack->arp().for_each([&](const NeighbourInfo& i) { all.add(i); });
+    }
+    for (usize i = 0; i < all.size; ++i) visit(all.items[i]);
+    return {};
+}
+
+void Service::flush() {
+    auto held = lock();
+    if (held->stack) push_output(held);
+}
+
+}  // namespace ringlet::net

@@ -1,0 +1,239 @@
+// Sockets: each call takes the monitor once, tries, and sleeps on its own Waiter when it must. Context: thread.
+#include "net/api/socket.hpp"
+
+#include <new>
+
+#include "net/api/selector.hpp"
+
+namespace ringlet::net {
+
+namespace detail {
+
+Watch* Socket::make_watch(Watch::Kind kind) {
+    auto* watch = new (std::nothrow) Watch;
+    if (watch != nullptr) watch->kind = kind;
+    return watch;
+}
+
+template <class Attempt>
+auto Socket::block(Instant deadline, Attempt attempt) const -> std::invoke_result_t<Attempt&, Stack&> {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    auto result = attempt(*held->stack);
+    if (result || result.error() != Error::would_block) {
+        push(held);
+        return result;
+    }
+    Waiter waiter;
+    watch_->waiters.push_back(waiter);
+    const bool in_time = service_->wait(held, waiter, deadline, [&] {
+        result = attempt(*held->stack);
+        return result || result.error() != Error::would_block;
+    });
+    watch_->waiters.remove(waiter);
+    push(held);
+    if (!in_time) return fail(Error::timed_out);
+    return result;
+}
+
+void Socket::push(Service::Monitor::Access& held) const {
+    if (watch_->selector == nullptr) service_->push_output(held);
+}
+
+void Socket::close() {
+    Watch* watch = std::exchange(watch_, nullptr);
+    if (watch == nullptr) return;
+    auto held = service_->lock();
+    const bool deferred = watch->selector != nullptr;   // its thread sends with the next wait()
+    if (deferred) Selector::forget(*watch);
+    Stack& stack = *held->stack;
+    if (watch->kind == Watch::Kind::datagram) {
+        stack.udp().close(watch->udp);
+    } else {
+        stack.tcp().set_user_data(watch->tcp, nullptr);
+        stack.tcp().close(watch->tcp, kernel::now());
+    }
+    delete watch;
+    if (!deferred) service_->push_output(held);
+}
+
+}  // namespace detail
+
+namespace {
+
+/// Gives a fresh connection its Watch; closes it when there is no memory for one.
+detail::Watch* adopt(Stack& stack, detail::Watch* watch, tcp::Handle h) {
+    if (watch == nullptr) {
+        stack.tcp().abort(h, kernel::now());
+        return nullptr;
+    }
+    watch->tcp = h;
+    stack.tcp().set_user_data(h, watch);
+    return watch;
+}
+
+}  // namespace
+
+Result<TcpStream> TcpStream::start_connect(Service& service, Endpoint remote) {
+    auto held = service.lock();
+    if (!held->stack) return fail(Error::unreachable);
+    const tcp::Handle h = TRY(held->stack->connect(remote, kernel::now()));
+    detail::Watch* watch = adopt(*held->stack, make_watch(detail::Watch::Kind::stream), h);
+    service.push_output(held);
+    if (watch == nullptr) return fail(Error::no_memory);
+    return TcpStream(service, watch);
+}
+
+Result<TcpStream> TcpStream::connect(Service& service, Endpoint remote, Duration timeout) {
+    TcpStream stream = TRY(start_connect(service, remote));
+    const Result<> opened = stream.block(Service::after(timeout), [&](Stack& stack) -> Result<> {
+        const tcp::Readiness r = stack.tcp().readiness(stream.watch_->tcp);
+        if (r.error) return fail(*r.error);
+        if (r.closed) return fail(Error::connection_reset);
+        if (!r.writable) return fail(Error::would_block);
+        return {};
+    });
+    if (!opened) {
+        stream.abort();
+        return fail(opened.error());
+    }
+    return stream;
+}
+
+Result<usize> TcpStream::read(MutableBytes to) {
+    return block(Service::after(read_timeout_),
+                 [&](Stack& s) { return s.tcp().read(watch_->tcp, to, kernel::now()); });
+}
+
+Result<usize> TcpStream::try_read(MutableBytes to) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const auto n = held->stack->tcp().read(watch_->tcp, to, kernel::now());
+    if (n) push(held);   // the window may have opened, or a starved receive ring may want the buffers
+    return n;
+}
+
+Result<> TcpStream::write(Bytes from) {
+    while (!from.empty()) {
+        const usize n = TRY(block(Service::after(write_timeout_), [&](Stack& s) {
+            return s.tcp().write(watch_->tcp, from, kernel::now());
+        }));
+        from = from.subspan(n);
+    }
+    return {};
+}
+
+Result<usize> TcpStream::try_write(Bytes from) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const auto n = held->stack->tcp().write(watch_->tcp, from, kernel::now());
+    if (n) push(held);
+    return n;
+}
+
+Result<> TcpStream::shutdown_write() {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const Result<> result = held->stack->tcp().shutdown_write(watch_->tcp, kernel::now());
+    push(held);
+    return result;
+}
+
+void TcpStream::abort() {
+    if (watch_ == nullptr) return;
+    {
+        auto held = service_->lock();
+        held->stack->tcp().abort(watch_->tcp, kernel::now());
+    }
+    close();   // the handle is stale now, which close() takes in its stride
+}
+
+Result<> TcpStream::configure(const tcp::Options& options) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->tcp().configure(watch_->tcp, options, kernel::now());
+}
+
+Result<tcp::Info> TcpStream::info() const {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->tcp().info(watch_->tcp);
+}
+
+Result<TcpListener> TcpListener::bind(Service& service, Endpoint local, u16 backlog) {
+    auto held = service.lock();
+    if (!held->stack) return fail(Error::unreachable);
+    const tcp::Handle h = TRY(held->stack->tcp().listen(local, backlog));
+    detail::Watch* watch = make_watch(detail::Watch::Kind::listener);
+    if (watch == nullptr) {
+        held->stack->tcp().close(h, kernel::now());
+        return fail(Error::no_memory);
+    }
+    watch->tcp = h;
+    held->stack->tcp().set_user_data(h, watch);
+    return TcpListener(service, watch);
+}
+
+Result<TcpStream> TcpListener::accept(Duration timeout) {
+    const tcp::Handle h =
+        TRY(block(Service::after(timeout), [&](Stack& s) { return s.tcp().accept(watch_->tcp); }));
+    auto held = service_->lock();
+    detail::Watch* watch = adopt(*held->stack, make_watch(detail::Watch::Kind::stream), h);
+    if (watch == nullptr) return fail(Error::no_memory);
+    return TcpStream(*service_, watch);
+}
+
+Result<TcpStream> TcpListener::try_accept() {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const tcp::Handle h = TRY(held->stack->tcp().accept(watch_->tcp));
+    detail::Watch* watch = adopt(*held->stack, make_watch(detail::Watch::Kind::stream), h);
+    if (watch == nullptr) return fail(Error::no_memory);
+    return TcpStream(*service_, watch);
+}
+
+Result<UdpSocket> UdpSocket::bind(Service& service, Endpoint local) {
+    auto held = service.lock();
+    if (!held->stack) return fail(Error::unreachable);
+    const UdpHandle h = TRY(held->stack->udp().open(local));
+    detail::Watch* watch = make_watch(detail::Watch::Kind::datagram);
+    if (watch == nullptr) {
+        held->stack->udp().close(h);
+        return fail(Error::no_memory);
+    }
+    watch->udp = h;
+    held->stack->udp().set_user_data(h, watch);
+    return UdpSocket(service, watch);
+}
+
+Result<Endpoint> UdpSocket::local() const {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->udp().local(watch_->udp);
+}
+
+Result<> UdpSocket::send_to(Endpoint to, Bytes payload, Duration timeout) {
+    return block(Service::after(timeout), [&](Stack& s) { return s.send_to(watch_->udp, to, payload); });
+}
+
+Result<> UdpSocket::try_send_to(Endpoint to, Bytes payload) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const Result<> result = held->stack->send_to(watch_->udp, to, payload);
+    if (result) push(held);
+    return result;
+}
+
+Result<Udp::Received> UdpSocket::receive_from(MutableBytes to, Duration timeout) {
+    return block(Service::after(timeout), [&](Stack& s) { return s.udp().receive_from(watch_->udp, to); });
+}
+
+Result<Udp::Received> UdpSocket::try_receive_from(MutableBytes to) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const auto result = held->stack->udp().receive_from(watch_->udp, to);
+    if (result) push(held);
+    return result;
+}
+
+}  // namespace ringlet::net
