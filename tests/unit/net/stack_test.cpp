@@ -1,0 +1,389 @@
+// The stack from outside: ARP, ICMP, UDP, IPv4's refusals, loopback, TCP through it; virtual time, two hosts on a wire.
+#include "fixture.hpp"
+
+#include <random>
+
+using namespace ringlet;
+using namespace ringlet::net;
+using namespace ringlet::net::test;
+
+namespace {
+
+Bytes text(std::string_view s) { return std::as_bytes(std::span(s)); }
+
+/// Makes `h` know the peer, so that answers go out at once; swallows the announcements.
+void introduce_peer(Host& h, Instant now) {
+    h.stack.poll(now);
+    h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
+    h.output_all(now);
+}
+
+Frame to_us(u8 protocol, const Frame& payload) {
+    return ethernet(kOurMac, kPeerMac, 0x0800, ipv4(protocol, kPeer, kOurs, payload));
+}
+
+}  // namespace
+
+TEST_CASE("arp: announces itself, answers only for its own address") {
+    Host h(1);
+    h.stack.poll({});
+    auto out = h.output_all({});
+    REQUIRE(out.size() == 1);
+    CHECK(take16(out[0], 12) == 0x0806);
+    CHECK(take32(out[0], 28) == kOurs.value);
+    CHECK(take32(out[0], 38) == kOurs.value);
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, Ipv4Addr::of(10, 0, 0, 77))), {});
+    CHECK(h.output_all({}).empty());
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), {});
+    out = h.output_all({});
+    REQUIRE(out.size() == 1);
+    CHECK(take16(out[0], 20) == 2);
+    CHECK(std::memcmp(out[0].data(), kPeerMac.octets.data(), 6) == 0);
+    CHECK(std::memcmp(out[0].data() + 22, kOurMac.octets.data(), 6) == 0);
+}
+
+TEST_CASE("arp: learns from nobody it did not ask, notices a conflict, defends once") {
+    Host h(1);
+    introduce_peer(h, {});
+    // An unasked reply from a stranger is not remembered.
+    h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(2, kPeerMac, Ipv4Addr::of(10, 0, 0, 50), kOurMac, kOurs)), {});
+    usize known = 0;
+    h.stack.arp().for_each([&](const NeighbourInfo& n) { known += n.resolved; CHECK(n.address == kPeer); });
+    CHECK(known == 1);
+    // Multicast, zero and our own hardware address as sender are garbage.
+    for (MacAddr bad : {MacAddr{{3, 0, 0, 0, 0, 1}}, MacAddr{}, kOurMac})
+        h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, bad, Ipv4Addr::of(10, 0, 0, 51), {}, kOurs)), {});
+    CHECK(h.stack.statistics().arp_bad == 3);
+    CHECK(h.output_all({}).empty());
+    const Instant later = Instant{} + Duration::from_s(30);
+    for (int i = 0; i < 5; ++i)
+        h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kOurs, {}, kOurs)), later);
+    CHECK(h.stack.statistics().arp_conflicts == 5);
+    CHECK(h.output_all(later).size() == 1);
+}
+
+TEST_CASE("arp: asks, keeps few packets, sends them on the answer, gives up after a bound") {
+    Host h(1);
+    h.stack.poll({});
+    h.output_all({});
+    const auto s = *h.stack.udp().open({{}, 1000});
+    Instant now{};
+    for (int i = 0; i < 6; ++i) REQUIRE(h.stack.send_to(s, {kPeer, 7}, text("x")));
+    auto out = h.output_all(now);
+    REQUIRE(out.size() == 1);   // one question for six packets
+    CHECK(take32(out[0], 38) == kPeer.value);
+    CHECK(h.stack.statistics().arp_queue_overflow == 2);
+    SECTION("answered") {
+        h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(2, kPeerMac, kPeer, kOurMac, kOurs)), now);
+        out = h.output_all(now);
+        CHECK(out.size() == 4);
+        for (const Frame& f : out) CHECK(std::memcmp(f.data(), kPeerMac.octets.data(), 6) == 0);
+    }
+    SECTION("never answered") {
+        usize asked = 0;
+        for (int i = 0; i < 20; ++i) {
+            now = now + Duration::from_ms(500);
+            h.stack.poll(now);
+            for (const Frame& f : h.output_all(now)) asked += take32(f, 38) == kPeer.value;
+        }
+        CHECK(asked == Arp::kTries - 1);
+        CHECK(h.stack.statistics().arp_unresolved == 4);
+        CHECK(h.pool.free() == h.pool.total());
+    }
+}
+
+TEST_CASE("icmp: answers echo of every size that fits, and no broadcast") {
+    Host h(1);
+    introduce_peer(h, {});
+    for (usize n = 0; n <= 1472; n += n < 40 ? 1 : 131) {
+        h.input(to_us(1, icmp_echo(7, static_cast<u16>(n), n)), {});
+        auto out = h.output_all({});
+        REQUIRE(out.size() == 1);
+        const Frame& f = out[0];
+        CHECK(f.size() == 14 + 20 + 8 + n);
+        CHECK(take32(f, 26) == kOurs.value);
+        CHECK(take32(f, 30) == kPeer.value);
+        CHECK(internet_checksum(bytes_of(f).subspan(14, 20)) == 0);
+        CHECK(internet_checksum(bytes_of(f).subspan(34)) == 0);
+        CHECK(f[34] == 0);
+        Frame expected = icmp_echo(7, static_cast<u16>(n), n);
+        CHECK(std::equal(f.begin() + 38, f.end(), expected.begin() + 4));
+    }
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0800, ipv4(1, kPeer, Ipv4Addr::of(10, 0, 0, 255), icmp_echo(1, 1, 8))), {});
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0800, ipv4(1, kPeer, kOurs, icmp_echo(1, 1, 8))), {});
+    CHECK(h.output_all({}).empty());
+}
+
+TEST_CASE("icmp: our echo requests find their answers; errors end them; forgeries do not") {
+    Pair net;
+    const u32 id = *net.a.stack.ping(Ipv4Addr::of(10, 0, 0, 2), 1000, net.now);
+    CHECK(net.a.stack.ping_result(id).error() == Error::would_block);
+    net.settle();
+    const auto r = net.a.stack.ping_result(id);
+    REQUIRE(r);
+    CHECK(r->bytes == 1000);
+    CHECK(net.a.stack.ping_result(id).error() == Error::invalid);
+    CHECK(net.a.stack.ping(Ipv4Addr::of(10, 0, 0, 2), 1473, net.now).error() == Error::too_large);
+
+    // Nobody there: an unreachable that quotes our request ends it, one that quotes another does not.
+    Host h(1);
+    introduce_peer(h, {});
+    const u32 lost = *h.stack.ping(kPeer, 8, {});
+    const auto out = h.output_all({});
+    REQUIRE(out.size() == 1);
+    for (const bool forged : {true, false}) {
+        Frame quoted(out[0].begin() + 14, out[0].begin() + 14 + 28);
+        if (forged) quoted[20 + 5] ^= 1;
+        Frame error{3, 1, 0, 0, 0, 0, 0, 0};
+        error.insert(error.end(), quoted.begin(), quoted.end());
+        put16(error, 2, internet_checksum(bytes_of(error)));
+        h.input(to_us(1, error), {});
+        CHECK(h.stack.ping_result(lost).error() == (forged ? Error::would_block : Error::unreachable));
+    }
+}
+
+TEST_CASE("udp: there and back, with and without checksum offload") {
+    const Offloads offload{.tx_checksum = true};
+    Pair net(Host::config(1, offload), Host::config(2));
+    const auto a = *net.a.stack.udp().open({{}, 0});
+    const auto b = *net.b.stack.udp().open({{}, 5000});
+    CHECK(net.b.stack.udp().open({{}, 5000}).error() == Error::in_use);
+    const Endpoint to{Ipv4Addr::of(10, 0, 0, 2), 5000};
+    REQUIRE(net.a.stack.send_to(a, to, text("hello")));
+    net.settle();
+    CHECK(net.b.stack.udp().next_ready() == b);
+    char buffer[16];
+    auto r = net.b.stack.udp().receive_from(b, std::as_writable_bytes(std::span(buffer)));
+    REQUIRE(r);
+    CHECK(r->size == 5);
+    CHECK(std::string_view(buffer, 5) == "hello");
+    REQUIRE(net.b.stack.send_to(b, r->from, text("world!")));
+    net.settle();
+    r = net.a.stack.udp().receive_from(a, std::as_writable_bytes(std::span(buffer, 2)));
+    REQUIRE(r);
+    CHECK(r->size == 6);
+    CHECK(r->from == to);
+    const std::vector<std::byte> large(1473);
+    CHECK(net.a.stack.send_to(a, to, large).error() == Error::too_large);
+    REQUIRE(net.a.stack.send_to(a, to, Bytes(large).first(1472)));
+    net.settle();
+    CHECK(net.b.stack.udp().readable(b));
+    net.b.stack.udp().close(b);
+    CHECK(net.b.stack.udp().receive_from(b, {}).error() == Error::invalid);
+    CHECK(net.b.stack.statistics().udp_bad_checksum == 0);
+}
+
+TEST_CASE("udp: nobody listens: port unreachable, believed by the sender, limited in rate") {
+    Pair net;
+    const auto a = *net.a.stack.udp().open({{}, 0});
+    REQUIRE(net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?")));
+    net.settle();
+    CHECK(net.a.stack.udp().receive_from(a, {}).error() == Error::connection_refused);
+    CHECK(net.a.stack.udp().receive_from(a, {}).error() == Error::would_block);
+    for (int i = 0; i < 100; ++i) {
+        (void)net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?"));
+        net.settle();
+    }
+    CHECK(net.b.stack.statistics().icmp_errors_out == Stack::kIcmpErrorsPerSecond);
+    CHECK(net.b.stack.statistics().icmp_errors_limited == 101 - Stack::kIcmpErrorsPerSecond);
+}
+
+TEST_CASE("udp: a reader that does not read costs a bounded number of packets") {
+    Host h(1);
+    const auto s = *h.stack.udp().open({{}, 53});
+    for (int i = 0; i < 200; ++i) h.input(to_us(17, udp(1, 53, Frame(100))), {});
+    CHECK(h.stack.packets_held() == h.pool.total() / 4);
+    CHECK(h.stack.statistics().udp_memory == 200 - h.pool.total() / 4);
+    h.stack.udp().close(s);
+    CHECK(h.pool.free() == h.pool.total());
+}
+
+TEST_CASE("ipv4: what must be refused is, and is counted") {
+    Host h(1);
+    introduce_peer(h, {});
+    (void)h.stack.udp().open({{}, 7});
+    const Frame datagram = udp(9, 7, Frame{1, 2, 3});
+    auto refused = [&](const Frame& ip, u64 Statistics::*counter) {
+        const u64 before = h.stack.statistics().*counter, in = h.stack.statistics().udp_in;
+        h.input(ethernet(kOurMac, kPeerMac, 0x0800, ip), {});
+        CHECK(h.stack.statistics().*counter == before + 1);
+        CHECK(h.stack.statistics().udp_in == in);
+    };
+    const Frame good = ipv4(17, kPeer, kOurs, datagram);
+    auto changed = [&](auto change, bool fix = true) {
+        Frame f = good;
+        change(f);
+        if (fix) fix_ip_checksum(f);
+        return f;
+    };
+    refused(changed([](Frame& f) { f[0] = 0x65; }, false), &Statistics::ip_bad_header);
+    refused(changed([](Frame& f) { f[0] = 0x44; }, false), &Statistics::ip_bad_header);
+    refused(changed([](Frame& f) { f[8] ^= 1; }, false), &Statistics::ip_bad_checksum);
+    refused(changed([](Frame& f) { put16(f, 2, 19); }), &Statistics::ip_bad_length);
+    refused(changed([](Frame& f) { put16(f, 2, 2000); }), &Statistics::ip_bad_length);
+    refused(changed([](Frame& f) { put16(f, 6, 0x2000); }), &Statistics::ip_fragment);
+    refused(changed([](Frame& f) { put16(f, 6, 0x0001); }), &Statistics::ip_fragment);
+    for (Ipv4Addr bad : {Ipv4Addr::of(127, 0, 0, 1), Ipv4Addr::of(224, 0, 0, 1), Ipv4Addr::of(255, 255, 255, 255), kOurs,
+                         Ipv4Addr::of(0, 0, 0, 0), Ipv4Addr::of(10, 0, 0, 255)})
+        refused(ipv4(17, bad, kOurs, datagram), &Statistics::ip_bad_source);
+    refused(ipv4(17, kPeer, Ipv4Addr::of(10, 0, 0, 3), datagram), &Statistics::ip_not_ours);
+    refused(ipv4(17, kPeer, Ipv4Addr::of(127, 0, 0, 1), datagram), &Statistics::ip_not_ours);
+    refused(ipv4(17, kPeer, kOurs, datagram, {131, 7, 4, 10, 0, 0, 3, 0}), &Statistics::ip_source_route);
+    refused(ipv4(17, kPeer, kOurs, datagram, {7, 0, 0, 0}), &Statistics::ip_source_route);
+    refused(ipv4(17, kPeer, kOurs, datagram, {1, 1, 1, 7}), &Statistics::ip_source_route);
+    refused(ipv4(99, kPeer, kOurs, datagram), &Statistics::ip_unknown_protocol);
+    // Harmless options are skipped, padding behind the packet too.
+    Frame padded = ethernet(kOurMac, kPeerMac, 0x0800, ipv4(17, kPeer, kOurs, datagram, {1, 1, 1, 0}));
+    padded.resize(60, 0xee);
+    const u64 in = h.stack.statistics().udp_in;
+    h.input(padded, {});
+    CHECK(h.stack.statistics().udp_in == in + 1);
+}
+
+TEST_CASE("ethernet: other people's frames, tags and short ones") {
+    Host h(1);
+    h.input({1, 2, 3}, {});
+    h.input({}, {});
+    CHECK(h.stack.statistics().ethernet_short == 2);
+    h.input(ethernet(kPeerMac, kPeerMac, 0x0800, Frame(46)), {});
+    CHECK(h.stack.statistics().ethernet_not_ours == 1);
+    h.input(ethernet(kOurMac, {{1, 0, 0, 0, 0, 1}}, 0x0800, Frame(46)), {});
+    h.input(ethernet(kOurMac, kOurMac, 0x0800, Frame(46)), {});
+    CHECK(h.stack.statistics().ethernet_bad_source == 2);
+    h.input(ethernet(kOurMac, kPeerMac, 0x8100, Frame(46)), {});
+    CHECK(h.stack.statistics().ethernet_vlan == 1);
+    h.input(ethernet(kOurMac, kPeerMac, 0x86dd, Frame(46)), {});
+    CHECK(h.stack.statistics().ethernet_unknown_type == 1);
+}
+
+TEST_CASE("routing: gateway for strangers, nothing without an address, source never foreign") {
+    Host h(1);
+    h.stack.poll({});
+    h.output_all({});
+    const auto s = *h.stack.udp().open({{}, 1});
+    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(8, 8, 8, 8), 53}, text("q")));
+    auto out = h.output_all({});
+    REQUIRE(out.size() == 1);
+    CHECK(take32(out[0], 38) == Ipv4Addr::of(10, 0, 0, 254).value);
+    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(10, 0, 0, 255), 53}, text("q")));
+    out = h.output_all({});
+    REQUIRE(out.size() == 1);
+    CHECK(std::memcmp(out[0].data(), MacAddr::broadcast().octets.data(), 6) == 0);
+    REQUIRE(h.stack.configure(Addressing::none, {}, {}));
+    CHECK(h.stack.send_to(s, {kPeer, 53}, text("q")).error() == Error::unreachable);
+    CHECK(h.stack.configure(Addressing::fixed, {Ipv4Addr::of(10, 0, 0, 255), 24, {}, {}}, {}).error() == Error::invalid);
+    CHECK(h.stack.configure(Addressing::fixed, {kOurs, 33, {}, {}}, {}).error() == Error::invalid);
+}
+
+TEST_CASE("loopback: ping, UDP and TCP to 127.0.0.1 and to our own address, without carrier") {
+    Host h(1);
+    h.stack.set_carrier(false);
+    Instant now{1};
+    for (Ipv4Addr self : {Ipv4Addr::of(127, 0, 0, 1), kOurs}) {
+        const u32 id = *h.stack.ping(self, 100, now);
+        CHECK(h.output_all(now).empty());
+        CHECK(h.stack.ping_result(id));
+
+        const auto listener = *h.stack.tcp().listen({{}, 80}, 4);
+        const auto c = h.stack.connect({self, 80}, now);
+        REQUIRE(c);
+        CHECK(h.output_all(now).empty());
+        const auto s = h.stack.tcp().accept(listener);
+        REQUIRE(s);
+        REQUIRE(h.stack.tcp().write(*c, text("over the loop"), now));
+        CHECK(h.output_all(now).empty());
+        std::byte buffer[32];
+        const auto n = h.stack.tcp().read(*s, buffer, now);
+        REQUIRE(n);
+        CHECK(*n == 13);
+        h.stack.tcp().abort(*c, now);
+        h.output_all(now);
+        h.stack.tcp().abort(*s, now);
+        h.stack.tcp().close(listener, now);
+        h.output_all(now);
+    }
+    CHECK(h.stack.statistics().loopback > 10);
+}
+
+TEST_CASE("tcp through the stack: a megabyte over a wire that loses every 13th frame") {
+    for (const bool offload : {false, true}) {
+        Pair net(Host::config(1, {.tx_checksum = offload}), Host::config(2, {.tx_checksum = offload}));
+        int count = 0;
+        net.tap = [&](const Frame&) { return ++count % 13 != 0; };
+        const auto listener = *net.b.stack.tcp().listen({{}, 80}, 4);
+        const auto c = *net.a.stack.connect({Ipv4Addr::of(10, 0, 0, 2), 80}, net.now);
+        std::optional<tcp::Handle> s;
+        std::vector<std::byte> sent(1 << 20), got;
+        std::mt19937 random(13);
+        for (auto& b : sent) b = static_cast<std::byte>(random());
+        usize at = 0;
+        for (int round = 0; round < 200'000 && got.size() < sent.size(); ++round) {
+            if (at < sent.size())
+                if (auto n = net.a.stack.tcp().write(c, Bytes(sent).subspan(at), net.now)) at += *n;
+            if (!s)
+                if (auto h = net.b.stack.tcp().accept(listener)) s = *h;
+            std::byte buffer[4096];
+            while (s) {
+                auto n = net.b.stack.tcp().read(*s, buffer, net.now);
+                if (!n) break;
+                got.insert(got.end(), buffer, buffer + *n);
+            }
+            net.settle();
+            net.advance(Duration::from_ms(1));
+        }
+        CHECK(got == sent);
+    }
+}
+
+TEST_CASE("hostile frames: every length and every bit flip of good ones") {
+    Host h(1);
+    introduce_peer(h, {});
+    (void)h.stack.udp().open({{}, 7});
+    (void)h.stack.tcp().listen({{}, 80}, 4);
+    Frame syn(20);
+    put16(syn, 0, 1234);
+    put16(syn, 2, 80);
+    syn[12] = 0x50;
+    syn[13] = 2;
+    InternetSum sum = InternetSum::pseudo_header(kPeer, kOurs, 6, 20);
+    sum.add(bytes_of(syn));
+    put16(syn, 16, sum.checksum());
+    Frame unreachable{3, 3, 0, 0, 0, 0, 0, 0};
+    const Frame quoted = ipv4(17, kOurs, kPeer, udp(7, 7, {}));
+    unreachable.insert(unreachable.end(), quoted.begin(), quoted.end());
+    put16(unreachable, 2, internet_checksum(bytes_of(unreachable)));
+    const std::vector<Frame> good{
+        to_us(17, udp(9, 7, Frame(20))), to_us(1, icmp_echo(1, 2, 30)), to_us(6, syn), to_us(1, unreachable),
+        ethernet(kOurMac, kPeerMac, 0x0800, ipv4(17, kPeer, kOurs, udp(9, 7, {}), {7, 7, 4, 0, 0, 0, 0, 0})),
+        ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)),
+        ethernet(MacAddr::broadcast(), kPeerMac, 0x0800,
+                 ipv4(17, kPeer, Ipv4Addr::of(255, 255, 255, 255), udp(67, 68, Frame(300))))};
+    Instant now{1};
+    for (const Frame& f : good) {
+        for (usize n = 0; n < f.size(); ++n) {
+            Frame cut(f.begin(), f.begin() + static_cast<i64>(n));
+            h.input(cut, now);
+            h.output_all(now);
+        }
+        for (usize bit = 0; bit < f.size() * 8; ++bit) {
+            for (const bool fix : {false, true}) {
+                Frame flipped = f;
+                flipped[bit / 8] ^= static_cast<u8>(1 << bit % 8);
+                if (fix && flipped[12] == 8 && flipped[13] == 0 && (flipped[14] & 15) >= 5 && flipped.size() >= 14u + (flipped[14] & 15) * 4u) {
+                    Frame ip(flipped.begin() + 14, flipped.end());
+                    fix_ip_checksum(ip);
+                    std::copy(ip.begin(), ip.end(), flipped.begin() + 14);
+                }
+                now = now + Duration::from_us(100);
+                h.input(flipped, now);
+                h.stack.poll(now);
+                h.output_all(now);
+            }
+        }
+        h.check_conservation();
+    }
+    // And it still works.
+    introduce_peer(h, now);
+    h.input(to_us(1, icmp_echo(1, 2, 30)), now);
+    CHECK_FALSE(h.output_all(now).empty());
+}
