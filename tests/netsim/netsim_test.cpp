@@ -1,0 +1,276 @@
+// Two Tcp instances and a seeded, hostile network in virtual time. Whatever it does, bytes arrive once and in order, every
+// connection ends, memory stays bounded and every buffer comes home. RINGLET_NETSIM_SEEDS=n runs n seeds per profile
+// (default 2: a few seconds); RINGLET_NETSIM_SEED=s repeats one.
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <queue>
+#include <random>
+#include <vector>
+
+#include "net/tcp/tcp.hpp"
+
+namespace {
+
+using namespace ringlet;
+using namespace ringlet::net;
+using namespace ringlet::net::tcp;
+
+struct Profile {
+    const char* name;
+    double loss = 0, duplicate = 0, reorder = 0, corrupt = 0;
+    i64 delay_us = 500, jitter_us = 0;
+    usize pool = 256, window = 32768;
+    u32 connections = 4;
+    usize bytes = 200'000;
+    bool slow_reader = false;
+};
+
+using Random = std::mt19937_64;
+bool chance(Random& r, double p) { return std::uniform_real_distribution<>(0, 1)(r) < p; }
+u64 below(Random& r, u64 n) { return std::uniform_int_distribution<u64>(0, n - 1)(r); }
+
+std::byte expected(u64 stream, u64 i) {
+    u64 x = (stream * 0x9e3779b97f4a7c15ull) ^ (i * 0xff51afd7ed558ccdull);
+    return static_cast<std::byte>(x >> 29);
+}
+
+struct Memory {
+    explicit Memory(usize n) : bytes(n * PacketBuffer::kSize), pool({bytes.data(), bytes.size()}, DmaAddr(0)) {}
+    std::vector<std::byte> bytes;
+    PacketPool pool;
+};
+
+struct Stream {
+    Handle h;
+    u64 id_out, id_in;
+    u64 sent = 0, received = 0, total;
+    bool finished_writing = false, peer_finished = false;
+    std::optional<Error> error{};
+};
+
+struct Host {
+    Memory memory;
+    Tcp tcp;
+    Ipv4Addr address;
+    std::vector<Stream> streams;
+    Host(const Config& c, usize packets, Ipv4Addr a) : memory(packets), tcp(c, memory.pool), address(a) {}
+};
+
+class Simulation {
+public:
+    Simulation(const Profile& p, u64 seed)
+        : profile_(p), random_(seed), a_(config(p, 1), p.pool, Ipv4Addr::of(10, 0, 0, 1)),
+          b_(config(p, 2), p.pool, Ipv4Addr::of(10, 0, 0, 2)) {}
+
+    void run() {
+        listener_ = *b_.tcp.listen({{}, 80}, 64);
+        for (u32 i = 0; i < profile_.connections; ++i) {
+            auto h = a_.tcp.connect({a_.address, 0}, {b_.address, 80}, now_);
+            REQUIRE(h);
+            const u16 port = a_.tcp.info(*h)->local.port;
+            a_.streams.push_back({.h = *h, .id_out = port * 2u, .id_in = port * 2u + 1, .total = 1 + below(random_, profile_.bytes)});
+        }
+        const Instant limit = now_ + Duration::from_s(3600);
+        while (!done()) {
+            REQUIRE(now_ < limit);
+            step();
+        }
+        for (Host* h : {&a_, &b_}) {
+            CHECK(h->memory.pool.free() == h->memory.pool.total());
+            CHECK(h->tcp.packets_held() == 0);
+        }
+        CHECK(opened_ == profile_.connections);
+    }
+    Instant elapsed() const { return now_; }
+
+private:
+    struct Frame {
+        Instant at;
+        u64 order;
+        Host* to;
+        Ipv4Addr source, destination;
+        std::vector<std::byte> bytes;
+        bool operator<(const Frame& o) const { return std::tie(o.at, o.order) < std::tie(at, order); }
+    };
+
+    static Config config(const Profile& p, u8 who) {
+        Config c;
+        c.receive_buffer_bytes = p.window;
+        c.send_buffer_bytes = 32768;
+        c.secret.fill(who);
+        c.time_wait = Duration::from_s(5);
+        c.orphan_timeout = Duration::from_s(600);
+        c.give_up = Duration::from_s(1200);
+        c.syn_timeout = Duration::from_s(600);
+        return c;
+    }
+
+    bool done() {
+        return a_.streams.empty() && b_.streams.empty() && opened_ == profile_.connections && frames_.empty() &&
+               a_.tcp.connections() == 0 && b_.tcp.connections() == 0;
+    }
+
+    void step() {
+        for (Host* h : {&a_, &b_}) {
+            h->tcp.poll(now_);
+            application(*h);
+            while (auto o = h->tcp.output(now_)) carry(*h, *o);
+            CHECK(h->tcp.packets_held() <= h->memory.pool.total() / 4 * 3);
+            while (h->tcp.next_ready()) {}
+        }
+        Instant next = std::min(a_.tcp.deadline(), b_.tcp.deadline());
+        if (!frames_.empty()) next = std::min(next, frames_.top().at);
+        if (profile_.slow_reader && !(a_.streams.empty() && b_.streams.empty()))
+            next = std::min(next, now_ + Duration::from_ms(30));
+        if (next.is_never() && done()) return;
+        if (next.is_never()) describe();
+        REQUIRE_FALSE(next.is_never());   // somebody waits for something that will never come
+        now_ = std::max(next, now_);
+        if (next <= now_) stuck_ = next == last_ ? stuck_ + 1 : 0;
+        last_ = next;
+        REQUIRE(stuck_ < 10'000);
+        while (!frames_.empty() && frames_.top().at <= now_) {
+            const Frame& f = frames_.top();
+            auto p = f.to->memory.pool.allocate();   // a NIC without buffers drops
+            if (p) {
+                std::memcpy(p->append(f.bytes.size()).data(), f.bytes.data(), f.bytes.size());
+                f.to->tcp.input(f.source, f.destination, std::move(*p), now_);
+            }
+            frames_.pop();
+        }
+    }
+
+    void describe() {
+        for (Host* h : {&a_, &b_}) {
+            h->tcp.for_each([&](const Info& i) {
+                UNSCOPED_INFO((h == &a_ ? "a " : "b ") << to_string(i.state) << " port " << i.local.port << " sendq "
+                                                      << i.send_queue << " recvq " << i.receive_queue << " wnd "
+                                                      << i.send_window << " cwnd " << i.congestion_window);
+            });
+            for (Stream& s : h->streams)
+                UNSCOPED_INFO((h == &a_ ? "a" : "b") << " stream " << s.id_in << " sent " << s.sent << "/" << s.total
+                                                     << " received " << s.received << " eof " << s.peer_finished);
+        }
+        UNSCOPED_INFO("opened " << opened_);
+    }
+
+    void carry(Host& from, Tcp::Outgoing& o) {
+        Host& to = &from == &a_ ? b_ : a_;
+        if (chance(random_, profile_.loss)) return;
+        const int copies = chance(random_, profile_.duplicate) ? 2 : 1;
+        for (int i = 0; i < copies; ++i) {
+            i64 us = profile_.delay_us + (profile_.jitter_us ? static_cast<i64>(below(random_, profile_.jitter_us)) : 0);
+            if (chance(random_, profile_.reorder)) us += static_cast<i64>(below(random_, 20'000));
+            const MutableBytes d = o.packet.data();
+            std::vector<std::byte> bytes(d.begin(), d.end());
+            if (chance(random_, profile_.corrupt)) bytes[below(random_, bytes.size())] ^= std::byte(1 << below(random_, 8));
+            frames_.push({now_ + Duration::from_us(us), order_++, &to, o.source, o.destination, std::move(bytes)});
+        }
+    }
+
+    void application(Host& h) {
+        if (&h == &b_) {
+            while (auto c = b_.tcp.accept(listener_)) {
+                const u16 port = b_.tcp.info(*c)->remote.port;
+                b_.streams.push_back({.h = *c, .id_out = port * 2u + 1, .id_in = port * 2u, .total = 1 + below(random_, profile_.bytes)});
+                ++opened_;
+            }
+        }
+        for (usize i = 0; i < h.streams.size();) {
+            Stream& s = h.streams[i];
+            pump_out(h, s);
+            if (!profile_.slow_reader || chance(random_, 0.3)) pump_in(h, s);
+            INFO("stream " << s.id_in << " error " << int(s.error.value_or(Error::io)) << " sent " << s.sent << "/" << s.total);
+            REQUIRE_FALSE(s.error);
+            if (s.finished_writing && s.peer_finished) {
+                h.tcp.close(s.h, now_);
+                h.streams.erase(h.streams.begin() + static_cast<std::ptrdiff_t>(i));
+            } else {
+                ++i;
+            }
+        }
+    }
+
+    void pump_out(Host& h, Stream& s) {
+        while (s.sent < s.total) {
+            std::vector<std::byte> chunk(std::min<u64>(s.total - s.sent, 1 + below(random_, 9000)));
+            for (usize i = 0; i < chunk.size(); ++i) chunk[i] = expected(s.id_out, s.sent + i);
+            auto n = h.tcp.write(s.h, chunk, now_);
+            if (!n) {
+                if (n.error() != Error::would_block) s.error = n.error();
+                return;
+            }
+            REQUIRE(*n != 0);
+            s.sent += *n;
+        }
+        if (s.finished_writing) return;
+        auto r = h.tcp.shutdown_write(s.h, now_);
+        if (!r) s.error = r.error();
+        s.finished_writing = true;
+    }
+
+    void pump_in(Host& h, Stream& s) {
+        std::byte buffer[4096];
+        for (int rounds = 0; rounds < (profile_.slow_reader ? 1 : 100); ++rounds) {
+            const usize want = 1 + below(random_, sizeof(buffer));
+            auto n = h.tcp.read(s.h, MutableBytes(buffer, want), now_);
+            if (!n) {
+                if (n.error() != Error::would_block && n.error() != Error::not_connected) s.error = n.error();
+                return;
+            }
+            if (*n == 0) {
+                s.peer_finished = true;
+                return;
+            }
+            for (usize i = 0; i < *n; ++i)
+                if (buffer[i] != expected(s.id_in, s.received + i)) FAIL("wrong byte " << s.received + i << " of stream " << s.id_in);
+            s.received += *n;
+        }
+    }
+
+    Profile profile_;
+    Random random_;
+    Instant now_{1'000'000'000}, last_{};
+    int stuck_ = 0;
+    Host a_, b_;
+    Handle listener_;
+    u32 opened_ = 0;
+    u64 order_ = 0;
+    std::priority_queue<Frame> frames_;
+};
+
+const Profile kProfiles[] = {
+    {.name = "clean"},
+    {.name = "loss 1 %", .loss = 0.01},
+    {.name = "loss 10 %", .loss = 0.10, .bytes = 60'000},
+    {.name = "loss 20 %", .loss = 0.20, .bytes = 20'000},
+    {.name = "duplicates", .duplicate = 0.3},
+    {.name = "reordering", .reorder = 0.3},
+    {.name = "corruption", .corrupt = 0.05, .bytes = 60'000},
+    {.name = "everything", .loss = 0.05, .duplicate = 0.05, .reorder = 0.1, .corrupt = 0.02, .jitter_us = 3000, .bytes = 60'000},
+    {.name = "long fat", .loss = 0.001, .delay_us = 80'000, .window = 65536, .bytes = 400'000},
+    {.name = "slow reader", .loss = 0.01, .bytes = 100'000, .slow_reader = true},
+    {.name = "poor pool", .loss = 0.02, .pool = 24, .window = 4096, .connections = 6, .bytes = 30'000, .slow_reader = true},
+    {.name = "many", .loss = 0.02, .reorder = 0.05, .pool = 128, .window = 8192, .connections = 40, .bytes = 8'000},
+};
+
+u64 environment(const char* name, u64 otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
+}
+
+}  // namespace
+
+TEST_CASE("Bytes arrive once and in order, every connection ends, every buffer comes home") {
+    const u64 only = environment("RINGLET_NETSIM_SEED", 0);
+    const u64 seeds = only != 0 ? 1 : environment("RINGLET_NETSIM_SEEDS", 2);
+    for (const Profile& p : kProfiles) {
+        for (u64 i = 0; i < seeds; ++i) {
+            const u64 seed = only != 0 ? only : 20'261'122 + i;
+            INFO("profile " << p.name << ", RINGLET_NETSIM_SEED=" << seed);
+            Simulation(p, seed).run();
+        }
+    }
+}
