@@ -1,9 +1,10 @@
-// Filesystem blocks in memory: one copy of each, read at most once at a time, pinned while somebody looks at it.
+// Filesystem blocks in memory: one copy of each, read at most once at a time, pinned while somebody looks at
+// it.
 //
-// The lock covers the hash and the LRU order only and is never held across a disk wait. A block under I/O is `reading`
-// and carries a list of those who wait for it; completion (interrupt context) takes no lock: it publishes the state
-// and empties that list with one atomic exchange. Memory comes in chunks, when first needed, up to a bound.
-// Context: thread, unless said otherwise.
+// The lock covers the hash and the LRU order only and is never held across a disk wait. A block under I/O is
+// `reading` and carries a list of those who wait for it; completion (interrupt context) takes no lock: it
+// publishes the state and empties that list with one atomic exchange. Memory comes in chunks, when first
+// needed, up to a bound. Context: thread, unless said otherwise.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,8 @@ public:
     void open() { head_.store(nullptr, std::memory_order_relaxed); }
     /// False, and not added, once closed.
     bool add(CacheWaiter& w);
-    /// Wakes all; with `closed`, everyone who comes later is told at once. Does not touch *this after the exchange.
+    /// Wakes all; with `closed`, everyone who comes later is told at once. Does not touch *this after the
+    /// exchange.
     void wake(bool closed);
     bool empty() const { return head_.load(std::memory_order_seq_cst) == nullptr; }
 
@@ -40,18 +42,19 @@ private:
     std::atomic<CacheWaiter*> head_{nullptr};
 };
 
-struct CacheEntry : ListNode<CacheEntry> {
+struct CacheEntry : ListNode<> {
     enum class State : u8 { empty, reading, valid, error };
 
     BlockNo number;
-    CacheEntry* hash_next = nullptr;       ///< cache lock
-    bool hashed = false;                   ///< cache lock
+    BlockCache* cache = nullptr;
+    CacheEntry* hash_next = nullptr;  ///< cache lock
+    bool hashed = false;              ///< cache lock
     std::atomic<State> state{State::empty};
-    Error error = Error::io;               ///< while state is `error`
-    std::atomic<u32> pins{0};              ///< rises under the cache lock only, so zero under the lock stays zero
-    std::atomic<u8> verified{0};           ///< a bit per kind of check (checksum) that this content has passed
-    bool grouped = false;                  ///< read as part of a larger request
-    CacheEntry* group_next = nullptr;      ///< the request it is read by
+    Error error = Error::io;           ///< while state is `error`
+    std::atomic<u32> pins{0};          ///< rises under the cache lock only, so zero under the lock stays zero
+    std::atomic<u8> verified{0};       ///< a bit per kind of check (checksum) that this content has passed
+    bool grouped = false;              ///< read as part of a larger request
+    CacheEntry* group_next = nullptr;  ///< the request it is read by
     WaiterStack waiters;
     MutableBytes bytes;
     DmaAddr dma;
@@ -59,8 +62,8 @@ struct CacheEntry : ListNode<CacheEntry> {
 
 }  // namespace detail
 
-/// Pins a valid block; the destructor unpins. Never hold one while asking the cache for another: with all blocks
-/// pinned by threads that want one more, nobody could go on.
+/// Pins a valid block; the destructor unpins. Never hold one while asking the cache for another: with all
+/// blocks pinned by threads that want one more, nobody could go on.
 class BlockRef {
 public:
     BlockRef() = default;
@@ -73,7 +76,8 @@ public:
     ~BlockRef();
 
     Bytes bytes() const { return entry_->bytes; }
-    /// Whether this content passed check `bit` (a power of two) before; forgotten when the block is read again.
+    /// Whether this content passed check `bit` (a power of two) before; forgotten when the block is read
+    /// again.
     bool verified(u8 bit) const { return (entry_->verified.load(std::memory_order_relaxed) & bit) != 0; }
     void mark_verified(u8 bit) const { entry_->verified.fetch_or(bit, std::memory_order_relaxed); }
     /// Hands the pin over to a view of [offset, offset + length), which lies inside the block.
@@ -88,20 +92,22 @@ private:
 
 struct BlockCacheStats {
     u64 hits = 0, misses = 0, prefetched = 0, evicted = 0, errors = 0, requests = 0;
-    u64 capacity_bytes = 0;                ///< the bound
-    u64 memory_bytes = 0;                  ///< allocated so far
+    u64 capacity_bytes = 0;  ///< the bound
+    u64 memory_bytes = 0;    ///< allocated so far
     u64 pinned_blocks = 0;
 };
 
-/// How much memory to spend on a machine with so much RAM: 1/32 of it, 64 KiB (4 MiB gives 128 KiB) to 16 MiB.
+/// How much memory to spend on a machine with so much RAM: 1/32 of it, 64 KiB (4 MiB gives 128 KiB) to 16
+/// MiB.
 u64 recommended_cache_bytes(u64 ram_bytes);
 
 class BlockCache {
 public:
     static constexpr u32 kMinBlock = 1024, kMaxBlock = 65536;
 
-    /// `block_size`: a power of two, kMinBlock..kMaxBlock, a multiple of the device's block; `max_bytes` is rounded to
-    /// chunks and is at least eight blocks. `device` outlives the cache. unsupported, invalid, no_memory.
+    /// `block_size`: a power of two, kMinBlock..kMaxBlock, a multiple of the device's block; `max_bytes` is
+    /// rounded to chunks and is at least eight blocks. `device` outlives the cache. unsupported, invalid,
+    /// no_memory.
     static Result<std::unique_ptr<BlockCache>> create(BlockDevice& device, u32 block_size, u64 max_bytes);
     /// Waits for prefetches under way. No BlockRef is left.
     ~BlockCache();
@@ -109,8 +115,8 @@ public:
 
     /// The block, read if need be. io and whatever else the device said; invalid: beyond the device.
     Result<BlockRef> get(BlockNo number);
-    /// Starts reading up to `count` blocks from `first` that are not there yet, as few large requests and one kick.
-    /// Never waits, may do less (no memory, no free request); errors show when the block is wanted.
+    /// Starts reading up to `count` blocks from `first` that are not there yet, as few large requests and one
+    /// kick. Never waits, may do less (no memory, no free request); errors show when the block is wanted.
     void prefetch(BlockNo first, u32 count);
 
     u32 block_size() const { return block_size_; }
@@ -130,10 +136,11 @@ private:
         Chunk* next = nullptr;
     };
     struct State {
-        List<Entry> lru;                   ///< hashed, least recently used first
-        List<Entry> free;                  ///< not hashed; may still be pinned by readers of an error
+        List<Entry> lru;   ///< hashed, least recently used first
+        List<Entry> free;  ///< not hashed; may still be pinned by readers of an error
         u32 free_blocks = 0;
-        u32 granted_blocks = 0;            ///< in chunks, or being allocated
+        u32 granted_blocks = 0;    ///< in chunks, or being allocated
+        bool memory_full = false;  ///< an allocation failed: live with what there is
         Chunk* chunks = nullptr;
         BlockCacheStats stats;
     };
@@ -143,13 +150,15 @@ private:
         BlockRequest request;
         IoSegment segments[kSegments];
         Entry* first = nullptr;
-        BlockCache* cache = nullptr;
         std::atomic<bool> busy{false};
     };
     static constexpr u32 kTransfers = 8;
-    struct Plan;                           ///< one prefetch under construction
+    static constexpr int kTries = 3;  ///< reads of a block alone after a grouped request failed
 
     BlockCache(BlockDevice& device, u32 block_size) : device_(device), block_size_(block_size) {}
+    bool can_grow(const State& s) const {
+        return !s.memory_full && max_blocks_ - s.granted_blocks >= chunk_blocks_;
+    }
     bool grow();
     void grow_for(u32 blocks);
     Entry* find(BlockNo n);
@@ -163,6 +172,7 @@ private:
     void unpin(Entry& e);
     void wait_for_room();
     Transfer* take_transfer();
+    u32 fill(State& state, Transfer& t, BlockNo n, u32 count);
     static void transfer_done(BlockRequest& r);
     Entry*& bucket(BlockNo n) { return buckets_[(n.raw * 0x9e37'79b9'7f4a'7c15u) >> bucket_shift_]; }
 
@@ -172,11 +182,11 @@ private:
     u32 chunk_blocks_ = 0;
     u32 bucket_shift_ = 63;
     BlockLimits limits_;
-    std::unique_ptr<Entry*[]> buckets_;    ///< cache lock
+    std::unique_ptr<Entry*[]> buckets_;  ///< cache lock
     std::unique_ptr<Transfer[]> transfers_;
     std::atomic<u32> pinned_{0};
     std::atomic<u64> errors_{0};
-    detail::WaiterStack room_;             ///< threads for whom everything was pinned
+    detail::WaiterStack room_;  ///< threads for whom everything was pinned
     kernel::Guarded<State, kernel::Rank::block_cache, kernel::Spinlock> state_;
 };
 

@@ -1,5 +1,5 @@
-// What a filesystem must provide: inodes that are found by name and read by offset. The one run-time choice in fs/
-// (which filesystem is mounted where), hence virtual: each call costs a cache or disk access anyway.
+// What a filesystem must provide: inodes that are found by name and read by offset. The one run-time choice
+// in fs/ (which filesystem is mounted where), hence virtual: each call costs a cache or disk access anyway.
 // Context: thread; every function may sleep for the disk. Several threads may be inside one inode at a time.
 #pragma once
 
@@ -16,32 +16,32 @@
 
 namespace ringlet::fs {
 
-inline constexpr usize kNameMax = 255;     ///< bytes of one path component
-inline constexpr usize kPathMax = 4096;    ///< bytes of a whole path, symbolic links expanded
-inline constexpr unsigned kLinkMax = 40;   ///< symbolic links followed in one walk
+inline constexpr usize kNameMax = 255;    ///< bytes of one path component
+inline constexpr usize kPathMax = 4096;   ///< bytes of a whole path, symbolic links expanded
+inline constexpr unsigned kLinkMax = 40;  ///< symbolic links followed in one walk
 
 enum class NodeType : u8 { file, directory, symlink, char_device, block_device, fifo, socket };
 
 struct Timestamp {
-    i64 seconds = 0;                       ///< since 1970-01-01 UTC
-    u32 nanoseconds = 0;                   ///< 0 .. 999'999'999
+    i64 seconds = 0;      ///< since 1970-01-01 UTC
+    u32 nanoseconds = 0;  ///< 0 .. 999'999'999
 };
 
 struct Stat {
-    u64 filesystem = 0;                    ///< distinct for each mounted filesystem
+    u64 filesystem = 0;  ///< distinct for each mounted filesystem
     u64 inode = 0;
     NodeType type = NodeType::file;
-    u16 mode = 0;                          ///< permission bits, 07777
+    u16 mode = 0;  ///< permission bits, 07777
     u32 links = 0;
     u32 uid = 0, gid = 0;
-    u64 size = 0;                          ///< bytes
-    u64 sectors = 0;                       ///< of 512 bytes, really allocated
+    u64 size = 0;     ///< bytes
+    u64 sectors = 0;  ///< of 512 bytes, really allocated
     u32 block_size = 0;
     Timestamp accessed, modified, changed, created;
 };
 
 struct StatFs {
-    std::string_view type;                 ///< "ext4", "memfs"; static
+    std::string_view type;  ///< "ext4", "memfs"; static
     u64 block_size = 0;
     u64 blocks = 0, free_blocks = 0;
     u64 files = 0, free_files = 0;
@@ -52,17 +52,17 @@ struct DirEntry {
     u64 inode = 0;
     NodeType type = NodeType::file;
     u8 length = 0;
-    char text[kNameMax];                   ///< not terminated, any byte but '/' and 0
+    char text[kNameMax];  ///< not terminated, any byte but '/' and 0
 
     std::string_view name() const { return {text, length}; }
 };
 
-/// How one open file is read: sequential or not, and how far prefetching has come. Relaxed atomics, so that threads
-/// that share a File only disturb each other's guess.
+/// How one open file is read: sequential or not, and how far prefetching has come. Relaxed atomics, so that
+/// threads that share a File only disturb each other's guess.
 struct ReadAhead {
-    std::atomic<u64> next_offset{0};       ///< where a sequential reader continues
-    std::atomic<u64> ahead_to{0};          ///< prefetched up to this offset
-    std::atomic<u32> window{0};            ///< bytes, grows while reading is sequential
+    std::atomic<u64> next_offset{0};  ///< where a sequential reader continues
+    std::atomic<u64> ahead_to{0};     ///< prefetched up to this offset
+    std::atomic<u32> window{0};       ///< bytes, grows while reading is sequential
 
     ReadAhead() = default;
     ReadAhead(const ReadAhead& o) { *this = o; }
@@ -121,14 +121,17 @@ public:
     virtual u64 size() const = 0;
     virtual Result<Stat> stat() = 0;
 
-    /// Directory: the child called `name` ("." and ".." too; ".." of the root is the root). not_found, not_directory.
+    /// Directory: the child called `name` ("." and ".." too; ".." of the root is the root). not_found,
+    /// not_directory.
     virtual Result<Ref<Inode>> lookup(std::string_view name) = 0;
-    /// Directory: the entry at or after `cookie` (0 at first), and `cookie` moved behind it; false at the end.
+    /// Directory: the entry at or after `cookie` (0 at first), and `cookie` moved behind it; false at the
+    /// end.
     /// "." and ".." are reported. A cookie stays usable while the directory is not changed.
     virtual Result<bool> next_entry(u64& cookie, DirEntry& out) = 0;
     /// File: reads up to to.size() bytes; fewer only at the end of the file. is_directory for a directory.
     virtual Result<usize> read_at(u64 offset, MutableBytes to, ReadAhead* hint) = 0;
-    /// File: the bytes from `offset` to the end of its block (or file, or hole), without copying. Empty at the end.
+    /// File: the bytes from `offset` to the end of its block (or file, or hole), without copying. Empty at
+    /// the end.
     virtual Result<PinnedBytes> map_at(u64 offset, ReadAhead* hint) = 0;
     /// Symbolic link: its whole target, at most kPathMax - 1 bytes; too_large when `to` is too small.
     virtual Result<usize> read_link(std::span<char> to) = 0;
@@ -136,7 +139,9 @@ public:
     virtual Result<usize> write_at(u64 /*offset*/, Bytes /*from*/) { return fail(Error::read_only); }
     virtual Result<> truncate(u64 /*size*/) { return fail(Error::read_only); }
     /// Directory: makes a file or a directory. exists, no_space, name_too_long.
-    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/) { return fail(Error::read_only); }
+    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/) {
+        return fail(Error::read_only);
+    }
     /// Directory: removes an entry that is not a directory.
     virtual Result<> unlink(std::string_view /*name*/) { return fail(Error::read_only); }
     /// Directory: removes an empty directory. in_use when it is not empty.
@@ -146,11 +151,12 @@ public:
 
     void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
     void release() {
-        // The last reference is dropped by the filesystem, under its lock if it needs one: between "count is zero"
-        // and "free it" nobody may find the inode again.
+        // The last reference is dropped by the filesystem, under its lock if it needs one: between "count is
+        // zero" and "free it" nobody may find the inode again.
         u32 n = references_.load(std::memory_order_relaxed);
         while (n > 1)
-            if (references_.compare_exchange_weak(n, n - 1, std::memory_order_release, std::memory_order_relaxed))
+            if (references_.compare_exchange_weak(n, n - 1, std::memory_order_release,
+                                                  std::memory_order_relaxed))
                 return;
         release_last();
     }

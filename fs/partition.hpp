@@ -1,5 +1,5 @@
-// Which part of a disk holds the filesystem: the whole disk, an MBR partition (primary, or logical in the extended
-// chain), or a GPT partition (UEFI 2.10 §5.3; both headers and their checksums). Context: thread.
+// Which part of a disk holds the filesystem: the whole disk, an MBR partition (primary, or logical in the
+// extended chain), or a GPT partition (UEFI 2.10 §5.3; both headers and their checksums). Context: thread.
 #pragma once
 
 #include "fs/block_device.hpp"
@@ -26,7 +26,7 @@ private:
     BlockDevice* parent_ = nullptr;
     Lba first_;
     u64 sectors_ = 0;
-    char name_[16] = {};                   ///< "vda1"
+    char name_[16] = {};  ///< "vda1"
     usize name_length_ = 0;
 };
 
@@ -34,18 +34,18 @@ enum class TableKind : u8 { none, mbr, gpt };
 
 struct PartitionTable {
     struct Row {
-        unsigned index = 0;                ///< 1 = "vda1"
+        unsigned index = 0;  ///< 1 = "vda1"
         Lba first;
         u64 sectors = 0;
-        u8 mbr_type = 0;                   ///< 0 for GPT
+        u8 mbr_type = 0;  ///< 0 for GPT
     };
-    TableKind kind = TableKind::none;      ///< none: a whole disk
-    bool from_backup = false;              ///< the primary GPT was damaged
+    TableKind kind = TableKind::none;  ///< none: a whole disk
+    bool from_backup = false;          ///< the primary GPT was damaged
     FixedVector<Row, 32> rows;
 };
 
-/// Reads the table. corrupt: there is one, and it cannot be right (overlapping, outside the disk, bad checksums in
-/// both copies). A disk without a table gives kind `none`.
+/// Reads the table. corrupt: there is one, and it cannot be right (overlapping, outside the disk, bad
+/// checksums in both copies). A disk without a table gives kind `none`.
 Result<PartitionTable> read_partition_table(BlockDevice& disk);
 
 /// A view of one row.

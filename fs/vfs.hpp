@@ -1,5 +1,6 @@
-// The tree that applications see: a mount table, path walks, open files and directories. Filesystems are behind
-// fs/inode.hpp. Paths are taken from "/" (there is no current directory here: see join_path). Context: thread.
+// The tree that applications see: a mount table, path walks, open files and directories. Filesystems are
+// behind fs/inode.hpp. Paths are taken from "/" (there is no current directory here: see join_path). Context:
+// thread.
 #pragma once
 
 #include "fs/inode.hpp"
@@ -8,12 +9,13 @@
 
 namespace ringlet::fs {
 
-enum class Follow : u8 { yes, no };        ///< a symbolic link in the *last* component
+enum class Follow : u8 { yes, no };                               ///< a symbolic link in the *last* component
 enum class OpenMode : u8 { read, read_write, create, truncate };  ///< create and truncate imply read_write
 enum class Whence : u8 { start, current, end };
 
-/// An open file: an inode and a position. Closed by its destructor. read_at, write_at, map_at, size, stat may be called
-/// by several threads at once; read, write and seek move the position and are one thread's at a time.
+/// An open file: an inode and a position. Closed by its destructor. read_at, write_at, map_at, size, stat may
+/// be called by several threads at once; read, write and seek move the position and are one thread's at a
+/// time.
 class File {
 public:
     File() = default;
@@ -50,8 +52,8 @@ public:
 
     /// Fills in the next entry ("." and ".." included, in the disk's order); false at the end.
     Result<bool> next(DirEntry& out) { return inode_->next_entry(cookie_, out); }
-    u64 cookie() const { return cookie_; }            ///< where next() continues
-    void resume(u64 cookie) { cookie_ = cookie; }     ///< from an earlier cookie(), or 0
+    u64 cookie() const { return cookie_; }         ///< where next() continues
+    void resume(u64 cookie) { cookie_ = cookie; }  ///< from an earlier cookie(), or 0
     const Ref<Inode>& inode() const { return inode_; }
 
 private:
@@ -60,7 +62,7 @@ private:
 };
 
 struct MountInfo {
-    std::string_view where;                ///< "/", "/tmp"; valid during the visit
+    std::string_view where;  ///< "/", "/tmp"; valid during the visit
     StatFs statfs;
     std::string_view warning;
 };
@@ -77,13 +79,15 @@ public:
     /// Puts `fs` at `where`, an existing directory; the first mount is "/". `fs` outlives the mount.
     /// in_use: something is mounted there. no_space: kMaxMounts.
     Result<> mount(std::string_view where, FileSystem& fs);
-    /// Takes the filesystem at `where` off the tree; open files keep working until closed. in_use: something is
-    /// mounted inside it.
+    /// Takes the filesystem at `where` off the tree; open files keep working until closed. in_use: something
+    /// is mounted inside it.
     Result<> unmount(std::string_view where);
 
-    /// Walks `path`. not_found, not_directory, too_many_links, name_too_long, io, corrupt; invalid: empty or with a 0.
+    /// Walks `path`. not_found, not_directory, too_many_links, name_too_long, io, corrupt; invalid: empty or
+    /// with a 0.
     Result<Ref<Inode>> resolve(std::string_view path, Follow follow = Follow::yes);
-    /// is_directory when it is one; unsupported for device nodes, fifos and sockets; read_only for a writing mode.
+    /// is_directory when it is one; unsupported for device nodes, fifos and sockets; read_only for a writing
+    /// mode.
     Result<File> open(std::string_view path, OpenMode mode = OpenMode::read);
     Result<Directory> open_directory(std::string_view path);
     Result<Stat> stat(std::string_view path);
@@ -99,9 +103,9 @@ public:
 
 private:
     struct Mount {
-        FileSystem* fs = nullptr;          ///< nullptr: free row
+        FileSystem* fs = nullptr;  ///< nullptr: free row
         Ref<Inode> root;
-        Ref<Inode> covered;                ///< the directory below it; empty for "/"
+        Ref<Inode> covered;  ///< the directory below it; empty for "/"
         char where[kMaxMountPath] = {};
         usize where_length = 0;
     };
@@ -124,8 +128,9 @@ private:
     kernel::Guarded<Table, kernel::Rank::fs, kernel::Spinlock> mounts_;
 };
 
-/// `path` as seen from the directory `cwd` (absolute): absolute, without ".", ".." or repeated slashes, as the shell's
-/// `cd` and `pwd` want it (textual: a ".." takes away the last component). Written into `out` and returned.
+/// `path` as seen from the directory `cwd` (absolute): absolute, without ".", ".." or repeated slashes, as
+/// the shell's `cd` and `pwd` want it (textual: a ".." takes away the last component). Written into `out` and
+/// returned.
 Result<std::string_view> join_path(std::string_view cwd, std::string_view path, std::span<char> out);
 
 }  // namespace ringlet::fs

@@ -17,15 +17,16 @@ struct MountText {
 };
 
 struct Ext4Options {
-    u64 cache_bytes = 1 << 20;             ///< bound of the block cache: recommended_cache_bytes(ram)
-    u32 inode_cache = 256;                 ///< inodes kept that nobody uses
+    u64 cache_bytes = 1 << 20;  ///< bound of the block cache: recommended_cache_bytes(ram)
+    u32 inode_cache = 256;      ///< inodes kept that nobody uses
 };
 
 /// True when `device` begins like an ext2/3/4 filesystem (magic only). io.
 Result<bool> looks_like_ext4(BlockDevice& device);
 
-/// Reads and checks superblock and group descriptors. `device` outlives the filesystem. unsupported, corrupt, io,
-/// no_memory, not_found (no ext4 there); `why` says it in words.
-Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options, MountText& why);
+/// Reads and checks superblock and group descriptors. `device` outlives the filesystem. unsupported, corrupt,
+/// io, no_memory, not_found (no ext4 there); `why` says it in words.
+Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options,
+                                               MountText& why);
 
 }  // namespace ringlet::fs

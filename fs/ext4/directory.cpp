@@ -1,0 +1,180 @@
+// Directories read from front to back. The blocks of an index look like unused entries to such a reader, so
+// this works for every directory; index.cpp is the fast way to one name.
+#include "fs/ext4/volume.hpp"
+#include "lib/crc32c.hpp"
+
+namespace ringlet::fs::ext4 {
+namespace {
+
+/// The length of an entry; the two encodings that do not fit 16 bits are for blocks of 64 KiB.
+usize entry_length(u16 rec_len, usize block_size) {
+    if (rec_len == 0xffff || (rec_len == 0 && block_size == 65536)) return block_size;
+    return rec_len & ~3u;
+}
+
+NodeType entry_type(u8 file_type) {
+    constexpr NodeType kTypes[] = {NodeType::file,        NodeType::file,         NodeType::directory,
+                                   NodeType::char_device, NodeType::block_device, NodeType::fifo,
+                                   NodeType::socket,      NodeType::symlink};
+    return file_type < std::size(kTypes) ? kTypes[file_type] : NodeType::file;
+}
+
+/// §"Directory Entry Tail": the checksum of a block of entries.
+bool leaf_is_good(Bytes block, u32 seed) {
+    const usize at = block.size() - sizeof(DirTail);
+    const DirTail tail = *ringlet::read_at<DirTail>(block, at);
+    return tail.reserved_zero1 == 0 && tail.rec_len == sizeof(DirTail) && tail.reserved_ft == kDirTailType &&
+           crc32c(seed, block.first(at)) == tail.checksum;
+}
+
+/// §"Hash Tree Directories": the checksum behind the last possible entry of an index block.
+bool index_is_good(Bytes block, usize entries_at, u32 seed) {
+    const auto counts = ringlet::read_at<DxCountLimit>(block, entries_at);
+    const usize used = entries_at + usize{counts->count} * sizeof(DxEntry);
+    const usize tail = entries_at + usize{counts->limit} * sizeof(DxEntry);
+    if (counts->count > counts->limit || tail + 8 > block.size()) return false;
+    constexpr std::byte kZero[4] = {};
+    u32 crc = crc32c(seed, block.first(used));
+    crc = crc32c(crc, block.subspan(tail, 4));
+    crc = crc32c(crc, kZero);
+    return crc == *ringlet::read_at<le32>(block, tail + 4);
+}
+
+}  // namespace
+
+/// A block of this directory; its checksum was verified once. `kind` says what the caller is about to take it
+/// for.
+Result<BlockRef> Ext4Inode::directory_block(u64 logical, Check kind) {
+    if (logical >= file_blocks()) return fail(Error::corrupt);
+    const Run run = TRY(map(logical));
+    if (run.physical == 0) return fail(Error::corrupt);
+    BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));
+    const u8 bit = static_cast<u8>(kind);
+    if (!geometry().checksums() || block.verified(bit)) return block;
+    const DirEntryHeader first = *ringlet::read_at<DirEntryHeader>(block.bytes(), 0);
+    const bool indexed = (flags_ & kInodeIndex) != 0;
+    const bool whole =
+        first.inode == 0 && entry_length(first.rec_len, block.bytes().size()) == block.bytes().size();
+    bool good;
+    if (indexed && logical == 0)
+        good = index_is_good(block.bytes(), kDxRootEntries, seed_);
+    else if (indexed && whole)
+        good = index_is_good(block.bytes(), kDxNodeEntries, seed_);
+    else
+        good = kind == Check::directory && leaf_is_good(block.bytes(), seed_);
+    if (!good) return fail(Error::corrupt);
+    block.mark_verified(bit);
+    return block;
+}
+
+Result<Slot> Ext4Inode::slot_at(Bytes region, usize offset) const {
+    const auto header = ringlet::read_at<DirEntryHeader>(region, offset);
+    if (!header) return fail(Error::corrupt);
+    const usize length = entry_length(header->rec_len, geometry().block_size);
+    // Without the file type feature its byte is the upper half of the name's length, always 0.
+    const bool typed = geometry().has(kIncompatFiletype);
+    if (length < sizeof(*header) || length > region.size() - offset ||
+        header->name_len > length - sizeof(*header) ||
+        (!typed && header->inode != 0 && header->file_type != 0) || header->inode > geometry().inodes)
+        return fail(Error::corrupt);
+    Slot slot;
+    slot.inode = header->inode;
+    slot.next = offset + length;
+    slot.file_type = typed ? header->file_type : 0;
+    slot.name = {reinterpret_cast<const char*>(region.data()) + offset + sizeof(*header), header->name_len};
+    return slot;
+}
+
+/// The inode of `name` among the entries from `offset` on; 0 when it is not there.
+Result<u32> Ext4Inode::find_in(Bytes region, usize offset, std::string_view name) const {
+    while (offset < region.size()) {
+        const Slot slot = TRY(slot_at(region, offset));
+        if (slot.inode != 0 && slot.name == name) return slot.inode;
+        offset = slot.next;
+    }
+    return 0;
+}
+
+Result<u32> Ext4Inode::find_linear(std::string_view name) {
+    const u64 blocks = file_blocks();
+    for (u64 logical = 0; logical < blocks; ++logical) {
+        const BlockRef block = TRY(directory_block(logical, Check::directory));
+        const u32 found = TRY(find_in(block.bytes(), 0, name));
+        if (found != 0) return found;
+    }
+    return fail(Error::not_found);
+}
+
+Result<Ref<Inode>> Ext4Inode::lookup(std::string_view name) {
+    if (type_ != NodeType::directory) return fail(Error::not_directory);
+    if (name.empty() || name.size() > kNameMax)
+        return fail(name.empty() ? Error::not_found : Error::name_too_long);
+    if (name == "." || (name == ".." && number_ == kRootInode)) return volume_.inode(number_);
+    u32 found;
+    if (is_inline()) {
+        found = TRY(find_inline(name));
+    } else if (name == "..") {
+        // Always in the first block, in front of an index too.
+        const BlockRef block = TRY(directory_block(0, Check::directory));
+        found = TRY(find_in(block.bytes(), 0, name));
+    } else if ((flags_ & kInodeIndex) != 0) {
+        auto indexed = find_indexed(name);
+        // An index that cannot be right (or whose hash is unknown) costs speed, not files: the entries are
+        // all there.
+        if (!indexed && (indexed.error() == Error::corrupt || indexed.error() == Error::unsupported))
+            indexed = find_linear(name);
+        found = TRY(std::move(indexed));
+    } else {
+        found = TRY(find_linear(name));
+    }
+    if (found == 0) return fail(Error::not_found);
+    return volume_.inode(found);
+}
+
+/// The first used entry at or after `offset`, which is moved behind it; false at the end of the region.
+Result<bool> Ext4Inode::entry_in(Bytes region, usize& offset, DirEntry& out) const {
+    while (offset < region.size()) {
+        const Slot slot = TRY(slot_at(region, offset));
+        offset = slot.next;
+        if (slot.inode == 0 || slot.name.empty()) continue;
+        // What no lookup can find is not shown: a '/' in a name would be a trap for whoever builds a path of
+        // it.
+        if (slot.name.find('/') != slot.name.npos || slot.name.find('\0') != slot.name.npos)
+            return fail(Error::corrupt);
+        out.inode = slot.inode;
+        out.type = entry_type(slot.file_type);
+        out.length = static_cast<u8>(slot.name.size());
+        std::memcpy(out.text, slot.name.data(), slot.name.size());
+        return true;
+    }
+    return false;
+}
+
+Result<bool> Ext4Inode::next_linear(u64& cookie, DirEntry& out) {
+    const u32 shift = geometry().block_shift;
+    while (cookie < size_) {
+        const BlockRef block = TRY(directory_block(cookie >> shift, Check::directory));
+        const usize wanted = static_cast<usize>(cookie & (block.bytes().size() - 1));
+        // The cookie may come from anywhere: find the first entry that begins at or after it.
+        usize offset = 0;
+        while (offset < wanted) offset = TRY(slot_at(block.bytes(), offset)).next;
+        const u64 base = cookie >> shift << shift;
+        const bool found = TRY(entry_in(block.bytes(), offset, out));
+        cookie = base + offset;
+        if (found) return true;
+    }
+    return false;
+}
+
+Result<bool> Ext4Inode::next_entry(u64& cookie, DirEntry& out) {
+    if (type_ != NodeType::directory) return fail(Error::not_directory);
+    if (cookie > size_ && !is_inline()) return false;
+    const bool found = TRY(is_inline() ? next_inline(cookie, out) : next_linear(cookie, out));
+    if (found && !geometry().has(kIncompatFiletype)) {
+        const Ref<Inode> child = TRY(volume_.inode(static_cast<u32>(out.inode)));
+        out.type = child->type();
+    }
+    return found;
+}
+
+}  // namespace ringlet::fs::ext4

@@ -1,0 +1,178 @@
+// An inode in memory: its fields, and reading files and links.
+#include <algorithm>
+
+#include "fs/ext4/volume.hpp"
+#include "lib/crc32c.hpp"
+
+namespace ringlet::fs::ext4 {
+namespace {
+
+constexpr std::byte kZeros[512] = {};
+
+std::optional<NodeType> type_of(u16 mode) {
+    switch (mode >> 12) {
+    case 0x1:
+        return NodeType::fifo;
+    case 0x2:
+        return NodeType::char_device;
+    case 0x4:
+        return NodeType::directory;
+    case 0x6:
+        return NodeType::block_device;
+    case 0x8:
+        return NodeType::file;
+    case 0xa:
+        return NodeType::symlink;
+    case 0xc:
+        return NodeType::socket;
+    default:
+        return std::nullopt;
+    }
+}
+
+/// Two more bits of seconds and thirty of nanoseconds, when the inode is large enough to have them.
+Timestamp time_of(u32 seconds, u32 extra) {
+    const u32 ns = extra >> 2;
+    return {static_cast<i64>(static_cast<i32>(seconds)) + (i64{extra & 3} << 32),
+            ns < 1'000'000'000 ? ns : 0};
+}
+
+}  // namespace
+
+void Ext4Inode::parse_times(Bytes raw) {
+    const DiskInode d = *ringlet::read_at<DiskInode>(raw, 0);
+    DiskInodeExtra extra;
+    if (raw.size() >= 128 + sizeof(extra)) {
+        const u16 present = *ringlet::read_at<le16>(raw, 128);
+        std::memcpy(&extra, raw.data() + 128, std::min<usize>(present, sizeof(extra)));
+    }
+    accessed_ = time_of(d.atime, extra.atime_extra);
+    modified_ = time_of(d.mtime, extra.mtime_extra);
+    changed_ = time_of(d.ctime, extra.ctime_extra);
+    created_ = time_of(extra.crtime, extra.crtime_extra);
+}
+
+Result<> Ext4Inode::parse(Bytes raw) {
+    const Geometry& g = geometry();
+    const DiskInode d = *ringlet::read_at<DiskInode>(raw, 0);
+    const auto kind = type_of(d.mode);
+    if (!kind || d.links_count == 0) return fail(Error::corrupt);
+    type_ = *kind;
+    mode_ = d.mode & 07777;
+    flags_ = d.flags;
+    links_ = d.links_count;
+    uid_ = d.uid | u32{d.uid_high} << 16;
+    gid_ = d.gid | u32{d.gid_high} << 16;
+    attribute_block_ = d.file_acl_lo | u64{d.file_acl_high} << 32;
+    sectors_ = d.blocks_lo | u64{d.blocks_high} << 32;
+    if ((flags_ & kInodeHugeFile) != 0) sectors_ *= g.block_size / kSectorSize;
+    size_ = d.size_lo;
+    if (type_ == NodeType::file || (type_ == NodeType::directory && g.has(kIncompatLargedir)))
+        size_ |= u64{d.size_high} << 32;
+    std::memcpy(block_, d.block, sizeof(block_));
+    const le32 number = number_;
+    seed_ = crc32c(g.checksum_seed, std::as_bytes(std::span(&number, 1)));
+    seed_ = crc32c(seed_, std::as_bytes(std::span(&d.generation, 1)));
+    parse_times(raw);
+
+    if ((flags_ & (kInodeEncrypt | kInodeCasefold)) != 0) return fail(Error::unsupported);
+    if ((flags_ & kInodeExtents) != 0 && !g.has(kIncompatExtents)) return fail(Error::corrupt);
+    if (is_inline()) {
+        if (!g.has(kIncompatInlineData) || size_ > g.inode_size) return fail(Error::corrupt);
+    } else if (type_ == NodeType::directory) {
+        // A directory cannot be sparse, so it cannot be larger than the filesystem: this bounds every scan.
+        if (size_ == 0 || size_ % g.block_size != 0 || file_blocks() > g.blocks) return fail(Error::corrupt);
+    } else if (size_ > (u64{1} << 32) * g.block_size) {
+        return fail(Error::corrupt);
+    }
+    if (type_ == NodeType::symlink && (size_ == 0 || size_ >= kPathMax || size_ > g.block_size))
+        return fail(Error::corrupt);
+    return {};
+}
+
+Result<Stat> Ext4Inode::stat() {
+    Stat s;
+    s.filesystem = volume_.id();
+    s.inode = number_;
+    s.type = type_;
+    s.mode = mode_;
+    s.links = links_;
+    s.uid = uid_;
+    s.gid = gid_;
+    s.size = size_;
+    s.sectors = sectors_;
+    s.block_size = geometry().block_size;
+    s.accessed = accessed_;
+    s.modified = modified_;
+    s.changed = changed_;
+    s.created = created_;
+    return s;
+}
+
+Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
+    if (type_ == NodeType::directory) return fail(Error::is_directory);
+    if (type_ != NodeType::file && type_ != NodeType::symlink) return fail(Error::unsupported);
+    if (offset >= size_ || to.empty()) return 0;
+    const usize total = static_cast<usize>(std::min<u64>(to.size(), size_ - offset));
+    if (is_inline()) return read_inline(offset, to.first(total));
+    const u32 shift = geometry().block_shift, size = geometry().block_size;
+    const usize slice = read_slice();
+    for (usize done = 0, announced = 0; done < total;) {
+        if (done >= announced) {
+            const usize n = std::min(slice, total - done);
+            read_ahead(offset + done, n, hint);
+            announced = done + n;
+        }
+        Run run = TRY(map((offset + done) >> shift));
+        for (; run.length != 0 && done < announced; --run.length) {
+            const usize start = static_cast<usize>((offset + done) & (size - 1));
+            const usize n = std::min<usize>(size - start, total - done);
+            if (run.physical == 0) {
+                std::memset(to.data() + done, 0, n);
+            } else {
+                const BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical++)));
+                std::memcpy(to.data() + done, block.bytes().data() + start, n);
+            }
+            done += n;
+        }
+    }
+    return total;
+}
+
+Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
+    if (type_ == NodeType::directory) return fail(Error::is_directory);
+    if (type_ != NodeType::file) return fail(Error::unsupported);
+    if (offset >= size_) return PinnedBytes();
+    if (is_inline()) return map_inline(offset);
+    const u32 shift = geometry().block_shift, size = geometry().block_size;
+    const usize start = static_cast<usize>(offset & (size - 1));
+    const usize length = static_cast<usize>(std::min<u64>(size - start, size_ - offset));
+    read_ahead(offset, length, hint);
+    const Run run = TRY(map(offset >> shift));
+    if (run.physical == 0)
+        return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
+    BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));
+    return std::move(block).into_view(start, length);
+}
+
+bool Ext4Inode::is_fast_symlink() const {
+    if (size_ >= sizeof(block_) || (flags_ & kInodeExtents) != 0) return false;
+    const u64 attributes = attribute_block_ != 0 ? geometry().block_size / kSectorSize : 0;
+    return sectors_ <= attributes;
+}
+
+Result<usize> Ext4Inode::read_link(std::span<char> to) {
+    if (type_ != NodeType::symlink) return fail(Error::invalid);
+    const usize length = static_cast<usize>(size_);
+    if (to.size() < length) return fail(Error::too_large);
+    if (!is_inline() && is_fast_symlink()) {
+        std::memcpy(to.data(), block_, length);
+    } else {
+        const usize n = TRY(read_at(0, std::as_writable_bytes(to.first(length)), nullptr));
+        if (n != length) return fail(Error::corrupt);
+    }
+    if (std::string_view(to.data(), length).find('\0') != std::string_view::npos) return fail(Error::corrupt);
+    return length;
+}
+
+}  // namespace ringlet::fs::ext4

@@ -1,0 +1,253 @@
+// Mounting, group descriptors, and the inode cache.
+#include "fs/ext4/volume.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "kernel/mm/dma.hpp"
+#include "lib/crc32c.hpp"
+#include "lib/format.hpp"
+
+namespace ringlet::fs {
+namespace {
+
+/// The superblock, read without a cache: its size of block is not known yet.
+Result<> read_raw_superblock(BlockDevice& device, std::span<std::byte, ext4::kSuperblockBytes> to) {
+    const u32 block = device.limits().block_size;
+    if (block < kSectorSize || block > kPageSize || kPageSize % block != 0) return fail(Error::unsupported);
+    // Whole logical blocks around bytes 1024..2047.
+    const usize from = align_down<usize>(ext4::kSuperblockOffset, block);
+    const usize length = align_up<usize>(ext4::kSuperblockOffset + ext4::kSuperblockBytes, block) - from;
+    if (device.sectors() < (from + length) / kSectorSize) return fail(Error::not_found);
+    kernel::DmaRegion memory = TRY(kernel::DmaRegion::allocate(kPageSize));
+    const IoSegment segment{memory.bytes().first(length), memory.addr()};
+    BlockRequest request;
+    request.op = BlockRequest::Op::read;
+    request.lba = Lba(from / kSectorSize);
+    request.data = {&segment, 1};
+    const auto done = device.run(request);
+    if (!done) return done;
+    std::memcpy(to.data(), segment.bytes.data() + (ext4::kSuperblockOffset - from), to.size());
+    return {};
+}
+
+}  // namespace
+
+Result<bool> looks_like_ext4(BlockDevice& device) {
+    std::byte bytes[ext4::kSuperblockBytes];
+    if (auto r = read_raw_superblock(device, bytes); !r) {
+        if (r.error() == Error::not_found) return false;
+        return fail(r.error());
+    }
+    return read_at<le16>(bytes, offsetof(ext4::Superblock, magic)) == le16(ext4::kMagic);
+}
+
+Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options,
+                                               MountText& why) {
+    why.length = 0;
+    auto mounted = ext4::Volume::mount(device, options, why);
+    if (!mounted && why.length == 0) why.length = format_to(why.text, "{}", mounted.error()).size();
+    return mounted;
+}
+
+namespace ext4 {
+namespace {
+
+constexpr u16 kGroupInodesUnused = 1;
+
+/// CRC-16 (ANSI, reflected), for the descriptors of filesystems without metadata_csum.
+u16 crc16(u16 crc, Bytes bytes) {
+    for (std::byte b : bytes) {
+        crc = static_cast<u16>(crc ^ static_cast<u8>(b));
+        for (int bit = 0; bit < 8; ++bit) crc = static_cast<u16>((crc >> 1) ^ ((crc & 1) != 0 ? 0xa001 : 0));
+    }
+    return crc;
+}
+
+template <class T> Bytes bytes_of(const T& v) {
+    return std::as_bytes(std::span(&v, 1));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext4Options& options,
+                                                  MountText& why) {
+    std::byte bytes[kSuperblockBytes];
+    if (auto r = read_raw_superblock(device, bytes); !r) return fail(r.error());
+    const Geometry geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
+    if (geometry.block_size < device.limits().block_size) {
+        why.length = format_to(why.text, "blocks of {} bytes on a device with blocks of {}",
+                               geometry.block_size, device.limits().block_size)
+                         .size();
+        return fail(Error::unsupported);
+    }
+    std::unique_ptr<Volume> volume(new (std::nothrow) Volume);
+    if (!volume) return fail(Error::no_memory);
+    volume->geometry_ = geometry;
+    volume->warning_ = why;
+    volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
+    volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
+    const auto root = volume->root();
+    if (!root || (*root)->type() != NodeType::directory) {
+        why.length = format_to(why.text, "no usable root directory").size();
+        return fail(root ? Error::corrupt : root.error());
+    }
+    return std::unique_ptr<FileSystem>(std::move(volume));
+}
+
+Volume::~Volume() {
+    auto inodes = inodes_.lock();
+    while (Ext4Inode* i = inodes->lru.pop_front()) delete i;
+}
+
+Result<StatFs> Volume::statfs() {
+    StatFs s;
+    s.type = "ext4";
+    s.block_size = geometry_.block_size;
+    s.blocks = geometry_.blocks;
+    s.free_blocks = geometry_.free_blocks;
+    s.files = geometry_.inodes;
+    s.free_files = geometry_.free_inodes;
+    s.read_only = true;
+    return s;
+}
+
+// ---- group descriptors
+// ------------------------------------------------------------------------------------------
+
+Result<> Volume::check_descriptor(u32 group, Bytes descriptor) const {
+    const u16 stored = ringlet::read_at<GroupDesc>(descriptor, 0)->checksum;
+    constexpr usize kAt = offsetof(GroupDesc, checksum);
+    constexpr std::byte kZero[2] = {};
+    const le32 number = group;
+    u16 expected = stored;
+    if (geometry_.checksums()) {
+        u32 crc = crc32c(geometry_.checksum_seed, bytes_of(number));
+        crc = crc32c(crc, descriptor.first(kAt));
+        crc = crc32c(crc, kZero);
+        expected = static_cast<u16>(crc32c(crc, descriptor.subspan(kAt + 2)));
+    } else if ((geometry_.ro_compat & kRoGdtCsum) != 0) {
+        u16 crc = crc16(0xffff, std::as_bytes(std::span(geometry_.uuid)));
+        crc = crc16(crc, bytes_of(number));
+        crc = crc16(crc, descriptor.first(kAt));
+        expected = crc16(crc, descriptor.subspan(kAt + 2));
+    }
+    if (stored != expected) return fail(Error::corrupt);
+    return {};
+}
+
+/// The first block of a group's inode table.
+Result<u64> Volume::inode_table(u32 group) {
+    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
+    const u64 block = geometry_.descriptor_block(group / per_block);
+    if (!geometry_.contains(block)) return fail(Error::corrupt);
+    const BlockRef ref = TRY(cache_->get(BlockNo(block)));
+    const Bytes all = ref.bytes();
+    const Bytes descriptor =
+        all.subspan(usize{group % per_block} * geometry_.descriptor_size, geometry_.descriptor_size);
+    if (auto r = check_descriptor(group, descriptor); !r) return fail(r.error());
+    const GroupDesc d = *ringlet::read_at<GroupDesc>(descriptor, 0);
+    u64 table = d.inode_table_lo;
+    if (geometry_.descriptor_size >= 64)
+        table |= u64{*ringlet::read_at<le32>(descriptor, kInodeTableHi)} << 32;
+    const u64 bytes = u64{geometry_.inodes_per_group} * geometry_.inode_size;
+    if (!geometry_.contains(table, (bytes + geometry_.block_size - 1) >> geometry_.block_shift))
+        return fail(Error::corrupt);
+    if ((d.flags & kGroupInodesUnused) != 0 && (geometry_.ro_compat & (kRoGdtCsum | kRoMetadataCsum)) != 0)
+        return fail(Error::corrupt);  // its table was never written: nothing may refer to it
+    return table;
+}
+
+// ---- inodes
+// -----------------------------------------------------------------------------------------------------
+
+Result<Volume::RawInode> Volume::raw_inode(u32 number) {
+    if (number == 0 || number > geometry_.inodes) return fail(Error::corrupt);
+    const u32 index = (number - 1) % geometry_.inodes_per_group;
+    const u64 table = TRY(inode_table((number - 1) / geometry_.inodes_per_group));
+    const u64 byte = u64{index} * geometry_.inode_size;
+    RawInode raw;
+    raw.block = TRY(cache_->get(BlockNo(table + (byte >> geometry_.block_shift))));
+    raw.offset = static_cast<usize>(byte & (geometry_.block_size - 1));
+    raw.bytes = raw.block.bytes().subspan(raw.offset, geometry_.inode_size);
+    if (!geometry_.checksums()) return raw;
+
+    // §"Inode checksum": the number, the generation, the inode with its two checksum fields zero.
+    const DiskInode inode = *ringlet::read_at<DiskInode>(raw.bytes, 0);
+    constexpr usize kLow = offsetof(DiskInode, checksum_lo),
+                    kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
+    constexpr std::byte kZero[2] = {};
+    const le32 disk_number = number;
+    u32 crc = crc32c(geometry_.checksum_seed, bytes_of(disk_number));
+    crc = crc32c(crc, bytes_of(inode.generation));
+    crc = crc32c(crc, raw.bytes.first(kLow));
+    crc = crc32c(crc, kZero);
+    crc = crc32c(crc, raw.bytes.subspan(kLow + 2, 128 - kLow - 2));
+    u32 stored = inode.checksum_lo, mask = 0xffff;
+    if (geometry_.inode_size > 128) {
+        const u16 extra = *ringlet::read_at<le16>(raw.bytes, 128);
+        crc = crc32c(crc, raw.bytes.subspan(128, kHigh - 128));
+        if (extra >= 4) {
+            stored |= u32{*ringlet::read_at<le16>(raw.bytes, kHigh)} << 16;
+            mask = ~0u;
+            crc = crc32c(crc, kZero);
+        } else {
+            crc = crc32c(crc, raw.bytes.subspan(kHigh, 2));
+        }
+        crc = crc32c(crc, raw.bytes.subspan(kHigh + 2));
+    }
+    if ((crc & mask) != stored) return fail(Error::corrupt);
+    return raw;
+}
+
+Ext4Inode* Volume::find(Inodes& inodes, u32 number) const {
+    for (Ext4Inode* i = inodes.buckets[number % kBuckets]; i != nullptr; i = i->hash_next_)
+        if (i->number_ == number) return i;
+    return nullptr;
+}
+
+Ext4Inode* Volume::evict(Inodes& inodes) const {
+    if (inodes.count < max_inodes_) return nullptr;
+    for (Ext4Inode& i : inodes.lru) {
+        if (i.references() != 0) continue;
+        Ext4Inode** at = &inodes.buckets[i.number_ % kBuckets];
+        while (*at != &i) at = &(*at)->hash_next_;
+        *at = i.hash_next_;
+        List<Ext4Inode>::remove(i);
+        --inodes.count;
+        return &i;
+    }
+    return nullptr;
+}
+
+Result<Ref<Inode>> Volume::inode(u32 number) {
+    if (number == 0 || number > geometry_.inodes || (number < geometry_.first_inode && number != kRootInode))
+        return fail(Error::corrupt);
+    {
+        auto inodes = inodes_.lock();
+        if (Ext4Inode* i = find(*inodes, number)) {
+            List<Ext4Inode>::remove(*i);
+            inodes->lru.push_back(*i);
+            return Ref<Inode>::share(*i);
+        }
+    }
+    std::unique_ptr<Ext4Inode> fresh(new (std::nothrow) Ext4Inode(*this, number));
+    if (!fresh) return fail(Error::no_memory);
+    {
+        const RawInode raw = TRY(raw_inode(number));
+        if (auto r = fresh->parse(raw.bytes); !r) return fail(r.error());
+    }
+    std::unique_ptr<Ext4Inode> victim;  // freed after the lock
+    auto inodes = inodes_.lock();
+    if (Ext4Inode* i = find(*inodes, number)) return Ref<Inode>::share(*i);  // another thread was faster
+    victim.reset(evict(*inodes));
+    Ext4Inode*& head = inodes->buckets[number % kBuckets];
+    fresh->hash_next_ = head;
+    head = fresh.get();
+    inodes->lru.push_back(*fresh);
+    ++inodes->count;
+    return Ref<Inode>::share(*fresh.release());
+}
+
+}  // namespace ext4
+}  // namespace ringlet::fs
