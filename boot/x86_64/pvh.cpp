@@ -1,6 +1,6 @@
-// The C++ side of the PVH entry: hvm_start_info (Xen public/arch-x86/hvm/start_info.h, version 1) becomes a BootInfo.
-// Everything in it comes from the loader: addresses and counts are checked before they are followed. Context: boot, on
-// the boot stack, 4 GiB identity-mapped, interrupts disabled.
+// The C++ side of the PVH entry: hvm_start_info (Xen public/arch-x86/hvm/start_info.h, version 1) becomes a
+// BootInfo. Everything in it comes from the loader: addresses and counts are checked before they are
+// followed. Context: boot, on the boot stack, 4 GiB identity-mapped, interrupts disabled.
 #include <algorithm>
 #include <cstring>
 
@@ -123,8 +123,8 @@ void read_initrd(const StartInfo& info, BootInfo& boot) {
     (void)boot.reserved.try_push_back({PhysAddr{start}, end - start});
 }
 
-/// RAM above 4 GiB must be mapped before the page allocator touches it. The tables are cut from the end of a range
-/// below 4 GiB that nothing else uses.
+/// RAM above 4 GiB must be mapped before the page allocator touches it. The tables are cut from the end of a
+/// range below 4 GiB that nothing else uses.
 void reach_high_ram(BootInfo& boot) {
     const auto& last = boot.ram[boot.ram.size() - 1];
     const PhysAddr end{last.base.raw + last.bytes};
@@ -166,7 +166,8 @@ void reach_high_ram(BootInfo& boot) {
     boot.ram = read_ram(info);
     const u64 image_start = arch::x86::at(__image_start);
     const u64 image_bytes = align_up<u64>(arch::x86::at(__image_end), kPageSize) - image_start;
-    if (!in_ram(boot.ram, image_start, image_bytes)) give_up("not enough memory: the image does not fit into RAM");
+    if (!in_ram(boot.ram, image_start, image_bytes))
+        give_up("not enough memory: the image does not fit into RAM");
     (void)boot.reserved.try_push_back({PhysAddr{image_start}, image_bytes});
     boot.command_line = read_command_line(info.cmdline_paddr);
     boot.acpi_rsdp = PhysAddr{info.rsdp_paddr};
