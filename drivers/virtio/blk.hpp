@@ -69,11 +69,11 @@ class Blk final : public fs::BlockDevice, public DeviceRecord {
     static constexpr u8 kPoison = 0xff;  ///< a status that the device has not written
 
 public:
-    /// Brings the device up; on success it runs. `name` and what `device.wiring` refers to outlive the driver.
+    /// Brings the device up; on success it runs. `name` outlives the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Blk>> probe(const BasicDevice<T>& device, std::string_view name) {
+    static Result<std::unique_ptr<Blk>> probe(BasicDevice<T> device, std::string_view name) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
-        std::unique_ptr<Blk> driver(new (std::nothrow) Blk(device, name));
+        std::unique_ptr<Blk> driver(new (std::nothrow) Blk(std::move(device), name));
         if (!driver) return fail(Error::no_memory);
         TRY(driver->start_first());
         driver->list();
@@ -152,7 +152,7 @@ private:
         bool dead = false;
     };
 
-    Blk(const BasicDevice<T>& d, std::string_view name) : transport_(d.transport), wiring_(d.wiring), name_(name) {}
+    Blk(BasicDevice<T> d, std::string_view name) : transport_(d.transport), wiring_(std::move(d.wiring)), name_(name) {}
 
     Result<> start_first() {
         slots_ = TRY(kernel::DmaRegion::allocate(sizeof(Slot) * kC.queue_size));
@@ -160,7 +160,7 @@ private:
         offered_ = h.offered();
         features_ = h.features();
         geometry_ = TRY(read_geometry(h));
-        interrupts_.bind(transport_, wiring_, {.queues = 1, .slow = 0}, on_interrupt, this, Spec::kName);
+        interrupts_.bind(transport_, std::move(wiring_), {.queues = 1, .slow = 0}, on_interrupt, this, Spec::kName);
         const u16 entries = u16(kC.max_segments + 2);
         auto made = TRY(h.template queue<SplitRing>(
             Spec::kRequestQueue, RingOptions{.size = kC.queue_size, .indirect_tables = kC.indirect_tables,

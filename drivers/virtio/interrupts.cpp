@@ -44,8 +44,9 @@ bool InterruptSlots::open_vectors(u16 count) {
         }
         slots_[i] = {.owner = this, .queues = 0, .config = false, .open = true, .requested = false, .id = *id};
     }
-    wiring_.vectors->enable(true);
-    return true;
+    if (wiring_.vectors->enable()) return true;
+    close_vectors();
+    return false;
 }
 
 void InterruptSlots::close_vectors() {
@@ -53,7 +54,7 @@ void InterruptSlots::close_vectors() {
         if (slots_[i].open) wiring_.vectors->close(i);
         slots_[i] = {};
     }
-    wiring_.vectors->enable(false);
+    wiring_.vectors->disable();
 }
 
 Result<> InterruptSlots::unmask() {

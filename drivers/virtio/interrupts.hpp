@@ -5,8 +5,10 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "arch/irq.hpp"
 #include "drivers/virtio/transport.hpp"
@@ -17,26 +19,25 @@ namespace ringlet::virtio {
 enum class InterruptMode : u8 { per_queue, split, shared, line, polling };
 std::string_view to_string(InterruptMode mode);
 
-/// The message-signalled vectors of one device; drivers/virtio/pci_open.hpp makes one out of a PCI function's MSI-X.
+/// The message-signalled vectors of one device; discover.cpp makes one out of a PCI function's MSI-X.
 /// Virtual because the choice is made at run time and every call costs a device access anyway.
 class VectorTable {
 public:
+    virtual ~VectorTable() = default;
     virtual u16 size() const = 0;
     /// Gives vector `index` a message of its own, masked. Errors: no_space, unsupported.
     virtual Result<arch::IrqId> open(u16 index) = 0;
     virtual void close(u16 index) = 0;
     virtual void mask(u16 index) = 0;
     virtual void unmask(u16 index) = 0;
-    /// On: messages instead of the wired line.
-    virtual void enable(bool on) = 0;
-
-protected:
-    ~VectorTable() = default;
+    /// Messages instead of the wired line. False: the device does not switch.
+    virtual bool enable() = 0;
+    virtual void disable() = 0;
 };
 
-/// What a device can be heard by.
+/// What a device can be heard by. Moves into the driver.
 struct Wiring {
-    VectorTable* vectors = nullptr;
+    std::unique_ptr<VectorTable> vectors;
     std::optional<arch::IrqLine> line;
 };
 
@@ -94,11 +95,11 @@ protected:
 template <Transport T> class Interrupts : public InterruptSlots {
 public:
     /// Chooses a mode and tells the device, between FEATURES_OK and enabling queues. Cannot fail: polling remains.
-    /// `t`, `wiring` and `name` must outlive this object.
-    void bind(T& t, const Wiring& wiring, QueuePlan plan, Handler handler, void* context, std::string_view name) {
+    /// `t` and `name` must outlive this object.
+    void bind(T& t, Wiring wiring, QueuePlan plan, Handler handler, void* context, std::string_view name) {
         ASSERT(plan.queues > 0 && plan.queues < kMaxVectors);
         release();
-        wiring_ = wiring;
+        wiring_ = std::move(wiring);
         plan_ = plan;
         handler_ = handler;
         context_ = context;
@@ -111,8 +112,8 @@ public:
         }
         (void)write_vectors(t, false);
         mode_ = InterruptMode::polling;
-        if (!wiring.line) return;
-        const auto id = arch::attach_line(*wiring.line);
+        if (!wiring_.line) return;
+        const auto id = arch::attach_line(*wiring_.line);
         if (!id) return;
         mode_ = InterruptMode::line;
         slots_[0] = {.owner = this, .queues = plan.all(), .config = true, .open = true, .requested = false, .id = *id};

@@ -65,12 +65,12 @@ public:
     /// Called when there is work: the network service sets its Event. Context: interrupt.
     using Wake = void (*)(void* context);
 
-    /// Brings the device up; on success it runs. `pool`, `name` and what `device.wiring` refers to outlive the driver.
+    /// Brings the device up; on success it runs. `pool` and `name` outlive the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Net>> probe(const BasicDevice<T>& device, net::PacketPool& pool,
+    static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool,
                                               std::string_view name, Wake wake, void* wake_context) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
-        std::unique_ptr<Net> driver(new (std::nothrow) Net(device, pool, name, wake, wake_context));
+        std::unique_ptr<Net> driver(new (std::nothrow) Net(std::move(device), pool, name, wake, wake_context));
         if (!driver) return fail(Error::no_memory);
         TRY(driver->start());
         driver->list();
@@ -165,8 +165,8 @@ private:
     using RxQueue = Virtqueue<SplitRing, net::PacketBuffer, kC.rx_size>;
     using TxQueue = Virtqueue<SplitRing, net::PacketBuffer, kC.tx_size>;
 
-    Net(const BasicDevice<T>& d, net::PacketPool& pool, std::string_view name, Wake wake, void* context)
-        : transport_(d.transport), wiring_(d.wiring), pool_(pool), name_(name), wake_(wake), wake_context_(context) {}
+    Net(BasicDevice<T> d, net::PacketPool& pool, std::string_view name, Wake wake, void* context)
+        : transport_(d.transport), wiring_(std::move(d.wiring)), pool_(pool), name_(name), wake_(wake), wake_context_(context) {}
 
     /// The first start and, with the queues there already, every later one.
     Result<> start() {
@@ -174,7 +174,7 @@ private:
         offered_ = h.offered();
         features_ = h.features();
         mac_.octets = TRY(h.config().read(Spec::kMac));
-        if (!rx_) interrupts_.bind(transport_, wiring_, kPlan, on_interrupt, this, Spec::kName);
+        if (!rx_) interrupts_.bind(transport_, std::move(wiring_), kPlan, on_interrupt, this, Spec::kName);
         else if (!interrupts_.bind_again(transport_)) return fail(Error::device_broken);
         TRY(enable(h, Spec::kReceiveQueue, rx_, kC.rx_size));
         TRY(enable(h, Spec::kTransmitQueue, tx_, kC.tx_size));

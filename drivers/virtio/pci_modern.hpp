@@ -1,5 +1,5 @@
 // Virtio over PCI, the modern interface: virtio 1.2 §4.1. Works on register windows that were found and bounds-checked
-// by open_pci() (drivers/virtio/pci_open.hpp). Context: thread; status() and interrupt_status() also interrupts.
+// by open_pci() (drivers/virtio/discover.hpp). Context: thread; status() and interrupt_status() also interrupts.
 #pragma once
 
 #include "drivers/virtio/transport.hpp"

@@ -302,10 +302,9 @@ public:
         arch::MsiMessage message;
     };
     std::vector<Vector> vectors;
-    bool enabled = false;
+    bool enabled = false, stuck = false;
 
     explicit FakeVectors(u16 n) : vectors(n) {}
-    virtual ~FakeVectors() = default;
     u16 size() const override { return u16(vectors.size()); }
     Result<arch::IrqId> open(u16 i) override {
         Vector& v = vectors.at(i);
@@ -322,13 +321,30 @@ public:
         vectors.at(i).masked = false;
         if (std::exchange(vectors.at(i).pending, false)) arch::host::deliver(vectors.at(i).message);
     }
-    void enable(bool on) override { enabled = on; }
+    bool enable() override { return enabled = !stuck; }
+    void disable() override { enabled = false; }
     /// What the device does.
     void send(u16 i) {
         if (!enabled || i >= vectors.size() || !vectors[i].open) return;
         if (vectors[i].masked) vectors[i].pending = true;
         else arch::host::deliver(vectors[i].message);
     }
+};
+
+/// What a driver owns of it.
+class FakeVectorsHandle final : public virtio::VectorTable {
+public:
+    explicit FakeVectorsHandle(FakeVectors& to) : to_(to) {}
+    u16 size() const override { return to_.size(); }
+    Result<arch::IrqId> open(u16 i) override { return to_.open(i); }
+    void close(u16 i) override { to_.close(i); }
+    void mask(u16 i) override { to_.mask(i); }
+    void unmask(u16 i) override { to_.unmask(i); }
+    bool enable() override { return to_.enable(); }
+    void disable() override { to_.disable(); }
+
+private:
+    FakeVectors& to_;
 };
 
 }  // namespace ringlet::device

@@ -26,10 +26,11 @@ template <class D> struct Bench {
         dev.raise_line = [] { arch::host::raise(arch::IrqId{40}); };
     }
     virtio::Device device() {
-        virtio::Wiring wiring{.vectors = vectors.size() != 0 ? &vectors : nullptr, .line = {}};
+        virtio::Wiring wiring;
+        if (vectors.size() != 0) wiring.vectors.reset(new FakeVectorsHandle(vectors));
         if (way_ == Way::pci_line || way_ == Way::mmio) wiring.line = arch::IrqLine{.number = 40};
-        if (mmio) return {virtio::Mmio::open(MmioFront::kBase, MmioFront::kBytes).value(), wiring};
-        return {virtio::PciModern(pci->regions()), wiring};
+        if (mmio) return {virtio::Mmio::open(MmioFront::kBase, MmioFront::kBytes).value(), std::move(wiring)};
+        return {virtio::PciModern(pci->regions()), std::move(wiring)};
     }
 
 private:

@@ -151,16 +151,18 @@ TEST_CASE("The interrupt policy takes the best that works, down to polling") {
     const u16 table = GENERATE(u16{0}, u16{1}, u16{2}, u16{4}, u16{8});
     const u16 taken = GENERATE(u16{0}, u16{1}, u16{2}, u16{64});
     const bool wired = GENERATE(false, true);
-    CAPTURE(table, taken, wired);
+    const bool stuck = GENERATE(false, true);
+    CAPTURE(table, taken, wired, stuck);
     b.dev.vectors_taken = taken;
     device::FakeVectors vectors(table);
+    vectors.stuck = stuck;
     Interrupts<AnyTransport> irq;
     auto h = Hs::begin(b.transport);
     REQUIRE(h);
-    Wiring wiring{.vectors = &vectors, .line = {}};
+    Wiring wiring{.vectors = std::make_unique<device::FakeVectorsHandle>(vectors), .line = {}};
     if (wired) wiring.line = arch::IrqLine{.number = 11};
-    irq.bind(b.transport, wiring, {.queues = 3, .slow = 4}, Heard::handler, &heard, "test");
-    const u16 usable = std::min(table, taken);
+    irq.bind(b.transport, std::move(wiring), {.queues = 3, .slow = 4}, Heard::handler, &heard, "test");
+    const u16 usable = stuck ? u16{0} : std::min(table, taken);
     const auto expected = usable >= 4 ? InterruptMode::per_queue : usable >= 2 ? InterruptMode::split
                         : usable >= 1 ? InterruptMode::shared : wired ? InterruptMode::line : InterruptMode::polling;
     REQUIRE(irq.mode() == expected);
