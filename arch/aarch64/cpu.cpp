@@ -4,15 +4,11 @@
 #include "arch/early.hpp"
 #include "arch/mmio.hpp"
 #include "internal.hpp"
-#include "lib/assert.hpp"
 #include "sysreg.hpp"
 
 extern "C" {
 // Read by every function that GCC guards. Until ringlet_early_init has run, nothing that returns is guarded.
 constinit std::uintptr_t __stack_chk_guard = 0x00'0a'ff'0d'5e'ed'ca'11;
-[[noreturn, gnu::weak]] void __stack_chk_fail() {
-    ringlet::assert_failed("stack smashed: the canary is gone");
-}
 [[gnu::no_stack_protector]] void ringlet_early_init(ringlet::u64 counter_at_entry);
 }
 
