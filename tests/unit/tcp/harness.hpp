@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "net/checksum.hpp"
 #include "net/tcp/tcp.hpp"
 
 namespace tcp_test {
@@ -140,6 +141,15 @@ struct Harness {
     void advance(Duration d) {
         now = now + d;
         tcp->poll(now);
+    }
+
+    /// On to the next timer that makes us say something (a deadline may come early).
+    void fire() {
+        for (int i = 0; i < 10 && !tcp->has_output(); ++i) {
+            REQUIRE_FALSE(tcp->deadline().is_never());
+            now = std::max(now, tcp->deadline());
+            tcp->poll(now);
+        }
     }
 
     // --- our application ---
