@@ -1,4 +1,5 @@
-// Frame pointers, checked before they are followed: a smashed stack must not fault in the panic that reports it.
+// Frame pointers, checked before they are followed: a smashed stack must not fault in the panic that reports
+// it.
 #include "arch/backtrace.hpp"
 
 #include "arch/x86_64/image.hpp"

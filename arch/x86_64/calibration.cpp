@@ -1,5 +1,5 @@
-// See calibration.hpp. Every device read may take microseconds under emulation and the boot budget is counted in
-// instructions: the windows are short, the ends are read with care, and clock.cpp refines later.
+// See calibration.hpp. Every device read may take microseconds under emulation and the boot budget is counted
+// in instructions: the windows are short, the ends are read with care, and clock.cpp refines later.
 #include "arch/x86_64/calibration.hpp"
 
 #include <atomic>
@@ -17,14 +17,18 @@ constexpr u32 kHypervisorLeaf = 0x4000'0000;
 enum class Hypervisor : u8 { none, tcg, kvm, other };
 
 Hypervisor which_hypervisor() {
-    if (!under_hypervisor()) return Hypervisor::none;
+    if (!features().hypervisor) return Hypervisor::none;
     const auto r = cpuid(kHypervisorLeaf);
-    if (r.ebx == 0x5447'4354 && r.ecx == 0x4354'4743 && r.edx == 0x4743'5447) return Hypervisor::tcg;  // TCGTCGTCGTCG
-    if (r.ebx == 0x4b4d'564b && r.ecx == 0x564b'4d56 && r.edx == 0x0000'004d) return Hypervisor::kvm;  // KVMKVMKVM
+    if (r.ebx == 0x5447'4354 && r.ecx == 0x4354'4743 && r.edx == 0x4743'5447)
+        return Hypervisor::tcg;  // TCGTCGTCGTCG
+    if (r.ebx == 0x4b4d'564b && r.ecx == 0x564b'4d56 && r.edx == 0x0000'004d)
+        return Hypervisor::kvm;  // KVMKVMKVM
     return Hypervisor::other;
 }
 
-constexpr bool plausible(u64 hz) { return hz >= 10'000'000 && hz <= 20 * kGiga; }
+constexpr bool plausible(u64 hz) {
+    return hz >= 10'000'000 && hz <= 20 * kGiga;
+}
 
 /// SDM vol. 3 §19.7.3: crystal frequency times a ratio.
 u64 tsc_from_cpuid() {
@@ -36,7 +40,7 @@ u64 tsc_from_cpuid() {
 
 /// The leaf VMware began and KVM's users follow: kHz of the TSC and of the APIC bus.
 Frequencies from_hypervisor_leaf() {
-    if (!under_hypervisor() || cpuid(kHypervisorLeaf).eax < kHypervisorLeaf + 0x10) return {};
+    if (!features().hypervisor || cpuid(kHypervisorLeaf).eax < kHypervisorLeaf + 0x10) return {};
     const auto r = cpuid(kHypervisorLeaf + 0x10);
     const u64 tsc = u64{r.eax} * 1000, apic = u64{r.ebx} * 1000;
     if (!plausible(tsc)) return {};
@@ -151,7 +155,7 @@ Frequencies against_pit() {
 void pit_start() {
     constexpr u16 kControl = 0x43, kChannel2 = 0x42, kPortB = 0x61;
     port_out8(kPortB, static_cast<u8>((port_in8(kPortB) & ~2u) | 1u));  // gate on, loudspeaker off
-    port_out8(kControl, 0xb4);                                         // channel 2, both bytes, mode 2, binary
+    port_out8(kControl, 0xb4);  // channel 2, both bytes, mode 2, binary
     port_out8(kChannel2, 0);
     port_out8(kChannel2, 0);
 }

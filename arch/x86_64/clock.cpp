@@ -1,8 +1,8 @@
 // Monotonic time from the TSC, and the one-shot timer. See arch/clock.hpp.
 //
-// ns = base_ns + (tsc - base_tsc) * multiplier / 2^48. A frequency that was only measured is refined against the PIT
-// from the timer interrupt, over windows that grow from 10 ms to a minute; each refinement changes the slope from that
-// moment on and never the value, so time cannot step.
+// ns = base_ns + (tsc - base_tsc) * multiplier / 2^48. A frequency that was only measured is refined against
+// the PIT from the timer interrupt, over windows that grow from 10 ms to a minute; each refinement changes
+// the slope from that moment on and never the value, so time cannot step.
 #include "arch/clock.hpp"
 
 #include <atomic>
@@ -26,7 +26,8 @@ struct Scale {
     u64 tsc_hz = 0;
 
     u64 ns_at(u64 tsc) const {
-        return base_ns + static_cast<u64>(static_cast<unsigned __int128>(tsc - base_tsc) * multiplier >> kShift);
+        return base_ns +
+               static_cast<u64>(static_cast<unsigned __int128>(tsc - base_tsc) * multiplier >> kShift);
     }
 };
 
@@ -96,7 +97,8 @@ void arm() {
     if (tsc_deadline_mode) {
         // A deadline beyond a day is reached in steps, which also keeps the product below 64 bits.
         const u64 bounded = wait < 86'400 * kGiga ? wait : 86'400 * kGiga;
-        x86::write_msr(x86::kMsrTscDeadline, cycle_counter() + x86::multiply_divide(bounded, scale.tsc_hz, kGiga) + 1);
+        x86::write_msr(x86::kMsrTscDeadline,
+                       cycle_counter() + x86::multiply_divide(bounded, scale.tsc_hz, kGiga) + 1);
         return;
     }
     const u64 longest = x86::multiply_divide(~u32{0} - 1, kGiga, apic_hz);
@@ -108,7 +110,7 @@ void arm() {
 
 Result<> clock_init(const Platform&) {
     IrqGuard guard;
-    tsc_deadline_mode = x86::has_tsc_deadline();
+    tsc_deadline_mode = x86::features().tsc_deadline;
     const x86::Frequencies f = x86::measure_frequencies(!tsc_deadline_mode);
     if (f.tsc_hz == 0 || (!tsc_deadline_mode && f.apic_hz < 1'000)) return fail(Error::unsupported);
     apic_hz = f.apic_hz;
@@ -149,8 +151,10 @@ void set_timer(Instant when) {
 void cancel_timer() {
     IrqGuard guard;
     deadline = Instant::never();
-    if (tsc_deadline_mode) x86::write_msr(x86::kMsrTscDeadline, 0);
-    else x86::local_apic_write(x86::LocalApicRegister::timer_initial_count, 0);
+    if (tsc_deadline_mode)
+        x86::write_msr(x86::kMsrTscDeadline, 0);
+    else
+        x86::local_apic_write(x86::LocalApicRegister::timer_initial_count, 0);
 }
 
 namespace x86 {

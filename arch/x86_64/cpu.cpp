@@ -14,9 +14,31 @@ void ringlet_context_start();
 }
 
 namespace ringlet::arch {
+namespace x86 {
+namespace {
+constinit Features detected;
+}
+
+const Features& features() {
+    return detected;
+}
+
+void detect_features() {
+    const auto basic = cpuid(1);
+    detected.x2apic = bit(basic.ecx, 21);
+    detected.tsc_deadline = bit(basic.ecx, 24);
+    detected.rdrand = bit(basic.ecx, 30);
+    detected.hypervisor = bit(basic.ecx, 31);
+    detected.smep = bit(cpuid_or_zero(7).ebx, 7);
+    detected.gib_pages = bit(cpuid_or_zero(0x8000'0001).edx, 26);
+    const unsigned address_bits = cpuid_or_zero(0x8000'0008).eax & 0xff;
+    if (address_bits >= 32 && address_bits <= 52) detected.physical_end = u64{1} << address_bits;
+}
+
+}  // namespace x86
 
 std::optional<u64> hardware_random() {
-    if (!x86::has_rdrand()) return std::nullopt;
+    if (!x86::features().rdrand) return std::nullopt;
     for (int attempt = 0; attempt < 10; ++attempt) {
         u64 value;
         bool ok;
@@ -44,8 +66,8 @@ std::string_view cpu_model() {
 }
 
 void context_init(Context& context, MutableBytes stack, void (*entry)(void*), void* arg) {
-    // The frame that ringlet_context_switch() pops: MXCSR and x87 control word at their defaults, r15, r14, r13,
-    // r12 = arg, rbx = entry, rbp = 0, return address.
+    // The frame that ringlet_context_switch() pops: MXCSR and x87 control word at their defaults, r15, r14,
+    // r13, r12 = arg, rbx = entry, rbp = 0, return address.
     constexpr u64 kFloatingPointControl = u64{0x037f} << 32 | 0x1f80;
     ASSERT(stack.size() >= 512);
     const auto top = align_down(reinterpret_cast<std::uintptr_t>(stack.data()) + stack.size(), usize{16});

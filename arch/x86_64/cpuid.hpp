@@ -1,4 +1,5 @@
-// CPUID leaves and model-specific registers by name. Internal to arch/x86_64. SDM vol. 2 (CPUID), vol. 4 (MSRs).
+// CPUID leaves and model-specific registers by name. Internal to arch/x86_64. SDM vol. 2 (CPUID), vol. 4
+// (MSRs).
 #pragma once
 
 #include "lib/types.hpp"
@@ -15,25 +16,27 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0) {
     return r;
 }
 
-/// The result of `leaf`, or zeros when the CPU does not have it (out-of-range leaves repeat another one on Intel).
+/// The result of `leaf`, or zeros when the CPU does not have it (out-of-range leaves repeat another one on
+/// Intel).
 inline CpuidResult cpuid_or_zero(u32 leaf, u32 subleaf = 0) {
     const u32 highest = cpuid(leaf & 0xffff'0000).eax;
     if (highest < leaf || highest > (leaf & 0xffff'0000) + 0xffff) return {};
     return cpuid(leaf, subleaf);
 }
 
-constexpr bool bit(u32 word, unsigned n) { return (word >> n & 1) != 0; }
-
-inline bool has_x2apic() { return bit(cpuid(1).ecx, 21); }
-inline bool has_tsc_deadline() { return bit(cpuid(1).ecx, 24); }
-inline bool has_rdrand() { return bit(cpuid(1).ecx, 30); }
-inline bool under_hypervisor() { return bit(cpuid(1).ecx, 31); }
-inline bool has_smep() { return bit(cpuid_or_zero(7).ebx, 7); }
-inline bool has_1gib_pages() { return bit(cpuid_or_zero(0x8000'0001).edx, 26); }
-inline unsigned physical_address_bits() {
-    const unsigned bits = cpuid_or_zero(0x8000'0008).eax & 0xff;
-    return bits >= 32 && bits <= 52 ? bits : 36;
+constexpr bool bit(u32 word, unsigned n) {
+    return (word >> n & 1) != 0;
 }
+
+/// What the kernel uses of the CPU. Asked once: under a hypervisor every CPUID is an exit.
+struct Features {
+    bool x2apic = false, tsc_deadline = false, rdrand = false, hypervisor = false, smep = false,
+         gib_pages = false;
+    u64 physical_end = u64{1} << 36;  ///< the first impossible physical address
+};
+/// Valid after detect_features(), which the entry code calls first of all (before that: the modest defaults).
+const Features& features();
+void detect_features();
 
 inline constexpr u32 kMsrApicBase = 0x1b;
 inline constexpr u32 kMsrTscDeadline = 0x6e0;
@@ -45,7 +48,10 @@ inline u64 read_msr(u32 msr) {
     return u64{high} << 32 | low;
 }
 inline void write_msr(u32 msr, u64 value) {
-    asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
+    asm volatile("wrmsr"
+                 :
+                 : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
+                 : "memory");
 }
 
 }  // namespace ringlet::arch::x86

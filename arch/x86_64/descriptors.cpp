@@ -1,7 +1,7 @@
 // GDT, TSS and IDT of the boot CPU. SDM vol. 3 §3.4.5, §6.14, §8.7. Context: boot.
 //
-// Faults get stacks of their own (IST): one for everything, so that a stack overflow still prints; others for double
-// faults and for NMI and machine checks, which may arrive while the first is in use.
+// Faults get stacks of their own (IST): one for everything, so that a stack overflow still prints; others for
+// double faults and for NMI and machine checks, which may arrive while the first is in use.
 #include "arch/cpu.hpp"
 #include "arch/early.hpp"
 #include "arch/x86_64/cpuid.hpp"
@@ -54,8 +54,8 @@ void load_tss() {
     gdt[3] = (sizeof(Tss) - 1) | (base & 0xff'ffff) << 16 | kAvailableTss << 40 | (base >> 24 & 0xff) << 56;
     gdt[4] = base >> 32;
     const TablePointer pointer{sizeof gdt - 1, reinterpret_cast<u64>(gdt)};
-    // The entry code's selectors have the same values; CS is reloaded all the same, so that nothing of the old table
-    // lives on. GS is not touched: its base was set by MSR.
+    // The entry code's selectors have the same values; CS is reloaded all the same, so that nothing of the
+    // old table lives on. GS is not touched: its base was set by MSR.
     asm volatile("lgdt %0\n\t"
                  "pushq %1\n\t"
                  "leaq 1f(%%rip), %%rax\n\t"
@@ -83,12 +83,13 @@ void cpu_init() {
         const u64 code = v == x86::kSpuriousVector ? reinterpret_cast<u64>(&ringlet_spurious)
                                                    : reinterpret_cast<u64>(&ringlet_vectors) + 16 * v;
         constexpr u8 kInterruptGate = 0x8e;
-        idt[v] = {static_cast<u16>(code), kCode, stack_for(v), kInterruptGate, static_cast<u16>(code >> 16),
-                  static_cast<u32>(code >> 32), 0};
+        idt[v] = {
+            static_cast<u16>(code),       kCode, stack_for(v), kInterruptGate, static_cast<u16>(code >> 16),
+            static_cast<u32>(code >> 32), 0};
     }
     const TablePointer pointer{sizeof idt - 1, reinterpret_cast<u64>(idt)};
     asm volatile("lidt %0" : : "m"(pointer));
-    if (x86::has_smep()) {
+    if (x86::features().smep) {
         u64 cr4;
         asm volatile("movq %%cr4, %0" : "=r"(cr4));
         asm volatile("movq %0, %%cr4" : : "r"(cr4 | u64{1} << 20));

@@ -14,6 +14,8 @@ extern const char __boot_stack_guard[], __boot_stack_bottom[], __boot_stack_top[
 
 namespace ringlet::arch::x86 {
 
-inline std::uintptr_t at(const char* symbol) { return reinterpret_cast<std::uintptr_t>(symbol); }
+inline std::uintptr_t at(const char* symbol) {
+    return reinterpret_cast<std::uintptr_t>(symbol);
+}
 
 }  // namespace ringlet::arch::x86

@@ -27,7 +27,8 @@ constinit u32 boot_apic_id;
 /// The table entry of `id`; nothing when it is no device vector.
 Vector* vector_of(IrqId id) {
     const u32 n = static_cast<u32>(id);
-    return n >= x86::kFirstDeviceVector && n <= x86::kLastDeviceVector ? &vectors[n - x86::kFirstDeviceVector] : nullptr;
+    return n >= x86::kFirstDeviceVector && n <= x86::kLastDeviceVector ? &vectors[n - x86::kFirstDeviceVector]
+                                                                       : nullptr;
 }
 
 Result<IrqId> take_vector(Vector as) {

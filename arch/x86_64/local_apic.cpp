@@ -33,7 +33,7 @@ Result<> local_apic_init(PhysAddr base) {
     u64 where = read_msr(kMsrApicBase);
     const u64 actual = where & 0x000f'ffff'ffff'f000;
     if (actual != 0) base = PhysAddr{actual};
-    if (has_x2apic()) {
+    if (features().x2apic) {
         // From disabled to x2APIC only by way of xAPIC (SDM vol. 3 §11.12.5).
         if ((where & kGlobalEnable) == 0) write_msr(kMsrApicBase, where |= kGlobalEnable);
         write_msr(kMsrApicBase, where | kGlobalEnable | kX2apicEnable);
@@ -57,6 +57,8 @@ u32 local_apic_id() {
     return x2apic ? id : id >> 24;
 }
 
-void end_of_interrupt() { local_apic_write(LocalApicRegister::end_of_interrupt, 0); }
+void end_of_interrupt() {
+    local_apic_write(LocalApicRegister::end_of_interrupt, 0);
+}
 
 }  // namespace ringlet::arch::x86

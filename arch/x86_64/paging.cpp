@@ -1,9 +1,9 @@
-// Four-level translation tables. SDM vol. 3 §4.5 (structure), §4.10.4 (invalidation), §11.12.4 (types by PAT).
-// Context: see arch/paging.hpp.
+// Four-level translation tables. SDM vol. 3 §4.5 (structure), §4.10.4 (invalidation), §11.12.4 (types by
+// PAT). Context: see arch/paging.hpp.
 //
-// There is one set of tables: boot/x86_64/entry.S builds a permissive identity map of 4 GiB, paging_init() tightens it
-// in place (no entry is ever wrong for the running code), and map()/unmap() edit it. Tables are reached at their physical
-// address: RAM is identity-mapped.
+// There is one set of tables: boot/x86_64/entry.S builds a permissive identity map of 4 GiB, paging_init()
+// tightens it in place (no entry is ever wrong for the running code), and map()/unmap() edit it. Tables are
+// reached at their physical address: RAM is identity-mapped.
 #include "arch/paging.hpp"
 
 #include <algorithm>
@@ -32,10 +32,18 @@ constexpr u64 kHighestIdentity = 512_GiB;  ///< one PDPT; RAM above is not used
 constinit u64 spare_tables[4];
 constinit usize spares;
 
-u64* table_at(u64 entry) { return reinterpret_cast<u64*>(entry & kAddress); }
-usize index_of(u64 va, int level) { return va >> (12 + 9 * level) & 511; }
-bool is_leaf(u64 entry, int level) { return level == 0 || (entry & kLarge) != 0; }
-void invalidate(u64 va) { asm volatile("invlpg (%0)" : : "r"(va) : "memory"); }
+u64* table_at(u64 entry) {
+    return reinterpret_cast<u64*>(entry & kAddress);
+}
+usize index_of(u64 va, int level) {
+    return va >> (12 + 9 * level) & 511;
+}
+bool is_leaf(u64 entry, int level) {
+    return level == 0 || (entry & kLarge) != 0;
+}
+void invalidate(u64 va) {
+    asm volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
 void invalidate_everything() {
     asm volatile("movq %%cr3, %%rax\n\tmovq %%rax, %%cr3" : : : "rax", "memory");
 }
@@ -90,7 +98,9 @@ Leaf find(u64 va) {
     }
 }
 
-bool overlaps(u64 start, u64 end, u64 other_start, u64 other_end) { return start < other_end && other_start < end; }
+bool overlaps(u64 start, u64 end, u64 other_start, u64 other_end) {
+    return start < other_end && other_start < end;
+}
 
 /// One pass over the RAM list beside one over the entries: both ascend.
 class RamCursor {
@@ -100,7 +110,8 @@ public:
     Cover cover(u64 start, u64 end) {
         while (!ram_.empty() && ram_[0].base.raw + ram_[0].bytes <= start) ram_ = ram_.subspan(1);
         if (ram_.empty() || ram_[0].base.raw >= end) return Cover::none;
-        return ram_[0].base.raw <= start && ram_[0].base.raw + ram_[0].bytes >= end ? Cover::whole : Cover::part;
+        return ram_[0].base.raw <= start && ram_[0].base.raw + ram_[0].bytes >= end ? Cover::whole
+                                                                                    : Cover::part;
     }
 
 private:
@@ -143,14 +154,17 @@ Result<> tighten_directory(u64* directory, u64 base, RamCursor& ram) {
 
 Result<> tighten_gib(u64 base, RamCursor& ram) {
     u64& entry = early_pdpt[base / 1_GiB];
-    if ((entry & kPresent) == 0) return {};  // never mapped at boot: RAM beyond what early_map_high() was told
+    if ((entry & kPresent) == 0)
+        return {};  // never mapped at boot: RAM beyond what early_map_high() was told
     const auto cover = ram.cover(base, base + 1_GiB);
     if (base != 0 && cover == RamCursor::Cover::none) {
-        if (!is_leaf(entry, 2)) std::memset(table_at(entry), 0, kPageSize);
-        else entry = 0;
+        if (!is_leaf(entry, 2))
+            std::memset(table_at(entry), 0, kPageSize);
+        else
+            entry = 0;
         return {};
     }
-    if (base != 0 && cover == RamCursor::Cover::whole && x86::has_1gib_pages()) {
+    if (base != 0 && cover == RamCursor::Cover::whole && x86::features().gib_pages) {
         const bool of_image = !is_leaf(entry, 2) && base < 4_GiB;
         if (of_image) spare_tables[spares++] = entry & kAddress;
         entry = base | kRam | kLarge;
@@ -162,7 +176,9 @@ Result<> tighten_gib(u64 base, RamCursor& ram) {
     return tighten_directory(table_at(entry), base, ram);
 }
 
-bool aligned(u64 a) { return (a & (kPageSize - 1)) == 0; }
+bool aligned(u64 a) {
+    return (a & (kPageSize - 1)) == 0;
+}
 
 /// Whether [va, va + bytes) is whole pages of the lower half.
 bool valid_range(u64 va, u64 bytes) {
@@ -178,7 +194,9 @@ u64 flags_for(Access access, MemoryType type) {
 }
 
 /// 1 when a 2 MiB page fits at this place of a mapping, else 0.
-int level_for(u64 va, u64 pa, u64 bytes) { return ((va | pa) & (2_MiB - 1)) == 0 && bytes >= 2_MiB ? 1 : 0; }
+int level_for(u64 va, u64 pa, u64 bytes) {
+    return ((va | pa) & (2_MiB - 1)) == 0 && bytes >= 2_MiB ? 1 : 0;
+}
 
 /// Maps what is not mapped yet. On failure `done` says how far it came.
 Result<> map_missing(u64 va, u64 pa, u64 bytes, u64 flags, u64& done) {
@@ -210,7 +228,7 @@ Result<> paging_init(std::span<const MmioRange> ram) {
 }
 
 Result<> map(std::uintptr_t va, PhysAddr pa, usize bytes, Access access, MemoryType type) {
-    const u64 physical_end = u64{1} << x86::physical_address_bits();
+    const u64 physical_end = x86::features().physical_end;
     if (!valid_range(va, bytes) || !aligned(pa.raw)) return fail(Error::invalid);
     if (pa.raw >= physical_end || bytes > physical_end - pa.raw) return fail(Error::invalid);
     IrqGuard guard;
@@ -248,7 +266,7 @@ Result<> unmap(std::uintptr_t va, usize bytes) {
 }
 
 Result<std::uintptr_t> map_device(PhysAddr pa, usize bytes) {
-    const u64 physical_end = u64{1} << x86::physical_address_bits();
+    const u64 physical_end = x86::features().physical_end;
     if (bytes == 0 || pa.raw >= physical_end || bytes > physical_end - pa.raw) return fail(Error::invalid);
     const u64 start = align_down(pa.raw, u64{kPageSize});
     const u64 end = align_up(pa.raw + bytes, u64{kPageSize});
@@ -263,16 +281,18 @@ Result<std::uintptr_t> map_device(PhysAddr pa, usize bytes) {
 
 namespace x86 {
 
-bool is_mapped(std::uintptr_t va) { return va < kUserHalf && find(va).entry != 0; }
+bool is_mapped(std::uintptr_t va) {
+    return va < kUserHalf && find(va).entry != 0;
+}
 
 usize early_tables_needed(PhysAddr end) {
     const u64 gibs = align_up(std::min(end.raw, kHighestIdentity), 1_GiB) / 1_GiB;
-    return gibs <= 4 || has_1gib_pages() ? 0 : gibs - 4;
+    return gibs <= 4 || features().gib_pages ? 0 : gibs - 4;
 }
 
 void early_map_high(PhysAddr end, PhysAddr pages) {
     const u64 limit = std::min(end.raw, kHighestIdentity);
-    const bool one_gib = has_1gib_pages();
+    const bool one_gib = features().gib_pages;
     for (u64 base = 4_GiB; base < limit; base += 1_GiB) {
         if (one_gib) {
             early_pdpt[base / 1_GiB] = base | kPresent | kWrite | kLarge;

@@ -1,5 +1,5 @@
-// Poweroff and reboot: ACPI §4.8.3.2 (PM1 control), §4.8.3.7 (sleep control), §4.8.3.6 (reset register), then what
-// QEMU's machines are known to have. Every step may do nothing; the next one follows. Context: any.
+// Poweroff and reboot: ACPI §4.8.3.2 (PM1 control), §4.8.3.7 (sleep control), §4.8.3.6 (reset register), then
+// what QEMU's machines are known to have. Every step may do nothing; the next one follows. Context: any.
 #include "arch/power.hpp"
 
 #include "arch/cpu.hpp"
@@ -46,7 +46,8 @@ void poweroff() {
     }
     if (sleep_control != 0) {
         constexpr u8 kReducedSleepEnable = 1u << 5;
-        mmio_write<u8>(sleep_control, static_cast<u8>((acpi.sleep_control_s5 & 7) << 2 | kReducedSleepEnable));
+        mmio_write<u8>(sleep_control,
+                       static_cast<u8>((acpi.sleep_control_s5 & 7) << 2 | kReducedSleepEnable));
         wait_a_little();
     }
     // PIIX4 and ICH9 under SeaBIOS, then PIIX4 as older QEMU placed it. S5 is type 0 on all of them.

@@ -1,8 +1,8 @@
 // The CMOS real-time clock (MC146818 data sheet): the date, in UTC as QEMU keeps it. Context: thread or boot.
+#include "arch/x86_64/rtc.hpp"
 #include "arch/clock.hpp"
 #include "arch/cpu.hpp"
 #include "arch/port.hpp"
-#include "arch/x86_64/rtc.hpp"
 
 namespace ringlet::arch {
 namespace {
@@ -19,7 +19,7 @@ u8 cmos(u8 index) {
 }
 
 x86::RtcFields read_fields() {
-    return {cmos(kSeconds), cmos(kMinutes), cmos(kHours), cmos(kDay),
+    return {cmos(kSeconds), cmos(kMinutes), cmos(kHours),  cmos(kDay),
             cmos(kMonth),   cmos(kYear),    cmos(kCentury)};
 }
 
@@ -28,7 +28,8 @@ x86::RtcFields read_fields() {
 Result<u64> wall_clock_unix_seconds() {
     const u8 mode = cmos(kStatusB);
     if (mode == 0xff && cmos(kStatusA) == 0xff) return fail(Error::not_found);
-    // An update takes 2 ms at most and happens once a second: two equal readings outside of one are a good one.
+    // An update takes 2 ms at most and happens once a second: two equal readings outside of one are a good
+    // one.
     constexpr int kAttempts = 20'000;
     x86::RtcFields before;
     bool have_before = false;

@@ -13,7 +13,8 @@ struct RtcFields {
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, 1970 or later.
 constexpr u64 days_since_1970(u32 year, u32 month, u32 day) {
-    // The year begins in March, so that the leap day is its last: 153 days in five months, 146097 in 400 years.
+    // The year begins in March, so that the leap day is its last: 153 days in five months, 146097 in 400
+    // years.
     const u32 y = month <= 2 ? year - 1 : year;
     const u32 m = (month + 9) % 12;
     return u64{365} * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
@@ -41,7 +42,8 @@ constexpr Result<u64> unix_seconds_from_rtc(RtcFields f, u8 mode) {
     const u32 century = f.century == 0x20 || f.century == 0x21 ? (f.century >> 4) * 10u + (f.century & 0xf)
                         : f.century == 20 || f.century == 21   ? f.century
                                                                : 20u;
-    if (bad || seconds > 60 || minutes > 59 || hours > 23 || day < 1 || day > 31 || month < 1 || month > 12 || year > 99)
+    if (bad || seconds > 60 || minutes > 59 || hours > 23 || day < 1 || day > 31 || month < 1 || month > 12 ||
+        year > 99)
         return fail(Error::corrupt);
     return days_since_1970(century * 100 + year, month, day) * 86400 + hours * 3600 + minutes * 60 + seconds;
 }

@@ -1,5 +1,5 @@
-// What happens after traps.S has saved the registers: interrupts go up to the kernel, faults are put into words.
-// SDM vol. 3 §6.15. Context: interrupt or fault, interrupts disabled.
+// What happens after traps.S has saved the registers: interrupts go up to the kernel, faults are put into
+// words. SDM vol. 3 §6.15. Context: interrupt or fault, interrupts disabled.
 #include "arch/x86_64/traps.hpp"
 
 #include <cstring>
@@ -17,13 +17,38 @@ namespace {
 constexpr u64 kPageFault = 14;
 
 constexpr const char* kFaultNames[32] = {
-    "divide error", "debug exception", "non-maskable interrupt", "breakpoint", "overflow", "bound range exceeded",
-    "invalid opcode", "no FPU", "double fault", "coprocessor overrun", "invalid TSS", "segment not present",
-    "stack segment fault", "general protection fault", "page fault", "reserved fault 15", "x87 error",
-    "alignment check", "machine check", "SIMD floating-point error", "virtualization exception",
-    "control protection exception", "reserved fault 22", "reserved fault 23", "reserved fault 24",
-    "reserved fault 25", "reserved fault 26", "reserved fault 27", "hypervisor injection", "VMM communication",
-    "security exception", "reserved fault 31",
+    "divide error",
+    "debug exception",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "no FPU",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack segment fault",
+    "general protection fault",
+    "page fault",
+    "reserved fault 15",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD floating-point error",
+    "virtualization exception",
+    "control protection exception",
+    "reserved fault 22",
+    "reserved fault 23",
+    "reserved fault 24",
+    "reserved fault 25",
+    "reserved fault 26",
+    "reserved fault 27",
+    "hypervisor injection",
+    "VMM communication",
+    "security exception",
+    "reserved fault 31",
 };
 
 bool inside(u64 address, const char* start, const char* end) {
@@ -61,8 +86,8 @@ const char* words_for(const Registers& at) {
     if (at.vector == kPageFault) {
         const PageFaultCode code{at.error_code};
         const char* access = code.fetch() ? "execution" : code.write() ? "write" : "read";
-        said = format_to(room, "page fault: {} at 0x{:x} by code at 0x{:x}: {}", access, at.fault_address, at.rip,
-                         why(at.fault_address, code));
+        said = format_to(room, "page fault: {} at 0x{:x} by code at 0x{:x}: {}", access, at.fault_address,
+                         at.rip, why(at.fault_address, code));
     } else {
         const char* name = at.vector < 32 ? kFaultNames[at.vector] : "unexpected exception";
         said = format_to(room, "{} (error code 0x{:x}) by code at 0x{:x}", name, at.error_code, at.rip);
@@ -96,4 +121,6 @@ void ringlet_interrupt(u32 vector) {
     arch::hooks::interrupt_exit();
 }
 
-void ringlet_fault(const arch::Registers& at) { arch::hooks::fault(arch::words_for(at), at); }
+void ringlet_fault(const arch::Registers& at) {
+    arch::hooks::fault(arch::words_for(at), at);
+}

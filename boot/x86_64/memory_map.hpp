@@ -1,5 +1,5 @@
-// The PVH memory map (Xen start_info.h, E820 types) turned into usable RAM. Pure: host-tested in tests/unit/arch.
-// Every value comes from the loader and may be nonsense. Context: boot.
+// The PVH memory map (Xen start_info.h, E820 types) turned into usable RAM. Pure: host-tested in
+// tests/unit/arch. Every value comes from the loader and may be nonsense. Context: boot.
 #pragma once
 
 #include <span>
@@ -21,8 +21,9 @@ inline constexpr u32 kMemoryMapRam = 1;
 
 using RamList = FixedVector<arch::MmioRange, 64>;
 
-/// RAM ranges: page-aligned inwards, ascending, merged, without page 0, without what any entry of another type covers,
-/// below `limit`. `from` is sorted in place. What does not fit into the list (the smallest ranges) is left out.
+/// RAM ranges: page-aligned inwards, ascending, merged, without page 0, without what any entry of another
+/// type covers, below `limit`. `from` is sorted in place. What does not fit into the list (the smallest
+/// ranges) is left out.
 RamList usable_ram(std::span<MemoryMapEntry> from, u64 limit);
 
 }  // namespace ringlet::boot

@@ -7,6 +7,7 @@
 #include "arch/cpu.hpp"
 #include "arch/early.hpp"
 #include "arch/power.hpp"
+#include "arch/x86_64/cpuid.hpp"
 #include "arch/x86_64/image.hpp"
 #include "arch/x86_64/page_tables.hpp"
 #include "boot/boot_info.hpp"
@@ -180,6 +181,7 @@ void reach_high_ram(BootInfo& boot) {
 }  // namespace ringlet::boot
 
 extern "C" [[noreturn, gnu::no_stack_protector]] void pvh_main(ringlet::u32 start_info_address) {
+    ringlet::arch::x86::detect_features();
     ringlet::boot::choose_canary();
     ringlet::boot::boot_from(start_info_address);
 }
