@@ -20,7 +20,8 @@ inline constexpr int kPumpBudget = 64;   ///< frames received per round: bounds 
 /// True: run again at once (the budget is spent, or work arrived while rearming).
 template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
-    stack.set_carrier(link.carrier());
+    const bool up = link.carrier();
+    stack.set_carrier(up);
     while (budget > 0) {
         auto frame = link.receive();
         if (!frame) break;
@@ -28,14 +29,21 @@ template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPu
         --budget;
     }
     stack.poll(now);
-    Arm arm = Arm::rx_and_tx;
-    for (u16 room = link.room(); room != 0 || (room = link.room()) != 0; --room) {
-        auto frame = stack.output(now);
-        if (!frame) {
-            arm = Arm::rx;
-            break;
+    Arm arm = Arm::rx;
+    u16 room = link.room();   // without carrier too: what was sent comes back to the pool
+    if (!up) {
+        (void)stack.output(now);   // yields no frame then; what is for ourselves goes round inside
+    } else {
+        while (true) {
+            if (room == 0 && (room = link.room()) == 0) {
+                arm = Arm::rx_and_tx;
+                break;
+            }
+            auto frame = stack.output(now);
+            if (!frame) break;
+            link.transmit(std::move(*frame));
+            --room;
         }
-        link.transmit(std::move(*frame));
     }
     link.flush();
     const bool starved = stack.pool().exhausted() != exhausted;

@@ -145,14 +145,18 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
         frame = send(std::move(*p), to, now);
         return true;
     }
-    if (pings_unsent_ != 0) {
+    // What still has something to say afterwards found no packet buffer: it must not hold up the others.
+    if (const u32 unsent = pings_unsent_; unsent != 0) {
         if (auto p = ping_output(now)) {
             const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
             frame = send(std::move(*p), to, now);
-            return true;
         }
+        if (pings_unsent_ != unsent) return true;
     }
-    if (dhcp_.has_output() && (frame = dhcp_output(now))) return true;
+    if (dhcp_.has_output()) {
+        frame = dhcp_output(now);
+        if (!dhcp_.has_output()) return true;
+    }
     if (auto out = udp_.output()) {
         const auto r = route(out->destination);
         const Ipv4Addr source = out->source.is_unspecified() && r ? r->source : out->source;
