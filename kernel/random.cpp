@@ -61,6 +61,7 @@ void random_add_entropy(Bytes bytes) {
 }
 
 void random_fill(MutableBytes to) {
+    if (to.empty()) return;
     const Half secret = generator.lock()->next();
     if (to.size() <= sizeof secret) {
         std::memcpy(to.data(), secret.data(), to.size());

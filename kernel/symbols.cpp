@@ -92,7 +92,7 @@ Symbol symbolize(std::uintptr_t address) {
     const auto text = reinterpret_cast<std::uintptr_t>(__text_start);
     const auto from = reinterpret_cast<std::uintptr_t>(ringlet_symbols);
     const auto to = reinterpret_cast<std::uintptr_t>(ringlet_symbols_end);
-    if (from == 0 || to <= from || address < text) return {};
+    if (text == 0 || from == 0 || to <= from || address < text) return {};
     return symbol_lookup({ringlet_symbols, to - from}, address - text, name);
 }
 

@@ -47,6 +47,7 @@ private:
 void yield();
 void sleep_until(Instant when);
 void sleep_for(Duration d);
+/// Ends the calling thread (not "main") where it stands: objects on its stack are not destroyed.
 [[noreturn]] void exit_thread();
 
 /// Turns the boot context into the first thread (name "main"), starts the idle thread, enables preemption.
