@@ -1,0 +1,269 @@
+// The values TCP is made of, each by itself: sequence numbers, header parsing, RTT, congestion window, assembler, send
+// buffer, tables.
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "harness.hpp"
+
+using namespace tcp_test;
+
+namespace {
+
+Bytes bytes_of(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
+std::string string_of(Bytes b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
+
+std::optional<Segment> parse_with_options(std::vector<u8> options) {
+    while (options.size() % 4 != 0) options.push_back(0);
+    std::vector<u8> h = {0, 80, 1, 0, 0, 0, 0, 1, 0, 0, 0, 2, u8((5 + options.size() / 4) << 4), A, 16, 0, 0, 0, 0, 0};
+    h.insert(h.end(), options.begin(), options.end());
+    return parse(kPeer, kUs, std::as_bytes(std::span(h)));
+}
+
+}  // namespace
+
+TEST_CASE("Sequence numbers compare on the circle") {
+    const SeqNum a(0xffff'fff0), b(0x10);
+    CHECK(a < b);
+    CHECK(b > a);
+    CHECK(max(a, b) == b);
+    CHECK(min(a, b) == a);
+    CHECK(b - a == 0x20u);
+    CHECK(a + 0x20u == b);
+    CHECK(SeqNum(5).within(a, 0x20));
+    CHECK_FALSE(b.within(a, 0x20));
+    CHECK_FALSE(a.within(a, 0));
+}
+
+TEST_CASE("Headers that cannot be right are refused") {
+    std::vector<std::byte> h(19);
+    CHECK_FALSE(parse(kPeer, kUs, h));
+    h.resize(20);
+    CHECK_FALSE(parse(kPeer, kUs, h));   // ports and data offset are zero
+    h[1] = h[3] = std::byte{1};
+    for (int offset = 0; offset < 16; ++offset) {
+        h[12] = std::byte(offset << 4);
+        CHECK(parse(kPeer, kUs, h).has_value() == (offset == 5));
+    }
+    h.resize(60);
+    h[12] = std::byte{0xf0};
+    CHECK(parse(kPeer, kUs, h)->length == 0);
+    h[3] = std::byte{0};
+    CHECK_FALSE(parse(kPeer, kUs, h));
+}
+
+TEST_CASE("Options are parsed defensively") {
+    auto s = parse_with_options({2, 4, 5, 180, 1, 3, 3, 20, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9});
+    REQUIRE(s);
+    CHECK(s->mss == 1460);
+    CHECK(s->window_scale == kMaxWindowScale);
+    CHECK(s->sack_permitted);
+    CHECK(s->has_timestamp);
+    CHECK(s->timestamp == 7);
+    CHECK(s->timestamp_echo == 9);
+    CHECK(parse_with_options({1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2})->timestamp == 1);
+    for (auto bad : std::vector<std::vector<u8>>{{2, 0, 5, 180}, {2, 1, 5, 180}, {2, 200, 5, 180}, {2, 3, 5}, {2}, {1, 1, 1, 2},
+                                                 {0, 2, 4, 5, 180}, {77, 0}, {8, 10, 0, 0}, {3, 2}, {253, 4, 1}}) {
+        auto x = parse_with_options(bad);
+        REQUIRE(x);
+        CHECK(x->mss == 0);
+        CHECK_FALSE(x->window_scale);
+        CHECK_FALSE(x->has_timestamp);
+    }
+    CHECK(parse_with_options({77, 4, 0, 0, 2, 4, 2, 0})->mss == 512);   // an unknown one is stepped over
+}
+
+TEST_CASE("What build() writes, parse() reads; the checksum covers a payload in two pieces") {
+    TestPool t(4);
+    for (usize cut : {usize{0}, usize{1}, usize{6}, usize{7}, usize{13}}) {
+        const std::string text = "thirteen char";
+        Segment s;
+        s.local = {kUs, 80};
+        s.remote = {kPeer, 999};
+        s.seq = SeqNum(0xdeadbeef);
+        s.ack = SeqNum(0x12345678);
+        s.flags = A | P;
+        s.window = 4321;
+        s.length = u16(text.size());
+        s.has_timestamp = true;
+        s.timestamp = 11;
+        s.timestamp_echo = 22;
+        auto p = build(t.pool, s, bytes_of(text.substr(0, cut)), bytes_of(text.substr(cut)), TxChecksum::complete);
+        REQUIRE(p);
+        CHECK(checksum_ok(kUs, kPeer, p->data()));
+        auto r = parse(kUs, kPeer, p->data());
+        REQUIRE(r);
+        CHECK(r->seq == s.seq);
+        CHECK(r->ack == s.ack);
+        CHECK(r->flags == s.flags);
+        CHECK(r->window == 4321);
+        CHECK(r->timestamp_echo == 22);
+        CHECK(string_of(Bytes(p->data()).subspan(r->header_bytes)) == text);
+        p->data()[25] ^= std::byte{4};
+        CHECK_FALSE(checksum_ok(kUs, kPeer, p->data()));
+    }
+}
+
+TEST_CASE("RTO follows RFC 6298") {
+    RttEstimator e;
+    CHECK(e.rto().ms() == 1000);
+    e.back_off();
+    CHECK(e.rto().ms() == 2000);
+    e.sample(Duration::from_ms(100));
+    CHECK(e.rto().ms() == 300);            // 100 + 4 * 50; the sample ends the backoff
+    e.sample(Duration::from_ms(100));
+    CHECK(e.rto().us() == 250'000);        // 100 + 4 * 37.5
+    for (int i = 0; i < 100; ++i) e.sample(Duration::from_us(50));
+    CHECK(e.rto() == RttEstimator::kMinimum);
+    for (int i = 0; i < 100; ++i) e.back_off();
+    CHECK(e.rto() == RttEstimator::kMaximum);
+    e.progress();
+    CHECK(e.rto() == RttEstimator::kMinimum);
+}
+
+TEST_CASE("NewReno: slow start, avoidance, recovery, timeout (RFC 5681, 6582)") {
+    NewReno c;
+    c.start(1000);
+    CHECK(c.window() == 10'000);
+    c.on_ack(500, {});
+    CHECK(c.window() == 10'500);
+    c.on_ack(100'000, {});                 // a stretch ACK counts once
+    CHECK(c.window() == 11'500);
+    c.on_loss(10'000, {});
+    CHECK(c.slow_start_threshold() == 5000);
+    CHECK(c.window() == 8000);
+    c.on_duplicate_ack();
+    CHECK(c.window() == 9000);
+    c.on_partial_ack(3000);
+    CHECK(c.window() == 7000);
+    c.on_recovered(20'000, {});
+    CHECK(c.window() == 5000);
+    for (int i = 0; i < 5; ++i) c.on_ack(1000, {});
+    CHECK(c.window() == 6000);             // one segment per window
+    c.on_timeout(3000, {});
+    CHECK(c.window() == 1000);
+    CHECK(c.slow_start_threshold() == 2000);
+    c.on_partial_ack(1'000'000);
+    CHECK(c.window() >= 1000);
+}
+
+TEST_CASE("The assembler equals a simple model, whatever arrives in whatever order") {
+    TestPool t(96);
+    std::mt19937 random(7);
+    for (int round = 0; round < 400; ++round) {
+        Assembler a;
+        const SeqNum base(0xffff'ff80);
+        std::map<u32, char> model;                  // offset -> byte, first arrival wins
+        std::string truth(600, ' ');
+        for (char& c : truth) c = static_cast<char>('a' + random() % 26);
+        for (int i = 0; i < 30; ++i) {
+            const u32 at = u32(1 + random() % 500), n = u32(1 + random() % (random() % 4 == 0 ? 90 : 12));
+            auto p = t.pool.allocate();
+            REQUIRE(p);
+            for (u32 k = 0; k < n; ++k) p->append(1)[0] = std::byte(truth[at + k]);
+            if (random() % 2) {   // no room to join a neighbour
+                std::memmove(p->data().data() + (PacketBuffer::kSize - PacketBuffer::kHeadroom - n), p->data().data(), n);
+                p->window(PacketBuffer::kSize - n, PacketBuffer::kSize);
+            }
+            REQUIRE(a.insert(base + at, std::move(*p), 64));
+            for (u32 k = 0; k < n; ++k) model.try_emplace(at + k, truth[at + k]);
+        }
+        CHECK(a.count() <= 30);
+        // Read everything back, stepping over the holes one byte at a time.
+        std::string got(600, ' '), want(600, ' ');
+        for (auto [at, c] : model) want[at] = c;
+        for (u32 next = 0; next < 600;) {
+            auto p = a.take(base + next);
+            if (!p) {
+                ++next;
+                continue;
+            }
+            const std::string piece = string_of(p->data());
+            got.replace(next, piece.size(), piece);
+            next += u32(piece.size());
+        }
+        CHECK(a.empty());
+        REQUIRE(got == want);
+    }
+}
+
+TEST_CASE("The assembler is bounded: the piece farthest ahead makes room") {
+    TestPool t(16);
+    Assembler a;
+    auto piece = [&](u32 at) {
+        auto p = t.pool.allocate();
+        p->append(1)[0] = std::byte(at);
+        return a.insert(SeqNum(at), std::move(*p), 4);
+    };
+    for (u32 at : {10u, 20u, 30u, 40u}) CHECK(piece(at));
+    CHECK_FALSE(piece(50));
+    CHECK(piece(5));
+    CHECK(a.count() == 4);
+    CHECK_FALSE(piece(40));       // it was thrown out, and there is no room for it at the end
+    CHECK(piece(11));             // adjacent: joins its neighbour's buffer
+    CHECK(a.count() == 4);
+    CHECK(a.take(SeqNum(5))->size() == 1);
+    CHECK_FALSE(a.take(SeqNum(6)));
+    CHECK(a.take(SeqNum(10))->size() == 2);
+}
+
+TEST_CASE("The send buffer grows, wraps and shrinks without losing a byte") {
+    SendBuffer b(20'000);
+    std::mt19937 random(3);
+    std::string model;
+    char next = 'a';
+    for (int i = 0; i < 5000; ++i) {
+        std::string s(1 + random() % 3000, ' ');
+        for (char& c : s) c = next = static_cast<char>(next == 'z' ? 'a' : next + 1);
+        const u32 n = b.write(bytes_of(s));
+        CHECK(n == std::min<usize>(s.size(), 20'000 - model.size()));
+        model += s.substr(0, n);
+        next = model.empty() ? 'a' : model.back();
+        CHECK(b.size() == model.size());
+        if (!model.empty()) {
+            const u32 at = u32(random() % model.size()), len = u32(random() % (model.size() - at + 1));
+            const auto p = b.at(at, len);
+            REQUIRE(string_of(p.first) + string_of(p.second) == model.substr(at, len));
+        }
+        const u32 gone = u32(random() % (model.size() + 1));
+        b.drop(gone);
+        model.erase(0, gone);
+    }
+    b.release();
+    CHECK(b.size() == 0);
+    CHECK(b.write(bytes_of("again")) == 5);
+}
+
+TEST_CASE("Deadlines come out in order, put off or brought forward") {
+    TestPool t(2);
+    Environment env{.config = Harness::defaults(), .pool = t.pool, .secrets = Secrets(Harness::defaults().secret)};
+    std::vector<std::unique_ptr<Entry>> entries;
+    DeadlineHeap heap(100);
+    std::mt19937 random(11);
+    for (u16 i = 0; i < 100; ++i) {
+        entries.push_back(std::make_unique<Entry>(env, Endpoint{kUs, 80}, Endpoint{kPeer, u16(1000 + i)}));
+        heap.schedule(*entries.back(), Instant{1000 + random() % 1000});
+    }
+    for (int i = 0; i < 300; ++i) {
+        Entry& e = *entries[random() % 100];
+        if (random() % 3 == 0) heap.remove(e);
+        else heap.schedule(e, Instant{500 + random() % 1500});
+    }
+    u64 last = 0;
+    while (!heap.earliest().is_never()) {
+        const Instant key = heap.earliest();
+        CHECK(key.ns >= last);
+        last = key.ns;
+        CHECK(heap.pop_due(Instant{key.ns - 1}) == nullptr);
+        REQUIRE(heap.pop_due(key) != nullptr);
+    }
+    CHECK(heap.pop_due(Instant{~u64{0} - 1}) == nullptr);
+}
+
+TEST_CASE("Initial sequence numbers differ by connection and grow with time (RFC 6528)") {
+    const Secrets s(Harness::defaults().secret), other({9});
+    const Endpoint l{kUs, 80}, r{kPeer, 1000}, r2{kPeer, 1001};
+    CHECK(s.isn(l, r, {}) != s.isn(l, r2, {}));
+    CHECK(s.isn(l, r, {}) != other.isn(l, r, {}));
+    CHECK(s.isn(l, r, Instant{4'000'000}) - s.isn(l, r, {}) == 1000);
+}
