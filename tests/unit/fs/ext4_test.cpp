@@ -95,3 +95,111 @@ TEST_CASE("name hashes agree with the reference's index") {
         }
     }
 }
+
+TEST_CASE("sparse, fragmented and large files; several threads at once; a cache far too small") {
+    const Scratch scratch;
+    const auto tree = scratch.path / "tree", image = scratch.path / "image";
+    make_tree(tree, 21, 50);
+    std::mt19937 random(5);
+    {
+        std::ofstream f(tree / "sparse", std::ios::binary);
+        for (u64 at : {u64{0}, u64{5'000'000}, u64{50'000'001}, u64{99'999'000}}) {
+            f.seekp(static_cast<std::streamoff>(at));
+            f << random_text(random, 20'000);
+        }
+    }
+    stdfs::resize_file(tree / "sparse", 104'857'600);
+    for (int i = 0; i < 600; ++i) write_file(tree / ("gap" + std::to_string(i)), random_text(random, 1000));
+    for (const char* options : {"-b 1024", "-b 1024 -O ^extent,^64bit"}) {
+        INFO(options);
+        make_image(image, tree, options, "24M");
+        // Every second gap is freed; what is written then lies in hundreds of pieces.
+        std::string commands;
+        for (int i = 0; i < 600; i += 2) commands += "rm /gap" + std::to_string(i) + "\n";
+        const std::string pieces = random_text(random, 1'500'000);
+        write_file(scratch.path / "pieces", pieces);
+        commands += "write " + (scratch.path / "pieces").string() + " pieces\n";
+        write_file(scratch.path / "commands", commands);
+        run("debugfs -w -f " + (scratch.path / "commands").string() + " " + image.string());
+        run("e2fsck -fn " + image.string());
+        FakeDisk disk(image.string(), 77);
+        Mounted m(disk, 64 << 10);
+        std::atomic<int> good{0};
+        std::vector<std::thread> readers;
+        for (int t = 0; t < 4; ++t)
+            readers.emplace_back([&, t] {
+                auto f = m.vfs.open("/pieces");
+                if (!f) return;
+                std::vector<std::byte> buffer(static_cast<usize>(1000 + 50'000 * t));
+                std::string all;
+                for (;;) {
+                    const auto n = f->read(buffer);
+                    if (!n || *n == 0) break;
+                    all.append(reinterpret_cast<const char*>(buffer.data()), *n);
+                }
+                good += all == pieces ? 1 : 0;
+            });
+        for (auto& t : readers) t.join();
+        CHECK(good == 4);
+        auto sparse = m.vfs.open("/sparse");
+        REQUIRE(sparse);
+        // The view without a copy shows the same bytes, block by block, holes included.
+        const std::string expected = read_host(tree / "sparse");
+        const bool same = read_all(*sparse, 1 << 20) == expected;
+        CHECK(same);
+        for (u64 at : {u64{0}, u64{4'999'990}, u64{5'000'001}, u64{50'000'000}, u64{104'857'599}}) {
+            const auto view = sparse->map_at(at);
+            REQUIRE(view);
+            REQUIRE(!view->bytes().empty());
+            CHECK(std::memcmp(view->bytes().data(), expected.data() + at, view->bytes().size()) == 0);
+        }
+        CHECK(sparse->map_at(104'857'600)->bytes().empty());
+    }
+}
+
+TEST_CASE("sequential reading makes few, large requests") {
+    const Scratch scratch;
+    std::mt19937 random(8);
+    stdfs::create_directories(scratch.path / "tree");
+    const std::string content = random_text(random, 8 << 20);
+    write_file(scratch.path / "tree/large", content);
+    make_image(scratch.path / "image", scratch.path / "tree", "-b 4096", "16M");
+    FakeDisk disk((scratch.path / "image").string());
+    Mounted m(disk, 4 << 20);
+    auto f = m.vfs.open("/large");
+    REQUIRE(f);
+    const u64 before = disk.requests;
+    CHECK(read_all(*f, 4096) == content);
+    CHECK(disk.largest >= 128 << 10);
+    CHECK(disk.requests - before < 120);
+    CHECK(disk.bytes_read < (8 << 20) + 200'000);
+    // Reading at random fetches what was asked for.
+    const u64 bytes = disk.bytes_read;
+    auto g = m.vfs.open("/large");
+    std::vector<std::byte> block(4096);
+    for (u64 at : {u64{1} << 20, u64{3} << 20, u64{2} << 20}) CHECK(*g->read_at(at, block) == 4096);
+    CHECK(disk.bytes_read - bytes <= 4 * 4096);  // and an extent block
+}
+
+TEST_CASE("a disk error is an error, and goes away with its cause") {
+    const Scratch scratch;
+    std::mt19937 random(8);
+    stdfs::create_directories(scratch.path / "tree");
+    const std::string content = random_text(random, 1 << 20);
+    write_file(scratch.path / "tree/file", content);
+    make_image(scratch.path / "image", scratch.path / "tree", "-b 1024", "8M");
+    FakeDisk disk((scratch.path / "image").string());
+    Mounted m(disk, 128 << 10);
+    auto f = m.vfs.open("/file");
+    REQUIRE(f);
+    for (u64 sector = 0; sector < disk.sectors(); sector += 512) disk.break_sector(sector);
+    std::vector<std::byte> buffer(1 << 20);
+    CHECK(f->read_at(0, buffer).error() == Error::io);
+    disk.repair();
+    CHECK(*f->read_at(0, buffer) == content.size());
+    CHECK(std::memcmp(buffer.data(), content.data(), content.size()) == 0);
+    CHECK(m.vfs.open("/file", OpenMode::read_write).error() == Error::read_only);
+    CHECK(m.vfs.open("/new", OpenMode::create).error() == Error::read_only);
+    CHECK(m.vfs.unlink("/file").error() == Error::read_only);
+    CHECK(m.vfs.create_directory("/d").error() == Error::read_only);
+}
