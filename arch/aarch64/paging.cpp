@@ -115,6 +115,7 @@ void finish_stores() {
     asm volatile("dsb ishst\n\tisb" ::: "memory");
 }
 
+// A run of entries in one table at a time: walking down again for each of 512 pages would dominate the boot.
 Result<> map_unchecked(std::uintptr_t va, u64 pa, u64 bytes, u64 attrs) {
     while (bytes != 0) {
         const unsigned level = best_level(va, pa, bytes);
@@ -123,11 +124,15 @@ Result<> map_unchecked(std::uintptr_t va, u64 pa, u64 bytes, u64 attrs) {
             finish_stores();
             return fail(entry.error());
         }
-        put(*entry, pa | attrs | (level == 3 ? kTableOrPage : 0));
         const u64 size = u64{1} << shift_of(level);
-        va += size;
-        pa += size;
-        bytes -= size;
+        const usize left_in_table = 512 - index_at(va, level);
+        // Above level 3 the next entry may want another level: one at a time.
+        const usize run = level < 3 ? 1 : bytes / size < left_in_table ? bytes / size : left_in_table;
+        for (usize i = 0; i < run; ++i)
+            put(*entry + i, (pa + i * size) | attrs | (level == 3 ? kTableOrPage : 0));
+        va += run * size;
+        pa += run * size;
+        bytes -= run * size;
     }
     finish_stores();
     return {};

@@ -67,18 +67,20 @@ Bytes devicetree_at(u64 address) {
 void fill(BootInfo& info, Bytes devicetree) {
     if (const auto done = memory_from_fdt(devicetree, info, complain); !done)
         stop("the devicetree is damaged");
-    // The whole blob, because its header says so to whoever opens it again; only the used part is reserved,
-    // and only that is ever read.
-    info.devicetree = devicetree;
     const u64 image = reinterpret_cast<u64>(__image_start),
               image_bytes = static_cast<u64>(__image_end - __image_start);
     if (!in_ram(info, image, image_bytes)) stop("the devicetree's memory nodes do not contain this image");
     if (!info.reserved.try_push_back({PhysAddr(image), image_bytes})) stop("too many reserved memory ranges");
+    if (!in_ram(info, reinterpret_cast<u64>(devicetree.data()), info.devicetree.size()))
+        stop("the devicetree lies outside the RAM that it describes");
     const auto initrd = reinterpret_cast<u64>(info.initrd.data());
     if (!info.initrd.empty() && !in_ram(info, initrd, info.initrd.size())) {
         complain("the initrd is not in RAM: ignored");
         info.initrd = {};
     }
+    // The whole blob, because its header says so to whoever opens it again; only the used part is reserved,
+    // and only that is ever read.
+    info.devicetree = devicetree;
 }
 
 }  // namespace

@@ -49,8 +49,14 @@ Result<Pl011> Pl011::probe(const arch::Serial& serial) {
 }
 
 void Pl011::put(char c) {
-    for (u32 i = 0; i < kPatience && (arch::mmio_read<u32>(base_ + kFlags) & kTransmitFull) != 0; ++i)
+    for (u32 i = 0; (arch::mmio_read<u32>(base_ + kFlags) & kTransmitFull) != 0; ++i) {
+        if (stuck_ || i == kPatience) {
+            stuck_ = true;
+            return;
+        }
         arch::relax();
+    }
+    stuck_ = false;
     arch::mmio_write<u32>(base_ + kData, static_cast<u8>(c));
 }
 

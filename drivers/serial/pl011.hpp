@@ -17,7 +17,8 @@ public:
     /// map_device. Context: boot or thread.
     static Result<Pl011> probe(const arch::Serial& serial);
 
-    /// Waits boundedly for room; a UART that never drains loses the character. Context: any.
+    /// Waits boundedly for room; a UART that never drains loses characters, and is waited for once. Context:
+    /// any.
     void put(char c);
     void write(std::string_view text);
     /// The next received character, if there is one. Characters with a framing, parity or break error are
@@ -31,6 +32,7 @@ public:
 private:
     explicit Pl011(std::uintptr_t base) : base_(base) {}
     std::uintptr_t base_;
+    bool stuck_ = false;  ///< the last character found no room: do not wait again until one does
 };
 
 }  // namespace ringlet
