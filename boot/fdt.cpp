@@ -1,6 +1,8 @@
 // The devicetree reader: header, structure block, addresses and interrupts. See fdt.hpp.
 #include "boot/fdt.hpp"
 
+#include <algorithm>
+
 #include "lib/endian.hpp"
 
 namespace ringlet::boot {
@@ -106,8 +108,9 @@ Result<Fdt> Fdt::open(Bytes blob) {
     const auto header = read_at<Header>(blob, 0);
     if (!header || header->magic != kMagic) return fail(Error::not_found);
     if (header->version < kVersion || header->last_comp_version > kVersion) return fail(Error::unsupported);
-    if (header->totalsize > blob.size() || header->totalsize < sizeof(Header)) return fail(Error::corrupt);
-    const Bytes all = blob.first(header->totalsize);
+    if (header->totalsize < sizeof(Header)) return fail(Error::corrupt);
+    // Whoever kept only the used part (see used_bytes) may open that again.
+    const Bytes all = blob.first(std::min<usize>(header->totalsize, blob.size()));
 
     Fdt fdt;
     const auto structure = slice(all, header->off_dt_struct, header->size_dt_struct);

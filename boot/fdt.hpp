@@ -83,7 +83,7 @@ struct InterruptParent {
 
 class Fdt {
 public:
-    /// Checks the header and that every block lies inside `blob`; the tree itself is checked while walking.
+    /// Checks the header and that every block lies inside `blob` (unused bytes at its end may be missing); the tree itself is checked while walking.
     static Result<Fdt> open(Bytes blob);
     /// The `totalsize` of a header of which at least 8 bytes are readable; nothing without the magic number.
     static std::optional<u32> total_size(Bytes first_bytes);

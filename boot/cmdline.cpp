@@ -1,0 +1,267 @@
+// See cmdline.hpp.
+#include "boot/cmdline.hpp"
+
+#include <algorithm>
+
+#include "lib/parse.hpp"
+
+namespace ringlet::boot {
+
+namespace {
+
+constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/// Takes the next word off `rest`; blanks within double quotes do not end it.
+std::string_view take_word(std::string_view& rest) {
+    usize start = 0;
+    while (start < rest.size() && is_blank(rest[start])) ++start;
+    usize end = start;
+    for (bool quoted = false; end < rest.size() && (quoted || !is_blank(rest[end])); ++end)
+        if (rest[end] == '"') quoted = !quoted;
+    const std::string_view word = rest.substr(start, end - start);
+    rest.remove_prefix(end);
+    return word;
+}
+
+std::string_view unquote(std::string_view text) {
+    if (text.size() >= 2 && text.front() == '"' && text.back() == '"') return text.substr(1, text.size() - 2);
+    return text;
+}
+
+}  // namespace
+
+CommandLine::CommandLine(std::string_view line) {
+    line = line.substr(0, std::min({line.size(), kMaxBytes, line.find('\0')}));
+    kernel_ = line;
+    std::string_view rest = line;
+    for (usize words = 0; words < kMaxWords; ++words) {
+        const std::string_view word = take_word(rest);
+        if (word.empty()) return;
+        if (word != "--") continue;
+        kernel_ = line.substr(0, static_cast<usize>(word.data() - line.data()));
+        while (!rest.empty() && is_blank(rest.front())) rest.remove_prefix(1);
+        application_ = rest;
+        return;
+    }
+    kernel_ = line.substr(0, line.size() - rest.size());
+}
+
+void CommandLine::for_each(FunctionRef<bool(std::string_view, std::optional<std::string_view>)> visit) const {
+    std::string_view rest = kernel_;
+    for (usize words = 0; words < kMaxWords; ++words) {
+        std::string_view word = take_word(rest);
+        if (word.empty()) return;
+        word = unquote(word);
+        const usize equals = word.find('=');
+        const bool more = equals == std::string_view::npos
+                              ? visit(word, std::nullopt)
+                              : visit(word.substr(0, equals), unquote(word.substr(equals + 1)));
+        if (!more) return;
+    }
+}
+
+std::optional<std::string_view> CommandLine::value(std::string_view key) const {
+    std::optional<std::string_view> found;
+    for_each([&](std::string_view k, std::optional<std::string_view> v) {
+        if (k == key && v) found = v;
+        return true;
+    });
+    return found;
+}
+
+bool CommandLine::has(std::string_view key) const {
+    bool found = false;
+    for_each([&](std::string_view k, std::optional<std::string_view>) {
+        found = k == key;
+        return !found;
+    });
+    return found;
+}
+
+Result<int> split_arguments(std::string_view name, std::string_view text, std::span<char> storage,
+                            std::span<char*> argv) {
+    usize used = 0, count = 0;
+    bool fits = true;
+    const auto put = [&](char c) {
+        if (used < storage.size()) storage[used++] = c;
+        else fits = false;
+    };
+    const auto begin = [&] {
+        if (count + 1 < argv.size() && used < storage.size()) argv[count++] = &storage[used];
+        else fits = false;
+    };
+    begin();
+    for (const char c : name) put(c);
+    put('\0');
+    bool inside = false;
+    char quote = '\0';
+    for (usize i = 0; i < text.size() && fits; ++i) {
+        char c = text[i];
+        if (quote == '\0' && is_blank(c)) {
+            if (inside) put('\0');
+            inside = false;
+            continue;
+        }
+        if (!inside) begin();
+        inside = true;
+        if (quote == '\0' && (c == '"' || c == '\'')) {
+            quote = c;
+        } else if (quote != '\0' && c == quote) {
+            quote = '\0';
+        } else {
+            if (c == '\\' && quote != '\'' && i + 1 < text.size()) c = text[++i];
+            put(c);
+        }
+    }
+    if (inside) put('\0');
+    if (!fits) return fail(Error::too_large);
+    argv[count] = nullptr;
+    return static_cast<int>(count);
+}
+
+// --- Typed options ------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::optional<IpOption> parse_ip(std::string_view text) {
+    IpOption ip;
+    if (text == "dhcp" || text == "on" || text == "any") return ip;
+    if (text == "off" || text == "none") {
+        ip.mode = IpOption::Mode::off;
+        return ip;
+    }
+    ip.mode = IpOption::Mode::fixed;
+    const usize comma = text.find(',');
+    const std::string_view first = text.substr(0, comma);
+    const usize slash = first.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    const auto address = net::Ipv4Addr::parse(first.substr(0, slash));
+    const auto prefix = parse_number<u8>(first.substr(slash + 1));
+    if (!address || !prefix || *prefix == 0 || *prefix > 32) return std::nullopt;
+    if (address->is_unspecified() || address->is_multicast() || address->is_loopback()) return std::nullopt;
+    ip.address = *address;
+    ip.prefix = *prefix;
+    if (comma == std::string_view::npos) return ip;
+    const std::string_view others = text.substr(comma + 1);
+    const usize second = others.find(',');
+    for (const auto& [part, to] : {std::pair{others.substr(0, second), &ip.gateway},
+                                   std::pair{second == std::string_view::npos ? "" : others.substr(second + 1), &ip.dns}}) {
+        if (part.empty()) continue;
+        const auto parsed = net::Ipv4Addr::parse(part);
+        if (!parsed) return std::nullopt;
+        *to = *parsed;
+    }
+    return ip;
+}
+
+std::optional<kernel::PanicAction> parse_panic(std::string_view text) {
+    if (text == "halt") return kernel::PanicAction::halt;
+    if (text == "reboot") return kernel::PanicAction::reboot;
+    if (text == "exit") return kernel::PanicAction::end_vm;
+    return std::nullopt;
+}
+
+std::optional<kernel::LogLevel> parse_log_level(std::string_view text) {
+    using enum kernel::LogLevel;
+    if (text == "debug") return debug;
+    if (text == "info") return info;
+    if (text == "warning") return warning;
+    if (text == "error") return error;
+    const auto number = parse_number<u8>(text);
+    if (!number || *number > 8) return std::nullopt;
+    return *number >= 8 ? debug : *number >= 6 ? info : *number >= 5 ? warning : error;
+}
+
+/// Words that others read, or that loaders add for Linux.
+bool is_passed_through(std::string_view key) {
+    for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app."})
+        if (key.starts_with(prefix)) return true;
+    for (const std::string_view word : {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
+        if (key == word) return true;
+    return false;
+}
+
+void bad_value(TextSink complain, std::string_view key, std::string_view value, std::string_view wanted) {
+    char text[200];
+    complain(format_to(text, "command line: {}={} is not understood: {}", key, value.substr(0, 60), wanted));
+}
+
+}  // namespace
+
+Options read_options(const CommandLine& line, TextSink complain) {
+    Options options;
+    char unknown[160];
+    usize unknown_bytes = 0;
+    const auto add_unknown = [&](std::string_view key) {
+        for (const std::string_view piece : {std::string_view(" "), key.substr(0, 40)})
+            for (const char c : piece)
+                if (unknown_bytes < sizeof(unknown)) unknown[unknown_bytes++] = c;
+    };
+    line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
+        const std::string_view v = value.value_or(std::string_view{});
+        if (key == "panic") {
+            if (const auto p = parse_panic(v)) options.panic = p;
+            else bad_value(complain, key, v, "halt, reboot or exit");
+        } else if (key == "ip") {
+            if (const auto ip = parse_ip(v)) options.ip = ip;
+            else bad_value(complain, key, v, "dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+        } else if (key == "loglevel") {
+            if (const auto level = parse_log_level(v)) options.log_level = level;
+            else bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
+        } else if (key == "root") {
+            options.root = v;
+        } else if (key == "console") {
+            options.console = v;
+        } else if (!is_passed_through(key)) {
+            add_unknown(key);
+        }
+        return true;
+    });
+    if (unknown_bytes != 0) {
+        char text[240];
+        complain(format_to(text, "command line: unknown:{}", std::string_view(unknown, unknown_bytes)));
+    }
+    return options;
+}
+
+namespace {
+
+/// "512", "0x200", "4K".
+std::optional<u64> parse_size(std::string_view text) {
+    u64 scale = 1;
+    if (text.ends_with('K') || text.ends_with('k')) scale = 1_KiB;
+    if (text.ends_with('M')) scale = 1_MiB;
+    if (scale != 1) text.remove_suffix(1);
+    const bool hex = text.starts_with("0x");
+    const auto n = parse_number<u64>(hex ? text.substr(2) : text, hex ? 16 : 10);
+    u64 bytes;
+    if (!n || __builtin_mul_overflow(*n, scale, &bytes)) return std::nullopt;
+    return bytes;
+}
+
+std::optional<arch::VirtioMmio> parse_virtio_mmio(std::string_view text) {
+    const usize at = text.find('@'), colon = text.find(':');
+    if (at == std::string_view::npos || colon == std::string_view::npos || at > colon) return std::nullopt;
+    const auto bytes = parse_size(text.substr(0, at)), base = parse_size(text.substr(at + 1, colon - at - 1));
+    std::string_view irq = text.substr(colon + 1);
+    irq = irq.substr(0, irq.find(':'));
+    const auto line = parse_number<u32>(irq);
+    u64 end;
+    if (!bytes || !base || !line || *bytes < 0x100 || *base == 0 || *base % 4 != 0 || *line > 1023) return std::nullopt;
+    if (__builtin_add_overflow(*base, *bytes, &end)) return std::nullopt;
+    return arch::VirtioMmio{{PhysAddr(*base), *bytes}, {*line, arch::Trigger::level, arch::Polarity::high}};
+}
+
+}  // namespace
+
+void virtio_mmio_from_command_line(const CommandLine& line, arch::Platform& out, TextSink complain) {
+    line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
+        if (key != "virtio_mmio.device") return true;
+        const auto device = parse_virtio_mmio(value.value_or(std::string_view{}));
+        if (!device) bad_value(complain, key, value.value_or(std::string_view{}), "SIZE@ADDRESS:INTERRUPT");
+        else if (!out.virtio_mmio.try_push_back(*device)) complain("command line: too many virtio_mmio devices");
+        return true;
+    });
+}
+
+}  // namespace ringlet::boot

@@ -1,0 +1,127 @@
+// The kernel command line.
+#include <catch2/catch.hpp>
+
+#include <string>
+#include <vector>
+
+#include "boot/cmdline.hpp"
+
+using namespace ringlet;
+using namespace ringlet::boot;
+
+namespace {
+struct Read {
+    Options options;
+    std::string complaints;
+};
+Read read(std::string_view text) {
+    Read r;
+    const auto complain = [&](std::string_view s) { r.complaints += std::string(s) + "\n"; };
+    r.options = read_options(CommandLine(text), complain);
+    return r;
+}
+std::vector<std::string> arguments(std::string_view text) {
+    char storage[64];
+    char* argv[6];
+    const auto argc = split_arguments("app", text, storage, argv);
+    if (!argc) return {"too large"};
+    CHECK(argv[*argc] == nullptr);
+    return {argv, argv + *argc};
+}
+}  // namespace
+
+TEST_CASE("words, values, quotes and the application's part") {
+    const CommandLine c("  quiet a=1 b=\"x y\" \"c=p q\" a=2\td= -- one \"--\" two ");
+    CHECK(c.has("quiet"));
+    CHECK_FALSE(c.value("quiet"));
+    CHECK(c.value("a") == "2");
+    CHECK(c.value("b") == "x y");
+    CHECK(c.value("c") == "p q");
+    CHECK(c.value("d") == "");
+    CHECK_FALSE(c.has("one"));
+    CHECK(c.application() == "one \"--\" two ");
+    CHECK(CommandLine("").application().empty());
+    CHECK(CommandLine("--").application().empty());
+    CHECK(CommandLine("a=\"open -- x").application().empty());
+    CHECK(CommandLine("x=\"a -- b\" -- y").application() == "y");
+}
+
+TEST_CASE("the line is bounded in bytes and words") {
+    std::string many;
+    for (int i = 0; i < 400; ++i) many += "w ";
+    int words = 0;
+    CommandLine(many).for_each([&](std::string_view, std::optional<std::string_view>) { return ++words, true; });
+    CHECK(words == 256);
+    const std::string padded = std::string(5000, ' ') + "late";
+    CHECK_FALSE(CommandLine(padded).has("late"));
+    CHECK_FALSE(CommandLine(std::string_view("a\0b", 3)).has("b"));
+}
+
+TEST_CASE("typed options") {
+    const Read r = read("panic=reboot ip=10.0.2.15/24,10.0.2.2,10.0.2.3 loglevel=debug root=vda1 console=ttyS0 hw.vtnet.csum=0");
+    CHECK(r.complaints == "");
+    CHECK(r.options.panic == kernel::PanicAction::reboot);
+    REQUIRE(r.options.ip);
+    CHECK(r.options.ip->mode == IpOption::Mode::fixed);
+    CHECK(r.options.ip->address == net::Ipv4Addr::of(10, 0, 2, 15));
+    CHECK(r.options.ip->prefix == 24);
+    CHECK(r.options.ip->gateway == net::Ipv4Addr::of(10, 0, 2, 2));
+    CHECK(r.options.ip->dns == net::Ipv4Addr::of(10, 0, 2, 3));
+    CHECK(r.options.log_level == kernel::LogLevel::debug);
+    CHECK(r.options.root == "vda1");
+    CHECK(read("ip=dhcp").options.ip->mode == IpOption::Mode::dhcp);
+    CHECK(read("ip=off").options.ip->mode == IpOption::Mode::off);
+    CHECK(read("ip=10.0.0.1/8").options.ip->gateway.is_unspecified());
+    CHECK(read("ip=10.0.0.1/8,,10.0.0.3").options.ip->dns == net::Ipv4Addr::of(10, 0, 0, 3));
+    CHECK(read("loglevel=4").options.log_level == kernel::LogLevel::error);
+}
+
+TEST_CASE("bad values are named, unknown keys are listed once") {
+    for (const char* bad : {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8", "ip=",
+                            "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=224.0.0.1/4"}) {
+        const Read r = read(bad);
+        CHECK_FALSE(r.options.ip);
+        CHECK(r.complaints.ends_with("is not understood: dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
+    }
+    CHECK(read("panic=maybe").complaints == "command line: panic=maybe is not understood: halt, reboot or exit\n");
+    CHECK(read("loglevel=9").complaints == "command line: loglevel=9 is not understood: debug, info, warning, error, or 0 to 8\n");
+    CHECK(read("foo=1 panic=halt bar ro").complaints == "command line: unknown: foo bar\n");
+    CHECK(read(std::string(3000, 'x') + " y").complaints.size() < 240);
+}
+
+TEST_CASE("arguments for main are split like a shell does") {
+    CHECK(arguments("") == std::vector<std::string>{"app"});
+    CHECK(arguments(" a  'b c' \"d\\\"e\" f\\ g") == std::vector<std::string>{"app", "a", "b c", "d\"e", "f g"});
+    CHECK(arguments("'' x") == std::vector<std::string>{"app", "", "x"});
+    CHECK(arguments("'open") == std::vector<std::string>{"app", "open"});
+    CHECK(arguments("a b c d") == std::vector<std::string>{"app", "a", "b", "c", "d"});
+    CHECK(arguments("a b c d e") == std::vector<std::string>{"too large"});
+    CHECK(arguments(std::string(80, 'x')) == std::vector<std::string>{"too large"});
+    char none[1];
+    char* argv[1];
+    CHECK(split_arguments("", "", none, argv).error() == Error::too_large);
+    CHECK(split_arguments("", "", {}, {}).error() == Error::too_large);
+}
+
+TEST_CASE("microvm's virtio-mmio devices") {
+    arch::Platform p;
+    std::string complaints;
+    const auto complain = [&](std::string_view s) { complaints += std::string(s) + "\n"; };
+    virtio_mmio_from_command_line(CommandLine("virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=4K@0xfeb02000:13:7"),
+                                  p, complain);
+    CHECK(complaints == "");
+    REQUIRE(p.virtio_mmio.size() == 2);
+    CHECK(p.virtio_mmio[0].registers.base == PhysAddr(0xfeb0'0e00));
+    CHECK(p.virtio_mmio[0].registers.bytes == 512);
+    CHECK(p.virtio_mmio[0].line.number == 12);
+    CHECK(p.virtio_mmio[0].line.trigger == arch::Trigger::level);
+    CHECK(p.virtio_mmio[1].registers.bytes == 4096);
+    for (const char* bad : {"512", "512@0xfeb00e00", "@:1", "16@0x1000:1", "512@0:1", "512@0x1001:1", "512@0x1000:x",
+                            "512@0xffffffffffffff00:1", "99999999999999999999@0x1000:1", "512:1@0x1000", ""}) {
+        arch::Platform q;
+        complaints.clear();
+        virtio_mmio_from_command_line(CommandLine(std::string("virtio_mmio.device=") + bad), q, complain);
+        CHECK(q.virtio_mmio.empty());
+        CHECK(complaints.ends_with("is not understood: SIZE@ADDRESS:INTERRUPT\n"));
+    }
+}
