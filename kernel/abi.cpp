@@ -28,6 +28,14 @@ int __cxa_atexit(void (*)(void*), void*, void*) {
     return 0;
 }  // an image never exits
 void* __dso_handle = nullptr;
+
+// libgcc's, which std::popcount and std::has_single_bit call on a plain x86_64.
+int __popcountdi2(unsigned long x) {
+    x -= x >> 1 & 0x5555'5555'5555'5555;
+    x = (x & 0x3333'3333'3333'3333) + (x >> 2 & 0x3333'3333'3333'3333);
+    x = (x + (x >> 4)) & 0x0f0f'0f0f'0f0f'0f0f;
+    return static_cast<int>(x * 0x0101'0101'0101'0101 >> 56);
+}
 }
 
 namespace std {
