@@ -1,0 +1,392 @@
+// The blocking face with real threads: two services joined by a wire whose ends interrupt each other, as NICs do.
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "net/api/selector.hpp"
+#include "net/api/socket.hpp"
+
+using namespace ringlet;
+using namespace ringlet::net;
+
+namespace {
+
+/// One end: a bounded inbox, armed or not.
+class WireEnd {
+public:
+    WireEnd(PacketPool& pool, u8 n) : pool_(pool), mac_{{2, 0, 0, 0, 0, n}} {}
+    void connect(WireEnd& peer, Service& service) { peer_ = &peer; service_ = &service; }
+
+    MacAddr mac() const { return mac_; }
+    u16 mtu() const { return 1500; }
+    Offloads offloads() const { return {}; }
+    bool carrier() const { return true; }
+    std::optional<PacketBuffer> receive() {
+        std::lock_guard lock(mutex_);
+        if (inbox_.empty()) return std::nullopt;
+        auto p = pool_.allocate();
+        if (p) std::memcpy(p->append(inbox_.front().size()).data(), inbox_.front().data(), inbox_.front().size());
+        inbox_.pop_front();
+        return p;
+    }
+    u16 room() const { return 8; }
+    void transmit(PacketBuffer p) { out_.emplace_back(p.data().begin(), p.data().end()); }
+    void flush() {
+        if (out_.empty()) return;
+        ++kicks;
+        peer_->deliver(out_);
+        out_.clear();
+    }
+    bool rearm(Arm) {
+        std::lock_guard lock(mutex_);
+        armed_ = inbox_.empty();
+        return !armed_;
+    }
+    std::atomic<u64> kicks{0}, interrupts{0};
+
+private:
+    using Frames = std::vector<std::vector<std::byte>>;
+    void deliver(Frames& frames) {
+        bool interrupt;
+        {
+            std::lock_guard lock(mutex_);
+            for (auto& f : frames)
+                if (inbox_.size() < 256) inbox_.push_back(std::move(f));
+            interrupt = std::exchange(armed_, false);
+        }
+        if (!interrupt) return;
+        ++interrupts;
+        service_->interrupt();
+    }
+    PacketPool& pool_;
+    MacAddr mac_;
+    WireEnd* peer_ = nullptr;
+    Service* service_ = nullptr;
+    std::mutex mutex_;
+    std::deque<std::vector<std::byte>> inbox_;
+    bool armed_ = false;
+    Frames out_;
+};
+static_assert(Link<WireEnd>);
+
+constexpr usize kPackets = 512;
+
+struct Machine {
+    std::vector<std::byte> memory = std::vector<std::byte>(kPackets * PacketBuffer::kSize);
+    PacketPool pool{memory, DmaAddr(0x1000)};
+    WireEnd end;
+    Service service;
+    std::thread thread;
+    explicit Machine(u8 n) : end(pool, n) {}
+    void open(u8 n) {
+        StackConfig c;
+        c.addressing = Addressing::fixed;
+        c.fixed = {Ipv4Addr::of(10, 0, 0, n), 24, {}, {}};
+        c.secret[3] = n;
+        c.tcp.time_wait = Duration::from_ms(50);
+        REQUIRE(service.open(end, pool, c));
+        thread = std::thread([this] { service.run(); });
+    }
+};
+
+struct Net {
+    Machine a{1}, b{2};
+    Net() {
+        a.end.connect(b.end, a.service);
+        b.end.connect(a.end, b.service);
+        a.open(1);
+        b.open(2);
+    }
+    ~Net() {
+        for (Machine* m : {&a, &b}) {
+            m->service.stop();
+            m->thread.join();
+        }
+        for (Machine* m : {&a, &b}) {
+            auto held = m->service.lock();
+            CHECK(m->pool.free() + held->stack->packets_held() == m->pool.total());
+        }
+    }
+};
+
+constexpr Ipv4Addr kA = Ipv4Addr::of(10, 0, 0, 1), kB = Ipv4Addr::of(10, 0, 0, 2);
+constexpr Duration kSoon = Duration::from_s(20);
+
+Bytes text(std::string_view s) { return std::as_bytes(std::span(s)); }
+
+/// An event-loop echo server until told to stop; counts what it served.
+class EchoServer {
+public:
+    explicit EchoServer(Service& service) : selector_(service), listener_(*TcpListener::bind(service, 7)) {
+        REQUIRE(selector_.add(listener_, 0, Interest::read));
+        thread_ = std::thread([this] { run(); });
+    }
+    ~EchoServer() {
+        stop_ = true;
+        selector_.wake();
+        thread_.join();
+    }
+    std::atomic<int> finished{0};
+
+private:
+    struct Client {
+        TcpStream stream;
+        std::vector<std::byte> pending;
+        bool at_end = false;
+    };
+    void run() {
+        Ready ready[16];
+        u64 next = 1;
+        while (!stop_) {
+            for (const Ready& r : selector_.wait(ready, Instant::never())) {
+                if (r.token != 0) {
+                    serve(r);
+                    continue;
+                }
+                while (auto s = listener_.try_accept()) {
+                    if (!selector_.add(*s, next, Interest::read)) std::abort();
+                    clients_.emplace(next++, Client{std::move(*s), {}});
+                }
+            }
+        }
+    }
+    void serve(const Ready& r) {
+        Client& c = clients_.at(r.token);
+        std::byte buffer[3000];
+        bool gone = false;
+        if (r.readable || r.finished) {
+            const auto n = c.stream.try_read(buffer);
+            if (n && *n == 0) c.at_end = true;
+            else if (n) c.pending.insert(c.pending.end(), buffer, buffer + *n);
+            else if (n.error() != Error::would_block) gone = true;
+        }
+        while (!gone && !c.pending.empty()) {
+            const auto n = c.stream.try_write(c.pending);
+            if (!n) {
+                gone = n.error() != Error::would_block;
+                break;
+            }
+            c.pending.erase(c.pending.begin(), c.pending.begin() + static_cast<i64>(*n));
+        }
+        if (gone || (c.at_end && c.pending.empty())) {
+            clients_.erase(r.token);
+            ++finished;
+            return;
+        }
+        const Interest wanted = c.at_end ? Interest::write : c.pending.empty() ? Interest::read : Interest::both;
+        if (!selector_.modify(c.stream, wanted)) std::abort();
+    }
+    std::atomic<bool> stop_{false};
+    std::map<u64, Client> clients_;
+    Selector selector_;
+    TcpListener listener_;
+    std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("api: ping, address, tables") {
+    Net net;
+    CHECK(net.a.service.wait_for_address(kSoon)->address == kA);
+    for (u16 size : {u16{0}, u16{56}, u16{1472}}) {
+        const auto r = net.a.service.ping(kB, size, kSoon);
+        REQUIRE(r);
+        CHECK(r->bytes == size);
+        CHECK(r->ttl == 64);
+    }
+    CHECK(net.a.service.ping(Ipv4Addr::of(10, 0, 0, 77), 8, Duration::from_ms(50)).error() == Error::timed_out);
+    CHECK(net.a.service.ping(Ipv4Addr::of(11, 0, 0, 1), 8, kSoon).error() == Error::unreachable);
+    usize neighbours = 0;
+    REQUIRE(net.a.service.for_each_neighbour([&](const NeighbourInfo&) { ++neighbours; }));
+    CHECK(neighbours == 2);
+    CHECK(net.a.service.statistics().stack.icmp_reply_in == 3);
+}
+
+TEST_CASE("api: streams block, finish, time out, refuse") {
+    Net net;
+    CHECK(TcpStream::connect(net.a.service, {kB, 81}, kSoon).error() == Error::connection_refused);
+    auto listener = TcpListener::bind(net.b.service, 80);
+    REQUIRE(listener);
+    CHECK(TcpListener::bind(net.b.service, 80).error() == Error::in_use);
+    CHECK(listener->try_accept().error() == Error::would_block);
+    CHECK(listener->accept(Duration::from_ms(20)).error() == Error::timed_out);
+    auto client = TcpStream::connect(net.a.service, {kB, 80}, kSoon);
+    REQUIRE(client);
+    auto server = listener->accept(kSoon);
+    REQUIRE(server);
+    std::byte buffer[64];
+    server->set_read_timeout(Duration::from_ms(20));
+    CHECK(server->read(buffer).error() == Error::timed_out);
+    server->set_read_timeout(kSoon);
+
+    std::thread writer([&] { CHECK(client->write(text("hello"))); });
+    CHECK(server->read(buffer) == 5u);
+    writer.join();
+    REQUIRE(client->shutdown_write());
+    CHECK(server->read(buffer) == 0u);
+    REQUIRE(server->write(text("bye")));
+    server->close();
+    CHECK_FALSE(server->is_open());
+    CHECK(server->read(buffer).error() == Error::closed);
+    CHECK(client->read(buffer) == 3u);
+    CHECK(client->read(buffer) == 0u);
+
+    // Megabytes both ways at once over one stream, into a reader that the window has to wait for.
+    auto c2 = TcpStream::connect(net.a.service, {kB, 80}, kSoon);
+    auto s2 = listener->accept(kSoon);
+    REQUIRE((c2 && s2));
+    std::vector<std::byte> data(2 << 20);
+    for (usize i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 31 >> 3);
+    std::atomic<int> good{0};
+    auto push = [&](TcpStream& s) { good += s.write(data) && s.shutdown_write(); };
+    auto pull = [&](TcpStream& s) {
+        std::vector<std::byte> got;
+        std::byte part[1999];
+        while (true) {
+            const auto n = s.read(part);
+            if (!n || *n == 0) break;
+            got.insert(got.end(), part, part + *n);
+        }
+        good += got == data;
+    };
+    std::thread threads[] = {std::thread([&] { push(*c2); }), std::thread([&] { push(*s2); }),
+                             std::thread([&] { pull(*c2); }), std::thread([&] { pull(*s2); })};
+    for (std::thread& t : threads) t.join();
+    CHECK(good == 4);
+}
+
+TEST_CASE("api: udp blocks and times out") {
+    Net net;
+    auto a = UdpSocket::bind(net.a.service, {});
+    auto b = UdpSocket::bind(net.b.service, {{}, 53});
+    REQUIRE((a && b));
+    std::byte buffer[64];
+    CHECK(b->try_receive_from(buffer).error() == Error::would_block);
+    CHECK(b->receive_from(buffer, Duration::from_ms(20)).error() == Error::timed_out);
+    REQUIRE(a->send_to({kB, 53}, text("question")));
+    const auto q = b->receive_from(buffer, kSoon);
+    REQUIRE(q);
+    CHECK(q->size == 8);
+    CHECK(q->from == Endpoint{kA, a->local()->port});
+    REQUIRE(b->send_to(q->from, text("answer")));
+    CHECK(a->receive_from(buffer, kSoon)->size == 6);
+    usize sockets = 0;
+    REQUIRE(net.a.service.for_each_socket([&](const SocketInfo& s) { sockets += s.kind == SocketInfo::Kind::udp; }));
+    CHECK(sockets == 1);
+}
+
+TEST_CASE("api: a selector serves many connections, most of them idle") {
+    Net net;
+    {
+        EchoServer server(net.b.service);
+        std::vector<TcpStream> idle;
+        for (int i = 0; i < 100; ++i) idle.push_back(*TcpStream::connect(net.a.service, {kB, 7}, kSoon));
+        std::vector<std::thread> threads;
+        std::atomic<int> good{0};
+        for (int t = 0; t < 4; ++t) {
+            threads.emplace_back([&, t] {
+                for (int i = 0; i < 10; ++i) {
+                    auto s = TcpStream::connect(net.a.service, {kB, 7}, kSoon);
+                    if (!s) return;
+                    s->set_read_timeout(kSoon);
+                    std::vector<std::byte> data(static_cast<usize>(1 + i * 700 + t)), got(data.size());
+                    for (usize k = 0; k < data.size(); ++k) data[k] = static_cast<std::byte>(k + static_cast<usize>(t));
+                    if (!s->write(data)) return;
+                    for (usize at = 0; at < got.size();) {
+                        const auto n = s->read(std::span(got).subspan(at));
+                        if (!n || *n == 0) return;
+                        at += *n;
+                    }
+                    good += got == data;
+                }
+            });
+        }
+        for (std::thread& t : threads) t.join();
+        CHECK(good == 40);
+        idle.clear();
+        for (int i = 0; i < 2000 && server.finished != 140; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        CHECK(server.finished == 140);
+    }
+}
+
+TEST_CASE("api: one request costs about one kick and one interrupt") {
+    Net net;
+    EchoServer server(net.b.service);
+    auto s = TcpStream::connect(net.a.service, {kB, 7}, kSoon);
+    REQUIRE(s);
+    s->set_read_timeout(kSoon);
+    std::byte buffer[16];
+    const u64 kicks = net.b.end.kicks, interrupts = net.b.end.interrupts;
+    for (int i = 0; i < 200; ++i) {
+        REQUIRE(s->write(text("ping")));
+        REQUIRE(s->read(buffer) == 4u);
+    }
+    // A delayed acknowledgement may slip in when a thread is late; two per request would be a design error.
+    CHECK(net.b.end.kicks - kicks < 300);
+    CHECK(net.b.end.interrupts - interrupts < 300);
+}
+
+TEST_CASE("api: a selector forgets, wakes, times out") {
+    Net net;
+    Selector selector(net.a.service);
+    Ready ready[4];
+    CHECK(selector.wait(ready, kernel::now() + Duration::from_ms(20)).empty());
+    selector.wake();
+    CHECK(selector.wait(ready, Instant::never()).empty());
+    auto udp = UdpSocket::bind(net.a.service, {{}, 9});
+    REQUIRE(udp);
+    REQUIRE(selector.add(*udp, 42, Interest::both));
+    CHECK(selector.add(*udp, 42, Interest::both).error() == Error::exists);
+    auto got = selector.wait(ready, Instant::never());
+    REQUIRE(got.size() == 1);
+    CHECK(got[0].token == 42);
+    CHECK(got[0].writable);
+    CHECK_FALSE(got[0].readable);
+    REQUIRE(selector.modify(*udp, Interest::read));
+    CHECK(selector.wait(ready, kernel::now() + Duration::from_ms(5)).empty());
+    REQUIRE(udp->try_send_to({kA, 9}, text("to myself")));
+    got = selector.wait(ready, kernel::now() + kSoon);   // sends, loops back, reports
+    REQUIRE(got.size() == 1);
+    CHECK(got[0].readable);
+    selector.remove(*udp);
+    CHECK(selector.wait(ready, kernel::now() + Duration::from_ms(5)).empty());
+    CHECK(selector.modify(*udp, Interest::read).error() == Error::not_found);
+    REQUIRE(selector.add(*udp, 1, Interest::read));
+    udp->close();
+    CHECK(selector.wait(ready, kernel::now() + Duration::from_ms(5)).empty());
+    // A connection that is refused says so.
+    auto s = TcpStream::start_connect(net.a.service, {kB, 999});
+    REQUIRE(s);
+    REQUIRE(selector.add(*s, 5, Interest::write));
+    got = selector.wait(ready, kernel::now() + kSoon);
+    REQUIRE(got.size() == 1);
+    CHECK(got[0].finished);
+}
+
+TEST_CASE("api: without a NIC the loopback works and the rest says why not") {
+    std::vector<std::byte> memory(32 * PacketBuffer::kSize);
+    PacketPool pool(memory, DmaAddr(0));
+    NullLink link;
+    Service service;
+    CHECK(TcpListener::bind(service, 80).error() == Error::unreachable);
+    CHECK(service.interface().ipv4.address.is_unspecified());
+    StackConfig config;
+    config.addressing = Addressing::none;
+    REQUIRE(service.open(link, pool, config));
+    CHECK(service.open(link, pool, StackConfig{}).error() == Error::exists);
+    std::thread thread([&] { service.run(); });
+    CHECK(service.ping(Ipv4Addr::of(127, 0, 0, 1), 100, kSoon));
+    CHECK(service.ping(kB, 100, kSoon).error() == Error::unreachable);
+    CHECK(service.wait_for_address(Duration::from_ms(10)).error() == Error::timed_out);
+    auto listener = TcpListener::bind(service, 80);
+    auto c = TcpStream::connect(service, {Ipv4Addr::of(127, 0, 0, 1), 80}, kSoon);
+    REQUIRE(c);
+    CHECK(listener->accept(kSoon));
+    service.stop();
+    thread.join();
+}
