@@ -1,12 +1,14 @@
-// memcpy, memmove, memset, memcmp, memchr, strlen. Normal memory only: they use unaligned accesses. Large sizes go
-// 64 bytes a round through q registers; small ones by overlapping loads and stores from both ends, no loop.
+// memcpy, memmove, memset, memcmp, memchr, strlen. Normal memory only: they use unaligned accesses. Large
+// sizes go 64 bytes a round through q registers; small ones by overlapping loads and stores from both ends,
+// no loop.
 
     .text
     .global memcpy, memmove
     .type   memcpy, %function
     .type   memmove, %function
     .balign 64
-// memmove's order is right for both, so they are one function: everything that is stored late was loaded early.
+// memmove's order is right for both, so they are one function: everything that is stored late was loaded
+// early.
 memcpy:
 memmove:
     add     x4, x1, x2                   // ends

@@ -1,6 +1,7 @@
-// Exception vectors (Arm ARM D1.4). Threads run in EL1t on SP_EL0, so every exception starts on SP_EL1, the fault
-// stack. An interrupt goes back to the interrupted stack at once and saves there; if that stack is exhausted, the
-// store faults and the fault is again taken on SP_EL1: an overflow always prints, with nothing to check.
+// Exception vectors (Arm ARM D1.4). Threads run in EL1t on SP_EL0, so every exception starts on SP_EL1, the
+// fault stack. An interrupt goes back to the interrupted stack at once and saves there; if that stack is
+// exhausted, the store faults and the fault is again taken on SP_EL1: an overflow always prints, with
+// nothing to check.
 
     .macro vector kind
     .balign 0x80

@@ -1,6 +1,6 @@
-// Where QEMU enters: the Linux arm64 Image header (Documentation/arch/arm64/booting.rst), EL2 to EL1, MMU and caches,
-// bss, the boot stack, then C++. Nothing is written to memory before the MMU is on: the early tables are constants,
-// so no stale cache line can hide them.
+// Where QEMU enters: the Linux arm64 Image header (Documentation/arch/arm64/booting.rst), EL2 to EL1, MMU
+// and caches, bss, the boot stack, then C++. Nothing is written to memory before the MMU is on: the early
+// tables are constants, so no stale cache line can hide them.
 
 #define SCTLR_EL1_RES1 0x30d00800
 #define SCTLR_EL1_ON   (SCTLR_EL1_RES1 | 0x1005 | 0x8)      /* M, C, I, SA */
