@@ -207,6 +207,32 @@ TEST_CASE("After a timeout everything unacknowledged goes again, the window grow
     CHECK(t.tcp->info(t.h)->send_queue == 0);
 }
 
+TEST_CASE("Duplicate ACKs of our own go-back are not taken for a new loss (RFC 6582 §3.2 step 1)") {
+    Established t;
+    REQUIRE(t.write(Harness::text(kMss * 6)));
+    t.drain();
+    t.fire();
+    t.expect(1, 1, A, kMss);
+    for (int i = 0; i < 4; ++i) t.send(1, 1, A);
+    t.drain();
+    CHECK(t.tcp->stats().duplicate_acks_in == 4);
+    CHECK(t.tcp->stats().fast_retransmits == 0);
+}
+
+TEST_CASE("A running persist timer does not become the retransmission timer") {
+    Established t;
+    t.send(1, 1, A, "", 20);
+    REQUIRE(t.write(Harness::text(500)));
+    t.expect_none();
+    t.advance(Duration::from_ms(150));
+    t.send(1, 1, A, "", 600);
+    t.expect(1, 1, A, 500);
+    t.advance(Duration::from_ms(199));
+    t.expect_none();
+    t.advance(Duration::from_ms(1));
+    t.expect(1, 1, A, 500);
+}
+
 TEST_CASE("A closed window is probed, with backoff, as long as the peer answers (§3.8.6.1)") {
     Established t;
     t.send(1, 1, A, "q", 0);

@@ -187,6 +187,29 @@ TEST_CASE("The assembler equals a simple model, whatever arrives in whatever ord
     }
 }
 
+TEST_CASE("Where segments overlap, what arrived first wins") {
+    TestPool t(8);
+    Assembler a;
+    auto piece = [&](u32 at, const std::string& text) {
+        auto p = t.pool.allocate();
+        std::memcpy(p->append(text.size()).data(), text.data(), text.size());
+        CHECK(a.insert(SeqNum(at), std::move(*p), 8));
+    };
+    piece(10, "BBB");
+    piece(7, "aaaaa");            // its tail is known already
+    piece(12, "ccc");             // its front is
+    piece(30, "d");
+    piece(28, "eeeee");           // covers: replaced as a whole
+    auto read = [&](u32 at) {
+        std::string got;
+        while (auto p = a.take(SeqNum(at + u32(got.size())))) got += string_of(p->data());
+        return got;
+    };
+    CHECK(read(7) == "aaaBBBcc");
+    CHECK(read(28) == "eeeee");
+    CHECK(a.empty());
+}
+
 TEST_CASE("The assembler is bounded: the piece farthest ahead makes room") {
     TestPool t(16);
     Assembler a;
