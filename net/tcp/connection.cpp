@@ -149,15 +149,26 @@ void Connection::finish(std::optional<Error> error) {
     account();
 }
 
-Readiness Connection::readiness() const {
-    Readiness r;
-    r.error = pending_error_;
-    r.closed = state_ == State::closed || state_ == State::time_wait;
-    r.peer_finished = fin_consumed_;
-    r.readable = !receive_.empty() || fin_consumed_ || state_ == State::closed;
+u8 Connection::readiness_bits() const {
+    const bool ended = state_ == State::closed;
+    u8 bits = fin_consumed_ ? kFinished | kReadable : 0;
+    if (!receive_.empty() || ended) bits |= kReadable;
+    if (ended || state_ == State::time_wait) bits |= kClosed;
+    if (pending_error_) bits |= kError;
     // A quarter of the buffer, so that a writer is not woken for every ACK.
-    const bool open = state_ == State::established || state_ == State::close_wait;
-    r.writable = (open && !fin_queued_ && send_.room() >= (send_.room() + send_.size()) / 4) || state_ == State::closed;
+    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_;
+    if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
+    return bits;
+}
+
+Readiness Connection::readiness() const {
+    const u8 bits = readiness_bits();
+    Readiness r;
+    r.readable = (bits & kReadable) != 0;
+    r.writable = (bits & kWritable) != 0;
+    r.peer_finished = (bits & kFinished) != 0;
+    r.closed = (bits & kClosed) != 0;
+    r.error = pending_error_;
     return r;
 }
 

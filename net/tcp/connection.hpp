@@ -27,6 +27,8 @@ struct Environment {
     usize packets_hard = 0;             ///< above it, nothing is queued: the RX ring must not starve
 };
 
+enum ReadyBit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, kError = 16 };
+
 /// What the table must do about the segment a connection was given.
 enum class Verdict : u8 {
     done,
@@ -69,6 +71,7 @@ public:
     void finish(std::optional<Error> error);
 
     Readiness readiness() const;
+    u8 readiness_bits() const;          ///< the same as ReadyBit, for comparing
     void clear_pending_error() { pending_error_.reset(); }
     Info info() const;
     State state() const { return state_; }

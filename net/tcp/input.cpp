@@ -21,8 +21,7 @@ Verdict Connection::on_segment(Segment s, PacketBuffer& packet, Instant now) {
         last_heard_ = now;
         keepalive_sent_ = 0;
         note_timestamp(s, now);
-        snd_wl1_ = s.seq;   // never left so far behind that it would seem ahead
-        snd_wl2_ = s.ack;
+        update_send_window(s);
         if (s.ack > snd_una_) {
             ++env_.stats.fast_path_ack;
             acknowledge(s, now);
@@ -44,8 +43,8 @@ bool Connection::is_predicted(const Segment& s) const {
     constexpr u8 kRelevant = flag::fin | flag::syn | flag::rst | flag::ack;
     return state_ == State::established && (s.flags & kRelevant) == flag::ack && s.seq == rcv_nxt_ &&
            s.ack >= snd_una_ && s.ack <= snd_max_ && (s.length != 0 || s.ack != snd_una_) &&
-           u32{s.window} << snd_scale_ == snd_wnd_ && s.length <= rcv_adv_ - rcv_nxt_ && !recovery_.active &&
-           !orphan_ && !fin_seen_ && s.has_timestamp == timestamps_ &&
+           s.length <= rcv_adv_ - rcv_nxt_ && !recovery_.active && !orphan_ && !fin_seen_ &&
+           s.has_timestamp == timestamps_ &&
            (!timestamps_ || !older(s.timestamp, ts_recent_));
 }
 

@@ -23,13 +23,6 @@ Config sane(Config c, const PacketPool& pool) {
     return c;
 }
 
-enum Bit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, kError = 16 };
-
-u8 bits_of(const Readiness& r) {
-    return static_cast<u8>((r.readable ? kReadable : 0) | (r.writable ? kWritable : 0) | (r.peer_finished ? kFinished : 0) |
-                           (r.closed ? kClosed : 0) | (r.error ? kError : 0));
-}
-
 }  // namespace
 
 Tcp::Tcp(const Config& config, PacketPool& pool)
@@ -96,12 +89,12 @@ bool Tcp::settle(Entry& e, Instant now) {
         return false;
     }
     auto& active = static_cast<ListNode<ActiveTag>&>(e);
-    if (c.update(now) && !active.linked()) active_.push_back(e);
+    if (!active.linked() && c.update(now)) active_.push_back(e);   // linked: output() will look anyway
     deadlines_.schedule(e, c.deadline());
     if (e.queue == Entry::Queue::half_open && c.is_synchronized()) {
         dequeue(e);
         enqueue(e, Entry::Queue::accept);
-        notify(*e.listener, readiness_of(*e.listener));
+        notify(*e.listener, kReadable);
     }
     if (c.state() == State::time_wait && e.queue == Entry::Queue::none) {
         if (time_wait_count_ >= env_.config.max_time_wait) {
@@ -110,7 +103,7 @@ bool Tcp::settle(Entry& e, Instant now) {
         }
         enqueue(e, Entry::Queue::time_wait);
     }
-    if (e.slot != kNone) notify(e, c.readiness());
+    if (e.slot != kNone) notify(e, c.readiness_bits());
     return true;
 }
 
@@ -142,7 +135,7 @@ void Tcp::retire(Entry& e) {
     deadlines_.remove(e);
     if (static_cast<ListNode<ActiveTag>&>(e).linked()) List<Entry, ActiveTag>::remove(e);
     if (e.slot == kNone) destroy(e);
-    else notify(e, e.connection.readiness());
+    else notify(e, e.connection.readiness_bits());
 }
 
 void Tcp::destroy(Entry& e) {
@@ -157,8 +150,7 @@ void Tcp::kill(Entry& e) {
     retire(e);
 }
 
-void Tcp::notify(Socket& s, const Readiness& r) {
-    const u8 bits = bits_of(r);
+void Tcp::notify(Socket& s, u8 bits) {
     const bool risen = (bits & ~s.reported) != 0;
     s.reported = bits;
     if (risen && !static_cast<ListNode<ReadyTag>&>(s).linked()) ready_.push_back(s);
@@ -228,8 +220,8 @@ Result<Handle> Tcp::accept(Handle listener) {
     if (!h) return fail(Error::no_space);
     dequeue(e);
     e.listener = nullptr;
-    l.reported = bits_of(readiness_of(l));
-    notify(e, e.connection.readiness());
+    l.reported = l.pending != 0 ? kReadable : 0;
+    notify(e, e.connection.readiness_bits());
     return *h;
 }
 
@@ -245,7 +237,7 @@ Result<usize> Tcp::read(Handle h, MutableBytes to, Instant now) {
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.read(to, now);
     if (e->hashed) settle(*e, now);
-    else e->reported = bits_of(e->connection.readiness());
+    else e->reported = e->connection.readiness_bits();
     return n;
 }
 

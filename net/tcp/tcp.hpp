@@ -120,7 +120,7 @@ private:
     void retire(Entry& e);
     void destroy(Entry& e);
     void kill(Entry& e);
-    void notify(Socket& s, const Readiness& r);
+    void notify(Socket& s, u8 bits);
     void close_listener(Listener& l);
     std::optional<u16> ephemeral_port(Ipv4Addr local, Endpoint remote);
     Entry* find_connection(Handle h) const;
