@@ -81,7 +81,8 @@ Result<Slot> Ext4Inode::slot_at(Bytes region, usize offset) const {
     slot.inode = header->inode;
     slot.next = offset + length;
     slot.file_type = typed ? header->file_type : 0;
-    slot.name = {reinterpret_cast<const char*>(region.data()) + offset + sizeof(*header), header->name_len};
+    const Bytes name = region.subspan(offset + sizeof(*header), header->name_len);
+    slot.name = {reinterpret_cast<const char*>(name.data()), name.size()};
     return slot;
 }
 

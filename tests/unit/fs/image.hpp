@@ -53,7 +53,9 @@ inline void write_file(const stdfs::path& path, const std::string& content) {
 
 inline std::string read_host(const stdfs::path& path) {
     std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    std::string all(stdfs::file_size(path), '\0');
+    in.read(all.data(), static_cast<std::streamsize>(all.size()));
+    return all;
 }
 
 /// Sizes around every edge, links of both kinds, a deep branch, odd names, a directory of `many` files.
