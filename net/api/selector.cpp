@@ -98,6 +98,7 @@ std::span<const Ready> Selector::wait(std::span<Ready> out, Instant deadline) {
 void Selector::wake() {
     woken_.store(true);
     waiter_.event.set();
+    service_.leader_event_.set();   // it may sleep there; whoever else leads looks round once and sleeps on
 }
 
 }  // namespace ringlet::net

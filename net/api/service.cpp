@@ -19,10 +19,10 @@ bool Core::pump(Instant now) {
 }
 
 void Core::notify(Watch& watch) {
-    for (Waiter& w : watch.waiters) w.event.set();
+    for (Waiter& w : watch.waiters) w.wake->set();
     if (watch.selector == nullptr || watch.is_queued()) return;
     watch.selector->ready_.push_back(watch);
-    watch.selector->waiter_.event.set();
+    watch.selector->waiter_.wake->set();
 }
 
 void Core::wake_ready() {
@@ -31,7 +31,7 @@ void Core::wake_ready() {
     while (const auto h = stack->udp().next_ready())
         if (auto* watch = static_cast<Watch*>(stack->udp().user_data(*h))) notify(*watch);
     if (stack->take_change())
-        for (Waiter& w : stack_waiters) w.event.set();
+        for (Waiter& w : stack_waiters) w.wake->set();
 }
 
 }  // namespace detail
@@ -53,9 +53,9 @@ void Service::interrupt() {
     leader_.load()->set();
 }
 
-bool Service::try_lead(kernel::Event& event) {
+bool Service::try_lead() {
     kernel::Event* nobody = &thread_event_;
-    return leader_.compare_exchange_strong(nobody, &event);
+    return leader_.compare_exchange_strong(nobody, &leader_event_);
 }
 
 void Service::give_up_lead(Monitor::Access& held) {

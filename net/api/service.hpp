@@ -52,6 +52,7 @@ namespace detail {
 /// A thread asleep in a socket call; lives on its stack.
 struct Waiter : ListNode<> {
     kernel::Event event;
+    kernel::Event* wake = &event;      ///< the service's own while this thread leads; under the monitor
 };
 
 struct ReadyTag;
@@ -138,12 +139,14 @@ public:
     /// nobody else does. `waiter` must be on the list that the wake-up walks.
     template <class Pred>
     bool wait(Monitor::Access& held, detail::Waiter& waiter, Instant deadline, Pred ready) {
-        const bool leads = try_lead(waiter.event);
+        const bool leads = try_lead();
+        kernel::Event& event = leads ? leader_event_ : waiter.event;
+        waiter.wake = &event;
         bool in_time = true;
         while (true) {
             // All that the event can have been set for is looked at below, so what it says now is of no use: without
             // this, being woken by oneself would cost a second round.
-            waiter.event.clear();
+            event.clear();
             const Instant now = kernel::now();
             const bool again = pump(held, now);
             if (ready()) break;
@@ -157,9 +160,10 @@ public:
                 held->leader_sleeps_until = until;
             }
             held.release();
-            if (!again) waiter.event.wait_until(until);
+            if (!again) event.wait_until(until);
             held.acquire();
         }
+        waiter.wake = &waiter.event;
         if (leads) give_up_lead(held);
         return in_time;
     }
@@ -167,18 +171,20 @@ public:
     void push_output(Monitor::Access& held);
 
 private:
+    friend class Selector;
     Result<> open(void* link, bool (*pump_link)(void*, Stack&, Instant), PacketPool& pool, const StackConfig& config);
     bool pump(Monitor::Access& held, Instant now) {
         pending_.store(false);
         return held->pump(now);
     }
-    bool try_lead(kernel::Event& event);
+    bool try_lead();
     void give_up_lead(Monitor::Access& held);
     /// The network thread must not sleep past the stack's deadline when nobody leads.
     void cover_deadline(Monitor::Access& held);
 
     Monitor monitor_;
-    kernel::Event thread_event_;
+    // Both live as long as the service: an interrupt on another CPU may still set one just after the lead has changed.
+    kernel::Event thread_event_, leader_event_;
     std::atomic<bool> pending_{false};
     std::atomic<kernel::Event*> leader_{&thread_event_};
     std::atomic<bool> stopping_{false};
