@@ -151,7 +151,7 @@ TEST_CASE("Random use of several memory layouts agrees with the model") {
 TEST_CASE("Bookkeeping and first pages lie below the mapped limit") {
     Ram ram(64_MiB);
     const PhysAddr limit(ram.base + 6_MiB);
-    const arch::MmioRange regions[] = {ram.range(2_MiB, 2_MiB + 4_KiB), ram.range(5_MiB, 40_MiB)};
+    const arch::MmioRange regions[] = {ram.range(2_MiB, 2_MiB + 4_KiB), ram.range(5_MiB, 40_MiB + 4_KiB)};
     // Nobody may touch what is above: make it fault.
     REQUIRE(mprotect(reinterpret_cast<void*>(limit.raw), 50_MiB, PROT_NONE) == 0);
     REQUIRE(page_allocator_init(regions, {}, limit));

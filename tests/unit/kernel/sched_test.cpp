@@ -106,6 +106,22 @@ TEST_CASE("Equal threads share the CPU in slices, only when somebody waits") {
     alone.join();
 }
 
+TEST_CASE("A thread preempted within its slice keeps its turn") {
+    start_machine();
+    std::string order;
+    auto a = run(15, [&] {
+        order += 'a';
+        work(Duration::from_ms(5));
+        order += 'A';
+    });
+    auto b = run(15, [&] { order += 'b'; });
+    sleep_for(Duration::from_ms(2));
+    order += 'm';
+    a.join();
+    b.join();
+    CHECK(order == "amAb");
+}
+
 TEST_CASE("Sleepers wake in order of time, and idle time is counted") {
     start_machine();
     const u64 idle_before = idle_time_ns();
