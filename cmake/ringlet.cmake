@@ -85,7 +85,7 @@ function(ringlet_add_appliance name)
   get_property(rooms GLOBAL PROPERTY RINGLET_ROOMS)
   list(JOIN rooms "," group)
   foreach(pass IN ITEMS ${name}.pass1 ${name})
-    add_executable(${pass} $<TARGET_OBJECTS:${name}.objects> $<TARGET_OBJECTS:ringlet_entry>)
+    add_executable(${pass} $<TARGET_OBJECTS:${name}.objects>)
     target_link_libraries(${pass} PRIVATE ringlet_flags "$<LINK_GROUP:RESCAN,${group}>")
     target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections
       -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,--orphan-handling=warn "-Wl,-T,${script}")

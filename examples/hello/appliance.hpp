@@ -1,0 +1,4 @@
+// Nothing but the console: no drivers, no network, no filesystem, no shell.
+#include <ringlet/config.hpp>
+
+inline constexpr ringlet::ApplianceConfig kAppliance{.name = "hello", .shell = false, .net = false, .blk = false};

@@ -1,0 +1,3 @@
+#include <ringlet/config.hpp>
+
+inline constexpr ringlet::ApplianceConfig kAppliance{.name = "faults", .shell = false};
