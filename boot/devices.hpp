@@ -1,0 +1,92 @@
+// From what the machine has to running drivers: every virtio device on PCI and virtio-mmio that the appliance's
+// configuration names. Instantiated by boot/main.cpp alone; a driver that is not configured is not compiled.
+// Context: thread, once at boot. Devices live for ever.
+#pragma once
+
+#include <ringlet/config.hpp>
+#include <ringlet/network.hpp>
+
+#include "arch/paging.hpp"
+#include "arch/platform.hpp"
+#include "boot/reports.hpp"
+#include "drivers/pci/bus.hpp"
+#include "drivers/virtio/any_transport.hpp"
+#include "drivers/virtio/pci_open.hpp"
+#include "kernel/log.hpp"
+
+namespace ringlet::boot {
+
+template <const ApplianceConfig& kConfig> class Devices {
+public:
+    using Nic = virtio::Net<kConfig.net_driver>;
+    using Disk = virtio::Blk<kConfig.blk_driver>;
+    static constexpr usize kMaxDisks = 16;
+
+    /// `pool` is for the NIC; nullptr: none is started.
+    void find(const arch::Platform& platform, net::PacketPool* pool) {
+        if constexpr (kConfig.pci) find_on_pci(platform, pool);
+        if constexpr (kConfig.mmio)
+            for (const arch::VirtioMmio& m : platform.virtio_mmio) found_mmio(m, pool);
+    }
+    Nic* nic() const { return nic_; }
+    usize disks() const { return disk_count_; }
+    template <class F> void for_each_disk(F visit) {
+        for (usize i = 0; i < disk_count_; ++i) visit(*disks_[i]);
+    }
+
+private:
+    void find_on_pci(const arch::Platform& platform, net::PacketPool* pool) {
+        if (!platform.pci) return;
+        const auto bus = pci::Bus::enumerate(*platform.pci);
+        if (!bus) return kernel::log(kernel::LogLevel::error, "PCI: {}", bus.error());
+        set_reported_bus(*bus);
+        (*bus)->for_each([&](pci::Function& f) {
+            if (!virtio::is_virtio(f)) return;
+            auto opened = virtio::open_pci(f, **bus);
+            if (opened) start(*opened, pool);
+            else kernel::log(kernel::LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus, f.address().slot,
+                             f.address().function, opened.error());
+        });
+    }
+
+    void found_mmio(const arch::VirtioMmio& m, net::PacketPool* pool) {
+        const auto registers = arch::map_device(m.registers.base, m.registers.bytes);
+        if (!registers) return;
+        auto transport = virtio::Mmio::open(*registers, m.registers.bytes);
+        if (transport) {
+            start(virtio::Device{.transport = *transport, .wiring = {.vectors = nullptr, .line = m.line}}, pool);
+        } else if (transport.error() != Error::not_found) {   // an empty slot is no news
+            kernel::log(kernel::LogLevel::error, "virtio-mmio at {:x}: {}", m.registers.base, transport.error());
+        }
+    }
+
+    void start(const virtio::Device& device, net::PacketPool* pool) {
+        if constexpr (kConfig.net)
+            if (device.transport.device_type() == virtio::NetSpec::kDeviceId) return start_nic(device, pool);
+        if constexpr (kConfig.blk)
+            if (device.transport.device_type() == virtio::BlkSpec::kDeviceId) return start_disk(device);
+        kernel::log(kernel::LogLevel::debug, "virtio device type {} has no driver in this image", device.transport.device_type());
+    }
+
+    void start_nic(const virtio::Device& device, net::PacketPool* pool) {
+        if (pool == nullptr || nic_ != nullptr) return;   // one interface for now
+        auto nic = Nic::probe(device, *pool, "net0", net::Service::on_interrupt, &network());
+        if (nic) nic_ = nic->release();
+        else kernel::log(kernel::LogLevel::error, "net0: {}", nic.error());
+    }
+
+    void start_disk(const virtio::Device& device) {
+        static constexpr std::string_view kNames[kMaxDisks] = {"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg", "vdh",
+                                                               "vdi", "vdj", "vdk", "vdl", "vdm", "vdn", "vdo", "vdp"};
+        if (disk_count_ == kMaxDisks) return kernel::log(kernel::LogLevel::warning, "more than {} disks: the rest is left alone", kMaxDisks);
+        auto disk = Disk::probe(device, kNames[disk_count_]);
+        if (disk) disks_[disk_count_++] = disk->release();
+        else kernel::log(kernel::LogLevel::error, "{}: {}", kNames[disk_count_], disk.error());
+    }
+
+    Nic* nic_ = nullptr;
+    Disk* disks_[kMaxDisks] = {};
+    usize disk_count_ = 0;
+};
+
+}  // namespace ringlet::boot

@@ -1,0 +1,184 @@
+// The composition root: the one file that names everything. Read top to bottom, it is the order in which an image comes
+// to life: log, memory, machine, interrupts, time, threads; then devices, disks, network, shell; then main().
+// Compiled once for each appliance, whose constexpr configuration decides what of this exists.
+#include <new>
+
+#include <ringlet/config.hpp>
+#include <ringlet/file.hpp>
+#include <ringlet/network.hpp>
+#include <ringlet/system.hpp>
+
+#include "arch/clock.hpp"
+#include "arch/cpu.hpp"
+#include "arch/irq.hpp"
+#include "arch/paging.hpp"
+#include "arch/power.hpp"
+#include "boot/boot_info.hpp"
+#include "boot/devices.hpp"
+#include "boot/discover.hpp"
+#include "boot/reports.hpp"
+#include "boot/serial_console.hpp"
+#include "boot/settings.hpp"
+#include "boot/storage.hpp"
+#include "kernel/console.hpp"
+#include "shell/shell.hpp"
+
+#include RINGLET_APPLIANCE
+
+/// The application's main(), with or without parameters: both are called the same way.
+extern "C" int ringlet_application_main(int argc, char** argv) __asm__("main");
+
+namespace ringlet::boot {
+
+namespace {
+
+using kernel::log;
+using kernel::LogLevel;
+using kernel::panic;
+
+/// For steps without which nothing works.
+void require(Result<> step, std::string_view what) {
+    if (step) return;
+    char text[96];
+    panic(format_to(text, "cannot start: {}: {}", what, step.error()));
+}
+
+void start_memory(const BootInfo& info) {
+    require(kernel::page_allocator_init(info.ram, info.reserved, kEarlyMapLimit), "page allocator");
+    require(arch::paging_init(info.ram), "page tables");
+}
+
+/// ACPI or devicetree, then everything that interrupts and time need.
+arch::Platform& start_machine(const BootInfo& info) {
+    static constinit arch::Platform platform;
+    discover(info, platform);
+    arch::power_init(platform);
+    if (const auto serial = start_console_output(platform.serial); !serial)
+        log(LogLevel::debug, "no serial device: {}; the early console stays", serial.error());
+    require(arch::irq_init(platform), "interrupt controller");
+    require(arch::clock_init(platform), "clock");
+    kernel::random_init();
+    require(kernel::scheduler_init(), "scheduler");
+    if (const auto input = start_console_input(platform.serial); !input)
+        log(LogLevel::warning, "the console cannot be read: {}", input.error());
+    return platform;
+}
+
+u32 packet_buffers(u64 ram_bytes) {
+    if (kAppliance.packet_buffers != 0) return kAppliance.packet_buffers;
+    const u64 wanted = ram_bytes / 16 / net::PacketBuffer::kSize;
+    return static_cast<u32>(wanted < 128 ? 128 : wanted > 2048 ? 2048 : wanted);
+}
+
+net::StackConfig stack_config(const Settings& settings, u64 ram_bytes) {
+    net::StackConfig config{.addressing = settings.addressing, .fixed = settings.address, .hostname = kAppliance.name};
+    kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
+    if (ram_bytes < 16_MiB) config.tcp.max_connections = 128;
+    else config.tcp.max_connections = 1024;
+    return config;
+}
+
+net::PacketPool* make_packet_pool(u64 ram_bytes) {
+    const u32 count = packet_buffers(ram_bytes);
+    static constinit kernel::DmaRegion memory;   // for ever
+    auto region = kernel::DmaRegion::allocate(usize{count} * net::PacketBuffer::kSize);
+    if (!region) return nullptr;
+    memory = std::move(*region);
+    return new (std::nothrow) net::PacketPool(memory.bytes(), memory.addr());
+}
+
+/// The NIC that was found, or none: then the stack still reaches itself.
+template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const Settings& settings, u64 ram_bytes) {
+    if (pool == nullptr) return log(LogLevel::error, "no network: out of memory");
+    net::StackConfig config = stack_config(settings, ram_bytes);
+    static constinit net::NullLink nothing;
+    Result<> opened;
+    if (nic != nullptr) {
+        opened = network().open(*nic, *pool, config);
+    } else {
+        log(LogLevel::warning, "no network interface: only this machine can be reached");
+        config.addressing = net::Addressing::none;
+        opened = network().open(nothing, *pool, config);
+    }
+    if (opened) opened = network().start();
+    if (!opened) log(LogLevel::error, "no network: {}", opened.error());
+}
+
+void start_shell() {
+    if constexpr (kAppliance.shell) {
+        auto thread = kernel::ThreadHandle::spawn({.name = "shell", .priority = 18, .stack_bytes = 49152}, [] {
+            auto* shell = new (std::nothrow) shell::Shell;
+            if (shell == nullptr) return log(LogLevel::error, "no shell: out of memory");
+            shell->run();
+        });
+        if (thread) thread->detach();
+        else log(LogLevel::error, "no shell: {}", thread.error());
+    }
+}
+
+/// argv[0] is the appliance's name; the rest are the words after `--`.
+int run_application(std::string_view words) {
+    static constexpr usize kMaxArguments = 64;
+    char* argv[kMaxArguments + 2];
+    usize argc = 0;
+    char* storage = new (std::nothrow) char[words.size() + kAppliance.name.size() + 2];
+    if (storage == nullptr) panic("out of memory for the arguments");
+    const auto keep = [&](std::string_view word) {
+        argv[argc++] = storage;
+        std::memcpy(storage, word.data(), word.size());
+        storage[word.size()] = 0;
+        storage += word.size() + 1;
+    };
+    keep(kAppliance.name);
+    for (auto word = next_word(words); !word.empty() && argc <= kMaxArguments; word = next_word(words)) keep(word);
+    argv[argc] = nullptr;
+    return ringlet_application_main(static_cast<int>(argc), argv);
+}
+
+void start_devices(const arch::Platform& platform, const Settings& settings) {
+    const u64 ram_bytes = page_stats().total_pages * kPageSize;
+    const StorageOptions storage{.root = settings.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes};
+    using Found = Devices<kAppliance>;
+    static constinit Found found;
+    net::PacketPool* pool = kAppliance.net ? make_packet_pool(ram_bytes) : nullptr;
+    found.find(platform, pool);
+    if constexpr (kAppliance.blk) {
+        if (found.disks() == 0) log(LogLevel::warning, "no disk: / is in memory");
+        found.for_each_disk([&](fs::BlockDevice& disk) { mount_disk(disk, storage); });
+        finish_mounts(storage);
+    }
+    if constexpr (kAppliance.net) start_network(found.nic(), pool, settings, ram_bytes);
+}
+
+[[noreturn]] void run(BootInfo& info) {
+    start_early_console();
+    kernel::log_set_console(kernel::console_write, LogLevel::info);
+    log(LogLevel::info, "Ringlet {} on {}", kVersion, arch::kName);
+    const Settings settings = read_settings(info.command_line);
+    kernel::log_set_console(kernel::console_write, settings.log_level);
+    kernel::set_panic_action(settings.panic_action);
+    start_memory(info);
+    const arch::Platform& platform = start_machine(info);
+    static constexpr Report kReports[] = {
+        {"irq", "irq", "interrupts and their handlers", report_irqs},
+        {"lspci", "lspci", "PCI functions", report_pci},
+        {"virtio", "virtio [DEVICE [features]]", "virtio devices, their queues and counters", report_virtio},
+    };
+    set_reports(kReports);
+    start_devices(platform, settings);
+    start_shell();
+    const int status = run_application(settings.arguments);
+    if (kAppliance.shell) {
+        log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);
+        for (;;) kernel::sleep_for(Duration::from_s(3600));
+    }
+    if (status == 0) kernel::poweroff();
+    log(LogLevel::error, "{}: main() returned {}", kAppliance.name, status);
+    kernel::end_vm(static_cast<u8>(status));
+}
+
+}  // namespace
+
+}  // namespace ringlet::boot
+
+void boot_main(ringlet::boot::BootInfo& info) { ringlet::boot::run(info); }
