@@ -151,6 +151,7 @@ void start_devices(const arch::Platform& platform, const Settings& settings) {
 }
 
 [[noreturn]] void run(BootInfo& info) {
+    const u64 entered = arch::cycle_counter();
     start_early_console();
     kernel::log_set_console(kernel::console_write, LogLevel::info);
     log(LogLevel::info, "Ringlet {} on {}", kVersion, arch::kName);
@@ -167,6 +168,7 @@ void start_devices(const arch::Platform& platform, const Settings& settings) {
     set_reports(kReports);
     start_devices(platform, settings);
     start_shell();
+    log(LogLevel::info, "{}: main() {} cycles after entry", kAppliance.name, arch::cycle_counter() - entered);
     const int status = run_application(settings.arguments);
     if (kAppliance.shell) {
         log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);

@@ -2,6 +2,7 @@
 
 #include <ringlet/file.hpp>
 
+#include "fs/block_cache.hpp"
 #include "fs/ext4/ext4.hpp"
 #include "fs/memfs.hpp"
 #include "fs/partition.hpp"

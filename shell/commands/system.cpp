@@ -55,8 +55,8 @@ Outcome uptime(Shell&, const Arguments& args) {
     if (args.count != 1) return Outcome::usage;
     const u64 up = now().ns, seconds = up / 1'000'000'000;
     const u64 idle = up == 0 ? 0 : idle_time_ns() / (up / 1000 + 1);
-    print("up {} days, {:02}:{:02}:{:02}, {}.{}% idle\n", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60,
-          idle / 10, idle % 10);
+    print("up {} days, {:02}:{:02}:{:02}, {}.{}% idle, {} us busy\n", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60,
+          seconds % 60, idle / 10, idle % 10, (up - idle_time_ns()) / 1000);
     return Outcome::done;
 }
 

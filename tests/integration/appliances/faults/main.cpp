@@ -1,6 +1,6 @@
 // An appliance that misbehaves on request: its argument names the fault. tests/integration/test_faults.py checks what the
 // panic says. It also holds the tests that only a real machine can run: preemption with FP state, threads, timeouts.
-#include <cstring>
+#include <atomic>
 
 #include <ringlet/console.hpp>
 #include <ringlet/system.hpp>
@@ -37,16 +37,21 @@ alignas(16) unsigned char data_code[16];
     nowhere();
 }
 
+volatile u32 deepest = ~u32{0};   // a bound that is never reached, so that the recursion is not obviously endless
+
 [[gnu::noinline]] u32 overflow_stack(u32 depth) {
     volatile u32 room[256];
     room[depth % 256] = depth;
+    if (depth == deepest) return depth;
     return overflow_stack(depth + 1) + room[(depth + 1) % 256];
 }
 
-[[gnu::noinline]] void smash_stack(usize bytes) {
-    char small[16];
-    std::memset(small, 0x41, bytes);
-    asm volatile("" : : "r"(small) : "memory");
+volatile usize smashed_bytes = 64;
+
+[[gnu::noinline]] void smash_stack() {
+    volatile char small[16];
+    const usize bytes = smashed_bytes;
+    for (usize i = 0; i < bytes; ++i) small[i] = 0x41;
 }
 
 [[gnu::noinline]] void fail_assert() { ASSERT(data_code[0] == 1); }
@@ -128,7 +133,7 @@ int main(int argc, char** argv) {
     else if (what == "null-read") null_read();
     else if (what == "null-call") null_call();
     else if (what == "stack-overflow") print("{}\n", overflow_stack(1));
-    else if (what == "smash-stack") smash_stack(64);
+    else if (what == "smash-stack") smash_stack();
     else if (what == "assert") fail_assert();
     else if (what == "floating-point") floating_point();
     else if (what == "threads") threads();
