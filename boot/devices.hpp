@@ -6,12 +6,10 @@
 #include <ringlet/config.hpp>
 #include <ringlet/network.hpp>
 
-#include "arch/paging.hpp"
 #include "arch/platform.hpp"
 #include "boot/reports.hpp"
 #include "drivers/pci/bus.hpp"
-#include "drivers/virtio/any_transport.hpp"
-#include "drivers/virtio/pci_open.hpp"
+#include "drivers/virtio/discover.hpp"
 #include "kernel/log.hpp"
 
 namespace ringlet::boot {
@@ -26,7 +24,7 @@ public:
     void find(const arch::Platform& platform, net::PacketPool* pool) {
         if constexpr (kConfig.pci) find_on_pci(platform, pool);
         if constexpr (kConfig.mmio)
-            for (const arch::VirtioMmio& m : platform.virtio_mmio) found_mmio(m, pool);
+            for (const arch::VirtioMmio& m : platform.virtio_mmio) find_on_mmio(m, pool);
     }
     Nic* nic() const { return nic_; }
     usize disks() const { return disk_count_; }
@@ -37,49 +35,46 @@ public:
 private:
     void find_on_pci(const arch::Platform& platform, net::PacketPool* pool) {
         if (!platform.pci) return;
-        const auto bus = pci::Bus::enumerate(*platform.pci);
-        if (!bus) return kernel::log(kernel::LogLevel::error, "PCI: {}", bus.error());
-        set_reported_bus(*bus);
-        (*bus)->for_each([&](pci::Function& f) {
-            if (!virtio::is_virtio(f)) return;
-            auto opened = virtio::open_pci(f, **bus);
-            if (opened) start(*opened, pool);
-            else kernel::log(kernel::LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus, f.address().slot,
-                             f.address().function, opened.error());
+        auto enumerated = pci::Bus::enumerate(*platform.pci);
+        if (!enumerated) return kernel::log(kernel::LogLevel::error, "PCI: {}", enumerated.error());
+        pci::Bus& bus = *enumerated->release();
+        set_reported_bus(&bus);
+        bus.for_each([&](pci::Function& f) {
+            if (virtio::pci_device_type(f) == 0) return;
+            auto device = virtio::open_pci(f, bus);
+            if (device) return start(std::move(*device), pool);
+            kernel::log(kernel::LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus, f.address().slot,
+                        f.address().function, device.error());
         });
     }
 
-    void found_mmio(const arch::VirtioMmio& m, net::PacketPool* pool) {
-        const auto registers = arch::map_device(m.registers.base, m.registers.bytes);
-        if (!registers) return;
-        auto transport = virtio::Mmio::open(*registers, m.registers.bytes);
-        if (transport) {
-            start(virtio::Device{.transport = *transport, .wiring = {.vectors = nullptr, .line = m.line}}, pool);
-        } else if (transport.error() != Error::not_found) {   // an empty slot is no news
-            kernel::log(kernel::LogLevel::error, "virtio-mmio at {:x}: {}", m.registers.base, transport.error());
-        }
+    void find_on_mmio(const arch::VirtioMmio& slot, net::PacketPool* pool) {
+        auto device = virtio::open_mmio(slot);
+        if (device) return start(std::move(*device), pool);
+        if (device.error() == Error::not_found) return;   // an empty slot is no news
+        kernel::log(kernel::LogLevel::error, "virtio-mmio at {:x}: {}", slot.registers.base, device.error());
     }
 
-    void start(const virtio::Device& device, net::PacketPool* pool) {
+    void start(virtio::Device device, net::PacketPool* pool) {
         if constexpr (kConfig.net)
-            if (device.transport.device_type() == virtio::NetSpec::kDeviceId) return start_nic(device, pool);
+            if (device.transport.device_type() == virtio::NetSpec::kDeviceId) return start_nic(std::move(device), pool);
         if constexpr (kConfig.blk)
-            if (device.transport.device_type() == virtio::BlkSpec::kDeviceId) return start_disk(device);
+            if (device.transport.device_type() == virtio::BlkSpec::kDeviceId) return start_disk(std::move(device));
         kernel::log(kernel::LogLevel::debug, "virtio device type {} has no driver in this image", device.transport.device_type());
     }
 
-    void start_nic(const virtio::Device& device, net::PacketPool* pool) {
+    void start_nic(virtio::Device device, net::PacketPool* pool) {
         if (pool == nullptr || nic_ != nullptr) return;   // one interface for now
-        auto nic = Nic::probe(device, *pool, "net0", net::Service::on_interrupt, &network());
+        auto nic = Nic::probe(std::move(device), *pool, "net0", net::Service::on_interrupt, &network());
         if (nic) nic_ = nic->release();
         else kernel::log(kernel::LogLevel::error, "net0: {}", nic.error());
     }
 
-    void start_disk(const virtio::Device& device) {
+    void start_disk(virtio::Device device) {
         static constexpr std::string_view kNames[kMaxDisks] = {"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg", "vdh",
                                                                "vdi", "vdj", "vdk", "vdl", "vdm", "vdn", "vdo", "vdp"};
         if (disk_count_ == kMaxDisks) return kernel::log(kernel::LogLevel::warning, "more than {} disks: the rest is left alone", kMaxDisks);
-        auto disk = Disk::probe(device, kNames[disk_count_]);
+        auto disk = Disk::probe(std::move(device), kNames[disk_count_]);
         if (disk) disks_[disk_count_++] = disk->release();
         else kernel::log(kernel::LogLevel::error, "{}: {}", kNames[disk_count_], disk.error());
     }

@@ -21,6 +21,7 @@
 #include "boot/settings.hpp"
 #include "boot/storage.hpp"
 #include "kernel/console.hpp"
+#include "lib/parse.hpp"
 #include "shell/shell.hpp"
 
 #include RINGLET_APPLIANCE
@@ -50,7 +51,9 @@ void start_memory(const BootInfo& info) {
 
 /// ACPI or devicetree, then everything that interrupts and time need.
 arch::Platform& start_machine(const BootInfo& info) {
-    static constinit arch::Platform platform;
+    auto* allocated = new (std::nothrow) arch::Platform;   // for ever
+    if (allocated == nullptr) panic("out of memory for the description of the machine");
+    arch::Platform& platform = *allocated;
     discover(info, platform);
     arch::power_init(platform);
     if (const auto serial = start_console_output(platform.serial); !serial)
@@ -71,7 +74,10 @@ u32 packet_buffers(u64 ram_bytes) {
 }
 
 net::StackConfig stack_config(const Settings& settings, u64 ram_bytes) {
-    net::StackConfig config{.addressing = settings.addressing, .fixed = settings.address, .hostname = kAppliance.name};
+    net::StackConfig config;
+    config.addressing = settings.addressing;
+    config.fixed = settings.address;
+    config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
     if (ram_bytes < 16_MiB) config.tcp.max_connections = 128;
     else config.tcp.max_connections = 1024;
@@ -80,11 +86,10 @@ net::StackConfig stack_config(const Settings& settings, u64 ram_bytes) {
 
 net::PacketPool* make_packet_pool(u64 ram_bytes) {
     const u32 count = packet_buffers(ram_bytes);
-    static constinit kernel::DmaRegion memory;   // for ever
     auto region = kernel::DmaRegion::allocate(usize{count} * net::PacketBuffer::kSize);
     if (!region) return nullptr;
-    memory = std::move(*region);
-    return new (std::nothrow) net::PacketPool(memory.bytes(), memory.addr());
+    auto* memory = new (std::nothrow) kernel::DmaRegion(std::move(*region));   // for ever, as the pool
+    return memory != nullptr ? new (std::nothrow) net::PacketPool(memory->bytes(), memory->addr()) : nullptr;
 }
 
 /// The NIC that was found, or none: then the stack still reaches itself.
@@ -153,7 +158,6 @@ void start_devices(const arch::Platform& platform, const Settings& settings) {
 [[noreturn]] void run(BootInfo& info) {
     const u64 entered = arch::cycle_counter();
     start_early_console();
-    kernel::log_set_console(kernel::console_write, LogLevel::info);
     log(LogLevel::info, "Ringlet {} on {}", kVersion, arch::kName);
     const Settings settings = read_settings(info.command_line);
     kernel::log_set_console(kernel::console_write, settings.log_level);

@@ -91,7 +91,7 @@ function(ringlet_add_appliance name)
     add_executable(${pass} $<TARGET_OBJECTS:${name}.objects>)
     target_link_libraries(${pass} PRIVATE ringlet_flags "$<LINK_GROUP:RESCAN,${group}>")
     target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections
-      -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 -Wl,--orphan-handling=warn "-Wl,-T,${script}")
+      -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 "-Wl,-T,${script}")
     set_target_properties(${pass} PROPERTIES LINK_DEPENDS "${script}")
   endforeach()
   add_custom_command(OUTPUT "${symbols}" VERBATIM

@@ -52,6 +52,7 @@ volatile usize smashed_bytes = 64;
     volatile char small[16];
     const usize bytes = smashed_bytes;
     for (usize i = 0; i < bytes; ++i) small[i] = 0x41;
+    asm volatile("" : : "r"(small) : "memory");
 }
 
 [[gnu::noinline]] void fail_assert() { ASSERT(data_code[0] == 1); }
