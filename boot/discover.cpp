@@ -1,6 +1,8 @@
 #include "boot/discover.hpp"
 
+#include "arch/paging.hpp"
 #include "arch/port.hpp"
+#include "boot/acpi.hpp"
 #include "boot/fdt.hpp"
 #include "kernel/log.hpp"
 
@@ -13,20 +15,31 @@ using kernel::LogLevel;
 
 constexpr auto complain = [](std::string_view sentence) { kernel::log_write(LogLevel::warning, sentence); };
 
-/// What every PC has, whatever its tables say.
-void assume_pc(arch::Platform& out) {
-    out.serial = {.kind = arch::SerialKind::ns16550_port, .address = 0x3f8, .register_shift = 0,
-                  .line = arch::IrqLine{4, arch::Trigger::edge, arch::Polarity::high}};
-    out.pci.emplace();
+/// RAM is mapped already; what lies elsewhere (firmware areas) is mapped when it is asked for.
+Bytes physical(const BootInfo& info, PhysAddr at, usize bytes) {
+    for (const arch::MmioRange& r : info.ram)
+        if (at >= r.base && at - r.base < r.bytes && bytes <= r.bytes - (at - r.base))
+            return {reinterpret_cast<const std::byte*>(at.raw), bytes};
+    if (at.raw < kPageSize) return {};
+    const auto mapped = arch::map_device(at, bytes);
+    if (!mapped) return {};
+    return {reinterpret_cast<const std::byte*>(*mapped), bytes};
 }
 
 }  // namespace
 
-void discover(const BootInfo& info, arch::Platform& out) {
-    if constexpr (arch::kHasPortIo) assume_pc(out);
+void discover(const BootInfo& info, const CommandLine& command_line, arch::Platform& out) {
     if (!info.devicetree.empty()) {
-        const auto done = platform_from_fdt(info.devicetree, out, complain);
-        if (!done) log(LogLevel::error, "devicetree: {}", done.error());
+        if (const auto done = platform_from_fdt(info.devicetree, out, complain); !done)
+            log(LogLevel::error, "devicetree: {}", done.error());
+        return;
+    }
+    if constexpr (arch::kHasPortIo) {
+        const auto reader = [&](PhysAddr at, usize bytes) { return physical(info, at, bytes); };
+        if (const auto done = platform_from_acpi(info.acpi_rsdp, reader, out, complain); !done)
+            log(LogLevel::warning, "ACPI: {}: assuming an ordinary PC", done.error());
+        platform_defaults_pc(out);
+        virtio_mmio_from_command_line(command_line, out, complain);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "arch/platform.hpp"
 #include "boot/boot_info.hpp"
+#include "boot/cmdline.hpp"
 
 namespace ringlet::boot {
 
@@ -10,6 +11,6 @@ namespace ringlet::boot {
 inline constexpr PhysAddr kEarlyMapLimit{4_GiB};
 
 /// Fills in `out`; what is missing or damaged is named in the log and left at its default.
-void discover(const BootInfo& info, arch::Platform& out);
+void discover(const BootInfo& info, const CommandLine& command_line, arch::Platform& out);
 
 }  // namespace ringlet::boot

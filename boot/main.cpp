@@ -14,14 +14,13 @@
 #include "arch/paging.hpp"
 #include "arch/power.hpp"
 #include "boot/boot_info.hpp"
+#include "boot/cmdline.hpp"
 #include "boot/devices.hpp"
 #include "boot/discover.hpp"
 #include "boot/reports.hpp"
 #include "boot/serial_console.hpp"
-#include "boot/settings.hpp"
 #include "boot/storage.hpp"
 #include "kernel/console.hpp"
-#include "lib/parse.hpp"
 #include "shell/shell.hpp"
 
 #include RINGLET_APPLIANCE
@@ -37,6 +36,8 @@ using kernel::log;
 using kernel::LogLevel;
 using kernel::panic;
 
+constexpr auto complain = [](std::string_view sentence) { kernel::log_write(LogLevel::warning, sentence); };
+
 /// For steps without which nothing works.
 void require(Result<> step, std::string_view what) {
     if (step) return;
@@ -50,11 +51,11 @@ void start_memory(const BootInfo& info) {
 }
 
 /// ACPI or devicetree, then everything that interrupts and time need.
-arch::Platform& start_machine(const BootInfo& info) {
+arch::Platform& start_machine(const BootInfo& info, const CommandLine& command_line) {
     auto* allocated = new (std::nothrow) arch::Platform;   // for ever
     if (allocated == nullptr) panic("out of memory for the description of the machine");
     arch::Platform& platform = *allocated;
-    discover(info, platform);
+    discover(info, command_line, platform);
     arch::power_init(platform);
     if (const auto serial = start_console_output(platform.serial); !serial)
         log(LogLevel::debug, "no serial device: {}; the early console stays", serial.error());
@@ -73,10 +74,18 @@ u32 packet_buffers(u64 ram_bytes) {
     return static_cast<u32>(wanted < 128 ? 128 : wanted > 2048 ? 2048 : wanted);
 }
 
-net::StackConfig stack_config(const Settings& settings, u64 ram_bytes) {
+net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
     net::StackConfig config;
-    config.addressing = settings.addressing;
-    config.fixed = settings.address;
+    if (options.ip) {
+        using Mode = IpOption::Mode;
+        const IpOption& ip = *options.ip;
+        const bool fixed = !ip.address.is_unspecified();
+        config.addressing = ip.mode == Mode::off     ? net::Addressing::none
+                            : ip.mode == Mode::fixed ? net::Addressing::fixed
+                            : fixed                  ? net::Addressing::dhcp_then_fixed
+                                                     : net::Addressing::dhcp;
+        config.fixed = {.address = ip.address, .prefix = ip.prefix, .gateway = ip.gateway, .dns = {ip.dns}};
+    }
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
     if (ram_bytes < 16_MiB) config.tcp.max_connections = 128;
@@ -93,9 +102,9 @@ net::PacketPool* make_packet_pool(u64 ram_bytes) {
 }
 
 /// The NIC that was found, or none: then the stack still reaches itself.
-template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const Settings& settings, u64 ram_bytes) {
+template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const Options& options, u64 ram_bytes) {
     if (pool == nullptr) return log(LogLevel::error, "no network: out of memory");
-    net::StackConfig config = stack_config(settings, ram_bytes);
+    net::StackConfig config = stack_config(options, ram_bytes);
     static constinit net::NullLink nothing;
     Result<> opened;
     if (nic != nullptr) {
@@ -124,25 +133,18 @@ void start_shell() {
 /// argv[0] is the appliance's name; the rest are the words after `--`.
 int run_application(std::string_view words) {
     static constexpr usize kMaxArguments = 64;
-    char* argv[kMaxArguments + 2];
-    usize argc = 0;
-    char* storage = new (std::nothrow) char[words.size() + kAppliance.name.size() + 2];
-    if (storage == nullptr) panic("out of memory for the arguments");
-    const auto keep = [&](std::string_view word) {
-        argv[argc++] = storage;
-        std::memcpy(storage, word.data(), word.size());
-        storage[word.size()] = 0;
-        storage += word.size() + 1;
-    };
-    keep(kAppliance.name);
-    for (auto word = next_word(words); !word.empty() && argc <= kMaxArguments; word = next_word(words)) keep(word);
-    argv[argc] = nullptr;
-    return ringlet_application_main(static_cast<int>(argc), argv);
+    char* argv[kMaxArguments + 2] = {};
+    const usize bytes = words.size() + kAppliance.name.size() + 2;
+    char* storage = new (std::nothrow) char[bytes];   // for ever
+    if (storage == nullptr) panic("out of memory for the arguments of main()");
+    const auto argc = split_arguments(kAppliance.name, words, {storage, bytes}, argv);
+    if (!argc) panic("more arguments after -- than main() can be given");
+    return ringlet_application_main(*argc, argv);
 }
 
-void start_devices(const arch::Platform& platform, const Settings& settings) {
+void start_devices(const arch::Platform& platform, const Options& options) {
     const u64 ram_bytes = page_stats().total_pages * kPageSize;
-    const StorageOptions storage{.root = settings.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes};
+    const StorageOptions storage{.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes};
     using Found = Devices<kAppliance>;
     static constinit Found found;
     net::PacketPool* pool = kAppliance.net ? make_packet_pool(ram_bytes) : nullptr;
@@ -152,28 +154,29 @@ void start_devices(const arch::Platform& platform, const Settings& settings) {
         found.for_each_disk([&](fs::BlockDevice& disk) { mount_disk(disk, storage); });
         finish_mounts(storage);
     }
-    if constexpr (kAppliance.net) start_network(found.nic(), pool, settings, ram_bytes);
+    if constexpr (kAppliance.net) start_network(found.nic(), pool, options, ram_bytes);
 }
 
 [[noreturn]] void run(BootInfo& info) {
     const u64 entered = arch::cycle_counter();
     start_early_console();
     log(LogLevel::info, "Ringlet {} on {}", kVersion, arch::kName);
-    const Settings settings = read_settings(info.command_line);
-    kernel::log_set_console(kernel::console_write, settings.log_level);
-    kernel::set_panic_action(settings.panic_action);
+    const CommandLine command_line(info.command_line);
+    const Options options = read_options(command_line, complain);
+    kernel::log_set_console(kernel::console_write, options.log_level.value_or(LogLevel::info));
+    kernel::set_panic_action(options.panic.value_or(kernel::PanicAction::halt));
     start_memory(info);
-    const arch::Platform& platform = start_machine(info);
+    const arch::Platform& platform = start_machine(info, command_line);
     static constexpr Report kReports[] = {
         {"irq", "irq", "interrupts and their handlers", report_irqs},
         {"lspci", "lspci", "PCI functions", report_pci},
         {"virtio", "virtio [DEVICE [features]]", "virtio devices, their queues and counters", report_virtio},
     };
     set_reports(kReports);
-    start_devices(platform, settings);
+    start_devices(platform, options);
     start_shell();
     log(LogLevel::info, "{}: main() {} cycles after entry", kAppliance.name, arch::cycle_counter() - entered);
-    const int status = run_application(settings.arguments);
+    const int status = run_application(command_line.application());
     if (kAppliance.shell) {
         log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);
         for (;;) kernel::sleep_for(Duration::from_s(3600));

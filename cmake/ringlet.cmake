@@ -101,7 +101,7 @@ function(ringlet_add_appliance name)
   target_sources(${name} PRIVATE "${symbols}")
   target_link_options(${name} PRIVATE "-Wl,-Map=${CMAKE_CURRENT_BINARY_DIR}/${name}.map")
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM
-    COMMAND ${RINGLET_TOOL_PREFIX}strip -o ${name}.stripped $<TARGET_FILE:${name}>)
+    COMMAND ${RINGLET_TOOL_PREFIX}strip -o ${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped $<TARGET_FILE:${name}>)
   if(RINGLET_ARCH STREQUAL aarch64)
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND ${RINGLET_TOOL_PREFIX}objcopy -O binary $<TARGET_FILE:${name}> ${name}.bin)

@@ -6,6 +6,7 @@
 #include <arch/cpu.hpp>
 #include <arch/irq.hpp>
 #include <atomic>
+#include <memory>
 #include <new>
 
 #include "arch/hooks.hpp"
@@ -61,13 +62,13 @@ Line* find(arch::IrqId id) {
     return line;
 }
 
-Line* find_or_make(arch::IrqId id) {
-    if (Line* line = find(id)) return line;
-    auto* line = new (std::nothrow) Line{.id = id};
-    if (line == nullptr) return nullptr;
+/// The line of `id`, which is `spare` when there was none; then `spare` is taken. Under the table lock.
+Line& find_or_use(arch::IrqId id, std::unique_ptr<Line>& spare) {
+    if (Line* line = find(id)) return *line;
+    Line* const line = spare.release();
     line->next.store(bucket(id).load(std::memory_order_relaxed), std::memory_order_relaxed);
     bucket(id).store(line, std::memory_order_release);
-    return line;
+    return *line;
 }
 
 void dispatch(arch::IrqId id) {
@@ -101,21 +102,19 @@ void dispatch(arch::IrqId id) {
 }  // namespace
 
 Result<> irq_request(arch::IrqId id, IrqHandler call, void* context, std::string_view name) {
-    auto* handler = new (std::nothrow) Handler{.call = call, .context = context, .name = name};
-    if (handler == nullptr) return fail(Error::no_memory);
+    // Both are allocated before the lock is taken: the heap's lock ranks above it.
+    std::unique_ptr<Handler> handler(new (std::nothrow) Handler{.call = call, .context = context, .name = name});
+    std::unique_ptr<Line> spare(new (std::nothrow) Line{.id = id});
+    if (!handler || !spare) return fail(Error::no_memory);
     bool first;
     {
         const TableGuard guard;
-        Line* const line = find_or_make(id);
-        if (line == nullptr) {
-            delete handler;
-            return fail(Error::no_memory);
-        }
-        Handler* const head = line->handlers.load(std::memory_order_relaxed);
+        Line& line = find_or_use(id, spare);
+        Handler* const head = line.handlers.load(std::memory_order_relaxed);
         first = head == nullptr;
-        if (first) line->unclaimed = 0;
+        if (first) line.unclaimed = 0;
         handler->next.store(head, std::memory_order_relaxed);
-        line->handlers.store(handler, std::memory_order_release);
+        line.handlers.store(handler.release(), std::memory_order_release);
     }
     if (first) arch::unmask(id);
     return {};
