@@ -12,7 +12,8 @@ constexpr usize kRsdpV1Bytes = 20, kRsdpV2Bytes = 36, kHeaderBytes = 36;
 constexpr usize kMaxTableBytes = 1_MiB, kMaxTables = 64;
 
 // Offsets in the FADT, §5.2.9 table 5.9.
-constexpr usize kDsdt = 40, kPm1aControl = 64, kFlags = 112, kResetRegister = 116, kResetValue = 128, kXDsdt = 140;
+constexpr usize kDsdt = 40, kPm1aControl = 64, kFlags = 112, kResetRegister = 116, kResetValue = 128,
+                kXDsdt = 140;
 constexpr usize kXPm1aControl = 172, kSleepControl = 244;
 constexpr u32 kFlagResetSupported = 1 << 10, kFlagHardwareReduced = 1 << 20;
 
@@ -31,7 +32,9 @@ u8 sum_of(Bytes bytes) {
     return sum;
 }
 
-std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view text_of(Bytes bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 class AcpiReader {
 public:
@@ -71,7 +74,8 @@ private:
     bool ecam_ = false, hardware_reduced_ = false;
 };
 
-// --- Finding the tables -------------------------------------------------------------------------------------------
+// --- Finding the tables
+// -------------------------------------------------------------------------------------------
 
 bool AcpiReader::is_rsdp(u64 at) const {
     const auto v1 = read(at, kRsdpV1Bytes);
@@ -140,9 +144,12 @@ void AcpiReader::visit(u64 at) {
     if (name != "APIC" && name != "MCFG" && name != "FACP") return;
     const auto whole = table(at, name);
     if (!whole) return;
-    if (name == "APIC") madt(*whole);
-    else if (name == "MCFG") mcfg(*whole);
-    else fadt(*whole);
+    if (name == "APIC")
+        madt(*whole);
+    else if (name == "MCFG")
+        mcfg(*whole);
+    else
+        fadt(*whole);
 }
 
 Result<> AcpiReader::run(PhysAddr rsdp) {
@@ -173,10 +180,12 @@ Result<> AcpiReader::run(PhysAddr rsdp) {
     return {};
 }
 
-// --- MADT ---------------------------------------------------------------------------------------------------------
+// --- MADT
+// ---------------------------------------------------------------------------------------------------------
 
 void AcpiReader::madt(Bytes t) {
-    if (const auto address = read_at<u32>(t, 36); address && *address != 0) out_.local_apic = PhysAddr(*address);
+    if (const auto address = read_at<u32>(t, 36); address && *address != 0)
+        out_.local_apic = PhysAddr(*address);
     for (usize at = 44; at < t.size();) {
         const auto type = read_at<u8>(t, at), length = read_at<u8>(t, at + 1);
         const auto entry = length ? slice(t, at, *length) : std::nullopt;
@@ -207,17 +216,21 @@ void AcpiReader::madt_entry(u8 type, Bytes e) {
         if (!source || !gsi || !flags || *source > 15) return say("MADT", "has a bad interrupt override");
         const arch::IrqLine line{*gsi, (*flags >> 2 & 3) == 3 ? arch::Trigger::level : arch::Trigger::edge,
                                  (*flags & 3) == 3 ? arch::Polarity::low : arch::Polarity::high};
-        if (!out_.isa_overrides.try_push_back({*source, line})) say("MADT", "has too many interrupt overrides");
+        if (!out_.isa_overrides.try_push_back({*source, line}))
+            say("MADT", "has too many interrupt overrides");
         return;
     }
     case 5:
-        if (const auto address = read_at<u64>(e, 4); address && *address != 0) out_.local_apic = PhysAddr(*address);
+        if (const auto address = read_at<u64>(e, 4); address && *address != 0)
+            out_.local_apic = PhysAddr(*address);
         return;
-    default: return;
+    default:
+        return;
     }
 }
 
-// --- MCFG ---------------------------------------------------------------------------------------------------------
+// --- MCFG
+// ---------------------------------------------------------------------------------------------------------
 
 void AcpiReader::mcfg(Bytes t) {
     for (usize at = 44; at < t.size(); at += 16) {
@@ -240,7 +253,8 @@ void AcpiReader::mcfg(Bytes t) {
     }
 }
 
-// --- FADT and \_S5_ -----------------------------------------------------------------------------------------------
+// --- FADT and \_S5_
+// -----------------------------------------------------------------------------------------------
 
 void AcpiReader::fadt(Bytes t) {
     arch::AcpiPower& power = out_.acpi_power;
@@ -249,10 +263,13 @@ void AcpiReader::fadt(Bytes t) {
 
     if (!hardware_reduced_) {
         u64 port = read_at<u32>(t, kPm1aControl).value_or(0);
-        if (const auto x = read_at<GenericAddress>(t, kXPm1aControl); x && x->space == kSpaceIo && x->address != 0)
+        if (const auto x = read_at<GenericAddress>(t, kXPm1aControl);
+            x && x->space == kSpaceIo && x->address != 0)
             port = x->address;
-        if (port <= 0xffff) power.pm1a_control_port = static_cast<u16>(port);
-        else say("FADT", "has an impossible PM1a port");
+        if (port <= 0xffff)
+            power.pm1a_control_port = static_cast<u16>(port);
+        else
+            say("FADT", "has an impossible PM1a port");
     } else if (const auto sleep = read_at<GenericAddress>(t, kSleepControl);
                sleep && sleep->space == kSpaceMemory && sleep->address != 0) {
         power.sleep_control = PhysAddr(sleep->address);
@@ -262,7 +279,8 @@ void AcpiReader::fadt(Bytes t) {
     const auto value = read_at<u8>(t, kResetValue);
     if ((flags & kFlagResetSupported) != 0 && reset && value && reset->address != 0) {
         power.reset_value = *value;
-        if (reset->space == kSpaceMemory) power.reset_register_memory = PhysAddr(reset->address);
+        if (reset->space == kSpaceMemory)
+            power.reset_register_memory = PhysAddr(reset->address);
         else if (reset->space == kSpaceIo && reset->address <= 0xffff)
             power.reset_register_port = static_cast<u16>(reset->address);
     }
@@ -273,11 +291,13 @@ void AcpiReader::fadt(Bytes t) {
     if (const auto whole = table(dsdt, "DSDT")) sleep_type(*whole);
 }
 
-/// Name(\_S5_, Package { SLP_TYPa, … }): NameOp "_S5_" PackageOp PkgLength NumElements, then a constant (§20.2).
+/// Name(\_S5_, Package { SLP_TYPa, … }): NameOp "_S5_" PackageOp PkgLength NumElements, then a constant
+/// (§20.2).
 void AcpiReader::sleep_type(Bytes dsdt) {
     constexpr u8 kName = 0x08, kRoot = 0x5c, kPackage = 0x12, kByte = 0x0a, kWord = 0x0b;
     const std::string_view text = text_of(dsdt);
-    for (usize at = text.find("_S5_", kHeaderBytes); at != std::string_view::npos; at = text.find("_S5_", at + 1)) {
+    for (usize at = text.find("_S5_", kHeaderBytes); at != std::string_view::npos;
+         at = text.find("_S5_", at + 1)) {
         const u8 before = *read_at<u8>(dsdt, at - 1), further = *read_at<u8>(dsdt, at - 2);
         if (before != kName && !(before == kRoot && further == kName)) continue;
         if (read_at<u8>(dsdt, at + 4) != kPackage) continue;
@@ -287,9 +307,12 @@ void AcpiReader::sleep_type(Bytes dsdt) {
         const auto one = read_at<u8>(dsdt, element + 1);
         if (!op) continue;
         u8 type;
-        if (*op <= 1) type = *op;  // ZeroOp, OneOp
-        else if ((*op == kByte || *op == kWord) && one) type = *one;
-        else continue;
+        if (*op <= 1)
+            type = *op;  // ZeroOp, OneOp
+        else if ((*op == kByte || *op == kWord) && one)
+            type = *one;
+        else
+            continue;
         if (type > 7) continue;
         out_.acpi_power.sleep_type_s5 = type;
         out_.acpi_power.sleep_control_s5 = type;

@@ -1,6 +1,6 @@
-// What this system wants to know from ACPI tables, read defensively. ACPI 6.4 §5.2.5 (RSDP), §5.2.6-§5.2.8 (tables,
-// RSDT, XSDT), §5.2.9 (FADT), §5.2.12 (MADT), §7.4.2 (\_S5_); PCI Firmware 3.2 §4.1.2 (MCFG).
-// AML is not interpreted: of the DSDT only the constant package \_S5_ is looked for. Context: boot.
+// What this system wants to know from ACPI tables, read defensively. ACPI 6.4 §5.2.5 (RSDP), §5.2.6-§5.2.8
+// (tables, RSDT, XSDT), §5.2.9 (FADT), §5.2.12 (MADT), §7.4.2 (\_S5_); PCI Firmware 3.2 §4.1.2 (MCFG). AML is
+// not interpreted: of the DSDT only the constant package \_S5_ is looked for. Context: boot.
 #pragma once
 
 #include "arch/platform.hpp"
@@ -10,13 +10,14 @@
 
 namespace ringlet::boot {
 
-/// How tables are reached: the `bytes` bytes of physical memory at `at`, or fewer (none) where nothing is mapped.
-/// On the target boot/main.cpp answers from the identity map; in tests from an array.
+/// How tables are reached: the `bytes` bytes of physical memory at `at`, or fewer (none) where nothing is
+/// mapped. On the target boot/main.cpp answers from the identity map; in tests from an array.
 using PhysicalReader = FunctionRef<Bytes(PhysAddr at, usize bytes)>;
 
-/// Fills in local APIC, IOAPICs, ISA overrides, power registers, PCI (ECAM, or ports where the machine has fixed ACPI
-/// hardware), the number of CPUs and COM1. `rsdp` 0: looks in the BIOS areas. A table that lies is skipped with a complaint;
-/// Error::not_found without an RSDP, Error::corrupt when the RSDP or the list of tables is damaged.
+/// Fills in local APIC, IOAPICs, ISA overrides, power registers, PCI (ECAM, or ports where the machine has
+/// fixed ACPI hardware), the number of CPUs and COM1. `rsdp` 0: looks in the BIOS areas. A table that lies is
+/// skipped with a complaint; Error::not_found without an RSDP, Error::corrupt when the RSDP or the list of
+/// tables is damaged.
 Result<> platform_from_acpi(PhysAddr rsdp, PhysicalReader memory, arch::Platform& out, TextSink complain);
 
 /// A PC without usable tables: COM1, configuration ports. What is set already stays.

@@ -9,7 +9,9 @@ namespace ringlet::boot {
 
 namespace {
 
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+constexpr bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 /// Takes the next word off `rest`; blanks within double quotes do not end it.
 std::string_view take_word(std::string_view& rest) {
@@ -83,12 +85,16 @@ Result<int> split_arguments(std::string_view name, std::string_view text, std::s
     usize used = 0, count = 0;
     bool fits = true;
     const auto put = [&](char c) {
-        if (used < storage.size()) storage[used++] = c;
-        else fits = false;
+        if (used < storage.size())
+            storage[used++] = c;
+        else
+            fits = false;
     };
     const auto begin = [&] {
-        if (count + 1 < argv.size() && used < storage.size()) argv[count++] = &storage[used];
-        else fits = false;
+        if (count + 1 < argv.size() && used < storage.size())
+            argv[count++] = &storage[used];
+        else
+            fits = false;
     };
     begin();
     for (const char c : name) put(c);
@@ -119,7 +125,8 @@ Result<int> split_arguments(std::string_view name, std::string_view text, std::s
     return static_cast<int>(count);
 }
 
-// --- Typed options ------------------------------------------------------------------------------------------------
+// --- Typed options
+// ------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -144,8 +151,9 @@ std::optional<IpOption> parse_ip(std::string_view text) {
     if (comma == std::string_view::npos) return ip;
     const std::string_view others = text.substr(comma + 1);
     const usize second = others.find(',');
-    for (const auto& [part, to] : {std::pair{others.substr(0, second), &ip.gateway},
-                                   std::pair{second == std::string_view::npos ? "" : others.substr(second + 1), &ip.dns}}) {
+    for (const auto& [part, to] :
+         {std::pair{others.substr(0, second), &ip.gateway},
+          std::pair{second == std::string_view::npos ? "" : others.substr(second + 1), &ip.dns}}) {
         if (part.empty()) continue;
         const auto parsed = net::Ipv4Addr::parse(part);
         if (!parsed) return std::nullopt;
@@ -176,7 +184,8 @@ std::optional<kernel::LogLevel> parse_log_level(std::string_view text) {
 bool is_passed_through(std::string_view key) {
     for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app."})
         if (key.starts_with(prefix)) return true;
-    for (const std::string_view word : {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
+    for (const std::string_view word :
+         {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
         if (key == word) return true;
     return false;
 }
@@ -200,14 +209,20 @@ Options read_options(const CommandLine& line, TextSink complain) {
     line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
         const std::string_view v = value.value_or(std::string_view{});
         if (key == "panic") {
-            if (const auto p = parse_panic(v)) options.panic = p;
-            else bad_value(complain, key, v, "halt, reboot or exit");
+            if (const auto p = parse_panic(v))
+                options.panic = p;
+            else
+                bad_value(complain, key, v, "halt, reboot or exit");
         } else if (key == "ip") {
-            if (const auto ip = parse_ip(v)) options.ip = ip;
-            else bad_value(complain, key, v, "dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+            if (const auto ip = parse_ip(v))
+                options.ip = ip;
+            else
+                bad_value(complain, key, v, "dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
         } else if (key == "loglevel") {
-            if (const auto level = parse_log_level(v)) options.log_level = level;
-            else bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
+            if (const auto level = parse_log_level(v))
+                options.log_level = level;
+            else
+                bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
         } else if (key == "root") {
             options.root = v;
         } else if (key == "console") {
@@ -247,7 +262,8 @@ std::optional<arch::VirtioMmio> parse_virtio_mmio(std::string_view text) {
     irq = irq.substr(0, irq.find(':'));
     const auto line = parse_number<u32>(irq);
     u64 end;
-    if (!bytes || !base || !line || *bytes < 0x100 || *base == 0 || *base % 4 != 0 || *line > 1023) return std::nullopt;
+    if (!bytes || !base || !line || *bytes < 0x100 || *base == 0 || *base % 4 != 0 || *line > 1023)
+        return std::nullopt;
     if (__builtin_add_overflow(*base, *bytes, &end)) return std::nullopt;
     return arch::VirtioMmio{{PhysAddr(*base), *bytes}, {*line, arch::Trigger::level, arch::Polarity::high}};
 }
@@ -258,8 +274,10 @@ void virtio_mmio_from_command_line(const CommandLine& line, arch::Platform& out,
     line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
         if (key != "virtio_mmio.device") return true;
         const auto device = parse_virtio_mmio(value.value_or(std::string_view{}));
-        if (!device) bad_value(complain, key, value.value_or(std::string_view{}), "SIZE@ADDRESS:INTERRUPT");
-        else if (!out.virtio_mmio.try_push_back(*device)) complain("command line: too many virtio_mmio devices");
+        if (!device)
+            bad_value(complain, key, value.value_or(std::string_view{}), "SIZE@ADDRESS:INTERRUPT");
+        else if (!out.virtio_mmio.try_push_back(*device))
+            complain("command line: too many virtio_mmio devices");
         return true;
     });
 }

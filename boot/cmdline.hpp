@@ -1,6 +1,6 @@
-// The kernel command line: words `key` or `key=value`, then ` -- ` and the application's arguments. A value, or a
-// whole word, may be put in double quotes to hold spaces. Everything is a view into the line; nothing is allocated.
-// Context: any; the line must outlive the views.
+// The kernel command line: words `key` or `key=value`, then ` -- ` and the application's arguments. A value,
+// or a whole word, may be put in double quotes to hold spaces. Everything is a view into the line; nothing is
+// allocated. Context: any; the line must outlive the views.
 #pragma once
 
 #include <optional>
@@ -35,9 +35,9 @@ private:
     std::string_view kernel_, application_;
 };
 
-/// Splits `text` into arguments for main(): separated by blanks, double or single quotes hold blanks, a backslash takes
-/// the next character literally (not within single quotes). Copies into `storage`; argv[0] is `name`; argv ends with nullptr.
-/// Returns argc; Error::too_large when storage or argv are too small.
+/// Splits `text` into arguments for main(): separated by blanks, double or single quotes hold blanks, a
+/// backslash takes the next character literally (not within single quotes). Copies into `storage`; argv[0] is
+/// `name`; argv ends with nullptr. Returns argc; Error::too_large when storage or argv are too small.
 Result<int> split_arguments(std::string_view name, std::string_view text, std::span<char> storage,
                             std::span<char*> argv);
 
@@ -49,16 +49,16 @@ struct IpOption {
 };
 
 struct Options {
-    std::optional<kernel::PanicAction> panic;      ///< panic=halt|reboot|exit
+    std::optional<kernel::PanicAction> panic;  ///< panic=halt|reboot|exit
     std::optional<IpOption> ip;
-    std::optional<kernel::LogLevel> log_level;     ///< loglevel=debug|info|warning|error, or Linux's 0..8
-    std::string_view root;                         ///< root=vda1
-    std::string_view console;                      ///< console=ttyS0|ttyAMA0|none
+    std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
+    std::string_view root;                      ///< root=vda1
+    std::string_view console;                   ///< console=ttyS0|ttyAMA0|none
 };
 
-/// Reads the typed options. What has a bad value keeps its default and is complained about in one clear sentence each;
-/// all unknown keys together in one. `hw.*` (tunables, read by whom they concern), `virtio_mmio.device` and a Linux
-/// loader's own words are let through.
+/// Reads the typed options. What has a bad value keeps its default and is complained about in one clear
+/// sentence each; all unknown keys together in one. `hw.*` (tunables, read by whom they concern),
+/// `virtio_mmio.device` and a Linux loader's own words are let through.
 Options read_options(const CommandLine& line, TextSink complain);
 
 /// `virtio_mmio.device=512@0xfeb00e00:12[:id]`, as QEMU's microvm adds: appended to out.virtio_mmio.

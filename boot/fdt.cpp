@@ -40,7 +40,8 @@ std::optional<std::string_view> text_at(Bytes from, usize offset) {
 /// Is the NUL-terminated text at `offset` exactly `name`? Faster than finding the NUL first.
 bool text_is(Bytes from, usize offset, std::string_view name) {
     const auto there = slice(from, offset, name.size() + 1);
-    return there && std::memcmp(there->data(), name.data(), name.size()) == 0 && there->back() == std::byte{0};
+    return there && std::memcmp(there->data(), name.data(), name.size()) == 0 &&
+           there->back() == std::byte{0};
 }
 
 /// One token of the structure block, its payload, and where the next one begins.
@@ -76,8 +77,10 @@ std::optional<Token> token_at(Bytes structure, usize at) {
     }
     case kEndNode:
     case kNop:
-    case kEnd: return t;
-    default: return std::nullopt;
+    case kEnd:
+        return t;
+    default:
+        return std::nullopt;
     }
 }
 
@@ -92,11 +95,14 @@ std::optional<u64> number_at(Bytes from, usize offset, u32 count) {
     return u64{*high} << 32 | *low;
 }
 
-std::string_view without_unit(std::string_view name) { return name.substr(0, name.find('@')); }
+std::string_view without_unit(std::string_view name) {
+    return name.substr(0, name.find('@'));
+}
 
 }  // namespace
 
-// --- The blob -----------------------------------------------------------------------------------------------------
+// --- The blob
+// -----------------------------------------------------------------------------------------------------
 
 std::optional<u32> Fdt::total_size(Bytes first_bytes) {
     const auto magic = cell_at(first_bytes, 0), size = cell_at(first_bytes, 4);
@@ -132,7 +138,8 @@ Result<Fdt> Fdt::open(Bytes blob) {
 
 Result<> Fdt::for_each_reservation(FunctionRef<void(arch::MmioRange)> visit) const {
     for (usize i = 0; i <= kMaxReservations; ++i) {
-        const auto base = read_at<be64>(reservations_, i * 16), bytes = read_at<be64>(reservations_, i * 16 + 8);
+        const auto base = read_at<be64>(reservations_, i * 16),
+                   bytes = read_at<be64>(reservations_, i * 16 + 8);
         if (!base || !bytes) return fail(Error::corrupt);
         if (*base == 0 && *bytes == 0) return {};
         visit({PhysAddr(*base), *bytes});
@@ -154,8 +161,10 @@ Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
             node.levels_[node.depth_++] = {token->name, static_cast<u32>(at)};
             if (hidden_from != 0) break;
             const std::string_view status = node.text("status");
-            if (!status.empty() && status != "okay" && status != "ok") hidden_from = node.depth_;
-            else if (!visit(node)) return {};
+            if (!status.empty() && status != "okay" && status != "ok")
+                hidden_from = node.depth_;
+            else if (!visit(node))
+                return {};
             break;
         }
         case kEndNode:
@@ -169,7 +178,8 @@ Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
         case kEnd:
             if (node.depth_ != 0) return fail(Error::corrupt);
             return {};
-        default: break;
+        default:
+            break;
         }
     }
 }
@@ -213,13 +223,15 @@ Result<InterruptParent> Fdt::interrupt_parent(u32 phandle) const {
     parent.interrupt_cells = node.cell("#interrupt-cells").value_or(0);
     if (parent.address_cells > 3 || parent.interrupt_cells == 0 || parent.interrupt_cells > 8)
         return fail(Error::corrupt);
-    for (const std::string_view name : {"arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"})
+    for (const std::string_view name :
+         {"arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"})
         if (node.compatible(name)) parent.is_gic = true;
     last_parent_ = parent;
     return parent;
 }
 
-// --- A node -------------------------------------------------------------------------------------------------------
+// --- A node
+// -------------------------------------------------------------------------------------------------------
 
 std::optional<Bytes> FdtNode::property_of(usize level, std::string_view name) const {
     for (usize at = levels_[level].properties;;) {
@@ -305,17 +317,21 @@ Result<arch::MmioRange> FdtNode::reg(usize index) const {
     return arch::MmioRange{PhysAddr(cpu), *bytes};
 }
 
-// §2.3.8: each bus on the way up may shift its children's addresses; the root's children are the CPU's addresses.
+// §2.3.8: each bus on the way up may shift its children's addresses; the root's children are the CPU's
+// addresses.
 Result<u64> FdtNode::translate_from_parent_bus(u64 address, u64 bytes) const {
     for (usize bus = depth_ - 1; bus >= 2; --bus) {  // levels_[bus - 1] is the bus whose `ranges` apply
         const auto ranges = property_of(bus - 1, "ranges");
         if (!ranges) return fail(Error::unsupported);
         if (ranges->empty()) continue;
-        const u32 child = address_cells_of(bus - 1), parent = address_cells_of(bus - 2), size = size_cells_of(bus - 1);
-        if (child > 2 || parent > 2 || size > 2 || child + parent + size == 0) return fail(Error::unsupported);
+        const u32 child = address_cells_of(bus - 1), parent = address_cells_of(bus - 2),
+                  size = size_cells_of(bus - 1);
+        if (child > 2 || parent > 2 || size > 2 || child + parent + size == 0)
+            return fail(Error::unsupported);
         bool found = false;
         for (usize at = 0; at < ranges->size() && !found; at += usize{child + parent + size} * 4) {
-            const auto from = number_at(*ranges, at, child), to = number_at(*ranges, at + usize{child} * 4, parent),
+            const auto from = number_at(*ranges, at, child),
+                       to = number_at(*ranges, at + usize{child} * 4, parent),
                        length = number_at(*ranges, at + usize{child + parent} * 4, size);
             if (!from || !to || !length) return fail(Error::corrupt);
             if (address < *from || address - *from > *length || *length - (address - *from) < bytes) continue;
@@ -352,7 +368,8 @@ Result<arch::IrqLine> FdtNode::interrupt(usize index) const {
     return gic_specifier(value->subspan(index * width, width));
 }
 
-// arm,gic.yaml: type 0 = SPI (INTID 32 up), 1 = PPI (INTID 16..31); flags 1/2 edge rising/falling, 4/8 level high/low.
+// arm,gic.yaml: type 0 = SPI (INTID 32 up), 1 = PPI (INTID 16..31); flags 1/2 edge rising/falling, 4/8 level
+// high/low.
 Result<arch::IrqLine> gic_specifier(Bytes cells) {
     const auto type = cell_at(cells, 0), number = cell_at(cells, 4), flags = cell_at(cells, 8);
     if (!type || !number || !flags) return fail(Error::corrupt);

@@ -1,5 +1,5 @@
-// A read-only, defensive devicetree reader over the flattened blob, and what this system wants to know from one.
-// Devicetree Specification v0.4: §2.3 (standard properties), §2.4 (interrupts), §5 (flattened format).
+// A read-only, defensive devicetree reader over the flattened blob, and what this system wants to know from
+// one. Devicetree Specification v0.4: §2.3 (standard properties), §2.4 (interrupts), §5 (flattened format).
 // Nothing is allocated, nothing recurses, every offset and length is checked: a damaged blob gives an Error.
 // Context: any (the reader is a value over the bytes); used at boot on one CPU.
 #pragma once
@@ -83,13 +83,15 @@ struct InterruptParent {
 
 class Fdt {
 public:
-    /// Checks the header and that every block lies inside `blob` (unused bytes at its end may be missing); the tree itself is checked while walking.
+    /// Checks the header and that every block lies inside `blob` (unused bytes at its end may be missing);
+    /// the tree itself is checked while walking.
     static Result<Fdt> open(Bytes blob);
     /// The `totalsize` of a header of which at least 8 bytes are readable; nothing without the magic number.
     static std::optional<u32> total_size(Bytes first_bytes);
 
-    /// Visits every enabled node in order, parents first (a disabled node hides its children), until `visit` returns
-    /// false. Error::corrupt when the structure is damaged, including nesting deeper than FdtNode::kMaxDepth.
+    /// Visits every enabled node in order, parents first (a disabled node hides its children), until `visit`
+    /// returns false. Error::corrupt when the structure is damaged, including nesting deeper than
+    /// FdtNode::kMaxDepth.
     Result<> walk(FunctionRef<bool(const FdtNode&)> visit) const;
     /// "/chosen", "/soc/serial@9000000" (or without the unit address), or an alias.
     Result<FdtNode> find(std::string_view path) const;
@@ -113,12 +115,14 @@ private:
 /// Decodes one GIC interrupt specifier of 3 or 4 cells (type, number, flags): INTID and trigger.
 Result<arch::IrqLine> gic_specifier(Bytes cells);
 
-/// Fills in what the devicetree says about the machine: GIC, timer, PSCI, serial, RTC, PCI host, virtio-mmio, CPUs.
-/// A node that makes no sense is skipped with a complaint; a damaged tree is an error and `out` is then incomplete.
+/// Fills in what the devicetree says about the machine: GIC, timer, PSCI, serial, RTC, PCI host, virtio-mmio,
+/// CPUs. A node that makes no sense is skipped with a complaint; a damaged tree is an error and `out` is then
+/// incomplete.
 Result<> platform_from_fdt(Bytes dtb, arch::Platform& out, Complain complain = kSilently);
 
-/// RAM, what of it is taken (reservations, /reserved-memory, the initrd, the used part of `dtb` itself), the command
-/// line, the initrd. Appends to `out.reserved`; replaces the rest; sets out.devicetree to the used part of the blob.
+/// RAM, what of it is taken (reservations, /reserved-memory, the initrd, the used part of `dtb` itself), the
+/// command line, the initrd. Appends to `out.reserved`; replaces the rest; sets out.devicetree to the used
+/// part of the blob.
 Result<> memory_from_fdt(Bytes dtb, BootInfo& out, Complain complain = kSilently);
 
 /// /chosen/rng-seed: entropy from the loader. Empty when there is none.

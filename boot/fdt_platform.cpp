@@ -1,6 +1,6 @@
-// From a devicetree to arch::Platform and BootInfo. Bindings: arm,gic-v3.yaml, arm,gic.yaml, arm,arch_timer.yaml,
-// arm,psci.yaml, host-generic-pci.yaml, virtio-mmio; PCI Bus Binding to IEEE 1275 §2.2.1.1 and §2.5 (addresses).
-// Context: boot.
+// From a devicetree to arch::Platform and BootInfo. Bindings: arm,gic-v3.yaml, arm,gic.yaml,
+// arm,arch_timer.yaml, arm,psci.yaml, host-generic-pci.yaml, virtio-mmio; PCI Bus Binding to IEEE 1275
+// §2.2.1.1 and §2.5 (addresses). Context: boot.
 #include <algorithm>
 
 #include "boot/fdt.hpp"
@@ -81,15 +81,18 @@ void PlatformReader::visit(const FdtNode& node) {
         if (node.compatible(name)) return gic(node, arch::GicVersion::v2);
     if (node.compatible("arm,gic-v3-its")) return its(node);
     if (node.compatible("arm,gic-v2m-frame")) {
-        if (const auto range = node.reg()) out_.gic.v2m = *range;
-        else skipped(node, to_string(range.error()));
+        if (const auto range = node.reg())
+            out_.gic.v2m = *range;
+        else
+            skipped(node, to_string(range.error()));
         return;
     }
     if (node.compatible("arm,armv8-timer")) return timer(node);
     for (const std::string_view name : {"arm,psci-1.0", "arm,psci-0.2", "arm,psci"})
         if (node.compatible(name)) return psci(node);
     if (node.compatible("arm,pl011")) return serial(node, arch::SerialKind::pl011);
-    if (node.compatible("ns16550a") || node.compatible("ns16550")) return serial(node, arch::SerialKind::ns16550_mmio);
+    if (node.compatible("ns16550a") || node.compatible("ns16550"))
+        return serial(node, arch::SerialKind::ns16550_mmio);
     if (node.compatible("arm,pl031")) return rtc(node);
     if (node.compatible("pci-host-ecam-generic")) return pci(node);
 }
@@ -112,24 +115,30 @@ void PlatformReader::gic(const FdtNode& node, arch::GicVersion version) {
 }
 
 void PlatformReader::its(const FdtNode& node) {
-    if (const auto range = node.reg()) out_.gic.its = *range;
-    else skipped(node, to_string(range.error()));
+    if (const auto range = node.reg())
+        out_.gic.its = *range;
+    else
+        skipped(node, to_string(range.error()));
 }
 
 // interrupts: secure physical, non-secure physical, virtual, hypervisor.
 void PlatformReader::timer(const FdtNode& node) {
     const auto line = node.interrupt(2);
     if (!line) return skipped(node, "no virtual timer interrupt");
-    if (line->number < 16 || line->number >= 32) return skipped(node, "its interrupt is not private to a CPU");
+    if (line->number < 16 || line->number >= 32)
+        return skipped(node, "its interrupt is not private to a CPU");
     out_.timer_intid = line->number;
     out_.timer_trigger = line->trigger;
 }
 
 void PlatformReader::psci(const FdtNode& node) {
     const std::string_view method = node.text("method");
-    if (method == "hvc") out_.psci = arch::PsciConduit::hvc;
-    else if (method == "smc") out_.psci = arch::PsciConduit::smc;
-    else skipped(node, "the method is neither hvc nor smc");
+    if (method == "hvc")
+        out_.psci = arch::PsciConduit::hvc;
+    else if (method == "smc")
+        out_.psci = arch::PsciConduit::smc;
+    else
+        skipped(node, "the method is neither hvc nor smc");
 }
 
 // The one that /chosen/stdout-path names; without that, the first.
@@ -140,7 +149,8 @@ void PlatformReader::serial(const FdtNode& node, arch::SerialKind kind) {
     if (!range) return skipped(node, to_string(range.error()));
     arch::Serial serial;
     serial.kind = kind;
-    serial.address = range->base.raw + (kind == arch::SerialKind::ns16550_mmio ? node.cell("reg-offset").value_or(0) : 0);
+    serial.address =
+        range->base.raw + (kind == arch::SerialKind::ns16550_mmio ? node.cell("reg-offset").value_or(0) : 0);
     serial.register_shift = static_cast<u8>(std::min(node.cell("reg-shift").value_or(0), 4u));
     if (const auto line = node.interrupt()) serial.line = *line;
     out_.serial = serial;
@@ -148,8 +158,10 @@ void PlatformReader::serial(const FdtNode& node, arch::SerialKind kind) {
 }
 
 void PlatformReader::rtc(const FdtNode& node) {
-    if (const auto range = node.reg()) out_.pl031 = range->base;
-    else skipped(node, to_string(range.error()));
+    if (const auto range = node.reg())
+        out_.pl031 = range->base;
+    else
+        skipped(node, to_string(range.error()));
 }
 
 void PlatformReader::virtio_mmio(const FdtNode& node) {
@@ -168,7 +180,8 @@ void PlatformReader::pci(const FdtNode& node) {
     arch::PciHost host;
     if (const auto range = node.property("bus-range")) {
         const auto first = number_at(*range, 0, 1), last = number_at(*range, 4, 1);
-        if (!first || !last || *first > *last || *last > 255) return skipped(node, "its bus-range makes no sense");
+        if (!first || !last || *first > *last || *last > 255)
+            return skipped(node, "its bus-range makes no sense");
         host.first_bus = static_cast<u8>(*first);
         host.last_bus = static_cast<u8>(*last);
     }
@@ -184,7 +197,8 @@ void PlatformReader::pci(const FdtNode& node) {
 void PlatformReader::pci_windows(const FdtNode& node, arch::PciHost& host) {
     const auto ranges = node.property("ranges");
     const u32 parent = node.parent().address_cells(), size = node.size_cells();
-    if (!ranges || node.address_cells() != 3 || parent > 2 || size > 2) return skipped(node, "no usable windows");
+    if (!ranges || node.address_cells() != 3 || parent > 2 || size > 2)
+        return skipped(node, "no usable windows");
     const usize row = usize{3 + parent + size} * 4;
     for (usize i = 0; i < ranges->size() / row; ++i) {
         const usize at = i * row;
@@ -208,11 +222,13 @@ void PlatformReader::pci_windows(const FdtNode& node, arch::PciHost& host) {
 // Rows: child unit address (3 cells), pin (1), controller phandle, its unit address, its interrupt specifier.
 void PlatformReader::pci_interrupts(const FdtNode& node, arch::PciHost& host) {
     const auto mask = node.property("interrupt-map-mask");
-    if (mask && mask->size() == 16) host.intx_slot_mask = static_cast<u8>(*number_at(*mask, 0, 1) >> 11 & 0x1f);
+    if (mask && mask->size() == 16)
+        host.intx_slot_mask = static_cast<u8>(*number_at(*mask, 0, 1) >> 11 & 0x1f);
     const auto map = node.property("interrupt-map");
     if (!map) return;
     for (usize at = 0; at < map->size();) {
-        const auto unit = number_at(*map, at, 1), pin = number_at(*map, at + 12, 1), phandle = number_at(*map, at + 16, 1);
+        const auto unit = number_at(*map, at, 1), pin = number_at(*map, at + 12, 1),
+                   phandle = number_at(*map, at + 16, 1);
         if (!unit || !pin || !phandle) return skipped(node, "its interrupt-map is cut off");
         const auto parent = fdt_.interrupt_parent(static_cast<u32>(*phandle));
         if (!parent) return skipped(node, "its interrupt-map names an unknown controller");
@@ -232,12 +248,15 @@ void add_initrd(const FdtNode& chosen, BootInfo& out, Complain complain) {
     const auto start = chosen.number("linux,initrd-start"), end = chosen.number("linux,initrd-end");
     if (!start || !end || *start == *end) return;
     const arch::MmioRange range{PhysAddr(*start), *end - *start};
-    if (*start > *end || !in_ram(out, range)) return complain("devicetree: the initrd lies outside RAM, ignored");
+    if (*start > *end || !in_ram(out, range))
+        return complain("devicetree: the initrd lies outside RAM, ignored");
     out.initrd = {reinterpret_cast<const std::byte*>(*start), static_cast<usize>(*end - *start)};
     if (!reserve(out, range)) complain("devicetree: too many reserved ranges");
 }
 
-bool is_reserved_memory(const FdtNode& node) { return node.depth() == 3 && node.parent().path_is("/reserved-memory"); }
+bool is_reserved_memory(const FdtNode& node) {
+    return node.depth() == 3 && node.parent().path_is("/reserved-memory");
+}
 
 }  // namespace
 
@@ -255,8 +274,10 @@ Result<> memory_from_fdt(Bytes dtb, BootInfo& out, Complain complain) {
         if (!ram && !is_reserved_memory(node)) return true;
         for (usize i = 0; i < std::min(node.reg_count(), kMaxEntries); ++i) {
             const auto range = node.reg(i);
-            if (!range) complain("devicetree: a memory range makes no sense, ignored");
-            else complete &= ram ? add_ram(out, *range) : reserve(out, *range);
+            if (!range)
+                complain("devicetree: a memory range makes no sense, ignored");
+            else
+                complete &= ram ? add_ram(out, *range) : reserve(out, *range);
         }
         return true;
     }));

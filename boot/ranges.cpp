@@ -15,8 +15,12 @@ Interval inwards(arch::MmioRange r) {
     return {align_up(r.base.raw, u64{kPageSize}), align_down(end, u64{kPageSize})};
 }
 
-arch::MmioRange range_of(Interval i) { return {PhysAddr(i.from), i.to - i.from}; }
-Interval interval_of(arch::MmioRange r) { return {r.base.raw, r.base.raw + r.bytes}; }
+arch::MmioRange range_of(Interval i) {
+    return {PhysAddr(i.from), i.to - i.from};
+}
+Interval interval_of(arch::MmioRange r) {
+    return {r.base.raw, r.base.raw + r.bytes};
+}
 
 }  // namespace
 

@@ -17,14 +17,21 @@ namespace {
 using Kind = arch::PciWindow::Kind;
 constexpr Kind kKinds[] = {Kind::io, Kind::memory32, Kind::memory64};
 
-/// Larger prefetchable 64-bit BARs go above 4 GiB when there is a window; smaller ones stay within easy reach.
+/// Larger prefetchable 64-bit BARs go above 4 GiB when there is a window; smaller ones stay within easy
+/// reach.
 constexpr u64 kLarge = 64_MiB;
 constexpr unsigned kMaxShift = 46;  // 64 TiB
 
-constexpr usize index_of(Kind kind) { return static_cast<usize>(kind); }
-constexpr u64 granularity(Kind kind) { return kind == Kind::io ? 4_KiB : 1_MiB; }
+constexpr usize index_of(Kind kind) {
+    return static_cast<usize>(kind);
+}
+constexpr u64 granularity(Kind kind) {
+    return kind == Kind::io ? 4_KiB : 1_MiB;
+}
 /// Bus addresses that nobody gets: zero means "not assigned", and legacy devices own the first ports.
-constexpr u64 lowest(Kind kind) { return kind == Kind::io ? 0x1000 : 1_MiB; }
+constexpr u64 lowest(Kind kind) {
+    return kind == Kind::io ? 0x1000 : 1_MiB;
+}
 
 void complain(const Function& f, std::string_view what, std::string_view why) {
     const Address a = f.address();
@@ -53,7 +60,8 @@ void Assigner::run() {
     enable_bridges();
 }
 
-// --- What there is to give ----------------------------------------------------------------------------------------
+// --- What there is to give
+// ----------------------------------------------------------------------------------------
 
 bool Assigner::has_host_window(Kind kind) const {
     return std::ranges::any_of(bus_.host_.windows, [&](const auto& w) { return w.kind == kind; });
@@ -75,7 +83,8 @@ Assigner::Range Assigner::range_of(const Function* bridge, Kind kind) const {
     for (const arch::PciWindow& w : bus_.host_.windows) {
         u64 end;
         if (w.kind != kind || __builtin_add_overflow(w.pci, w.bytes, &end)) continue;
-        const Range r{std::max(w.pci, lowest(kind)), kind == Kind::memory64 ? end : std::min(end, u64{4_GiB})};
+        const Range r{std::max(w.pci, lowest(kind)),
+                      kind == Kind::memory64 ? end : std::min(end, u64{4_GiB})};
         if (r.base < r.end) return r;
     }
     return {};
@@ -86,11 +95,12 @@ bool Assigner::inside_range(const Function* bridge, Kind kind, u64 base, u64 byt
     return base >= r.base && base < r.end && r.end - base >= bytes;
 }
 
-// --- Keeping what the firmware did --------------------------------------------------------------------------------
+// --- Keeping what the firmware did
+// --------------------------------------------------------------------------------
 
 void Assigner::keep() {
-    // The list is in order of discovery, so a bridge is judged before everything behind it; on one bus windows
-    // are judged before BARs, because more depends on them.
+    // The list is in order of discovery, so a bridge is judged before everything behind it; on one bus
+    // windows are judged before BARs, because more depends on them.
     for (Function& f : bus_.functions_)
         if (f.is_bridge_)
             for (const Kind kind : kKinds) keep_window(f, kind);
@@ -118,7 +128,8 @@ void Assigner::keep_window(Function& f, Kind kind) {
     if (base == 0 || limit <= base || limit == ~u64{0}) return;
     const u64 bytes = limit - base + 1;
     const bool memory = kind != Kind::io;
-    const bool fits = (firmware_only() && f.parent_ == nullptr) || inside_range(f.parent_, kind, base, bytes) ||
+    const bool fits = (firmware_only() && f.parent_ == nullptr) ||
+                      inside_range(f.parent_, kind, base, bytes) ||
                       (memory && inside_range(f.parent_, Kind::memory32, base, bytes)) ||
                       (memory && inside_range(f.parent_, Kind::memory64, base, bytes));
     if (!fits || overlap(f.parent_, !memory, base, bytes)) return;
@@ -137,8 +148,10 @@ void Assigner::keep_bar(Function& f, unsigned n) {
                       (io && inside_range(f.parent_, Kind::io, address, bar.bytes)) ||
                       (!io && inside_range(f.parent_, Kind::memory32, address, bar.bytes)) ||
                       (!io && inside_range(f.parent_, Kind::memory64, address, bar.bytes));
-    if (fits && !overlap(f.parent_, io, address, bar.bytes)) bar.assigned = true;
-    else if (firmware_only()) complain(f, "BAR", "lies where it cannot be reached");
+    if (fits && !overlap(f.parent_, io, address, bar.bytes))
+        bar.assigned = true;
+    else if (firmware_only())
+        complain(f, "BAR", "lies where it cannot be reached");
 }
 
 std::optional<u64> Assigner::overlap(const Function* bridge, bool io, u64 base, u64 bytes) const {
@@ -151,19 +164,22 @@ std::optional<u64> Assigner::overlap(const Function* bridge, bool io, u64 base, 
             if (f.bars_[n].assigned && (f.bars_[n].kind == Bar::Kind::io) == io)
                 look(f.bus_addresses_[n], f.bars_[n].bytes);
         for (const Kind kind : kKinds)
-            if ((kind == Kind::io) == io) look(f.windows_[index_of(kind)].base, f.windows_[index_of(kind)].bytes);
+            if ((kind == Kind::io) == io)
+                look(f.windows_[index_of(kind)].base, f.windows_[index_of(kind)].bytes);
     });
     return found;
 }
 
-// --- Handing out --------------------------------------------------------------------------------------------------
+// --- Handing out
+// --------------------------------------------------------------------------------------------------
 
 /// Everything on a bus that wants an address of this kind, the most strictly aligned first.
 template <class F> void Assigner::for_each_item(const Function* bridge, Kind kind, F visit) const {
     u64 wanted = 0;  // one bit per alignment that occurs
     for_each_on(bridge, [&](Function& f) {
         for (const Bar& bar : f.bars_)
-            if (bar.kind != Bar::Kind::none && !bar.assigned && kind_of(bar, bridge) == kind) wanted |= bar.bytes;
+            if (bar.kind != Bar::Kind::none && !bar.assigned && kind_of(bar, bridge) == kind)
+                wanted |= bar.bytes;
         const auto& w = f.windows_[index_of(kind)];
         if (w.bytes == 0 && w.needed != 0) wanted |= w.alignment;
     });
@@ -173,11 +189,13 @@ template <class F> void Assigner::for_each_item(const Function* bridge, Kind kin
         for_each_on(bridge, [&](Function& f) {
             for (unsigned n = 0; n < Function::kBars; ++n) {
                 const Bar& bar = f.bars_[n];
-                if (bar.kind != Bar::Kind::none && !bar.assigned && bar.bytes == align && kind_of(bar, bridge) == kind)
+                if (bar.kind != Bar::Kind::none && !bar.assigned && bar.bytes == align &&
+                    kind_of(bar, bridge) == kind)
                     visit(Item{f, n, bar.bytes, align});
             }
             const auto& w = f.windows_[index_of(kind)];
-            if (w.bytes == 0 && w.needed != 0 && w.alignment == align) visit(Item{f, kWindow, w.needed, align});
+            if (w.bytes == 0 && w.needed != 0 && w.alignment == align)
+                visit(Item{f, kWindow, w.needed, align});
         });
     }
 }
@@ -202,7 +220,8 @@ void Assigner::assign(Function* bridge, Kind kind) {
     u64 cursor = range.base;
     for_each_item(bridge, kind, [&](const Item& item) {
         if (place(item, bridge, kind, cursor)) return;
-        complain(item.function, item.number == kWindow ? "bridge window" : "BAR", "does not fit: no addresses left");
+        complain(item.function, item.number == kWindow ? "bridge window" : "BAR",
+                 "does not fit: no addresses left");
         // So that nobody asks again for what is behind it.
         if (item.number == kWindow) item.function.windows_[index_of(kind)].needed = 0;
     });
@@ -219,8 +238,10 @@ bool Assigner::place(const Item& item, Function* bridge, Kind kind, u64& cursor)
             continue;
         }
         cursor = at + item.bytes;
-        if (item.number == kWindow) set_window(item.function, kind, at, item.bytes);
-        else set_bar(item.function, item.number, at);
+        if (item.number == kWindow)
+            set_window(item.function, kind, at, item.bytes);
+        else
+            set_bar(item.function, item.number, at);
         return true;
     }
 }
@@ -233,8 +254,9 @@ void Assigner::set_bar(Function& f, unsigned n, u64 address) {
     f.write32(at, static_cast<u32>(address));
     if (bar.is_64bit) f.write32(static_cast<u16>(at + 4), static_cast<u32>(address >> 32));
     const u32 mask = bar.kind == Bar::Kind::io ? 0xfffffffc : 0xfffffff0;
-    const bool kept = (f.read32(at) & mask) == static_cast<u32>(address) &&
-                      (!bar.is_64bit || f.read32(static_cast<u16>(at + 4)) == static_cast<u32>(address >> 32));
+    const bool kept =
+        (f.read32(at) & mask) == static_cast<u32>(address) &&
+        (!bar.is_64bit || f.read32(static_cast<u16>(at + 4)) == static_cast<u32>(address >> 32));
     if ((command & (kCommandIo | kCommandMemory)) != 0) f.write16(kCommand, command);
     if (!kept) {
         complain(f, "BAR", "does not keep its address");
@@ -285,7 +307,8 @@ void Assigner::translate(Function& f, unsigned n) {
     }
 }
 
-/// Windows that nobody opened are closed (base above limit): after reset they would claim addresses near zero.
+/// Windows that nobody opened are closed (base above limit): after reset they would claim addresses near
+/// zero.
 void Assigner::enable_bridges() {
     for (Function& f : bus_.functions_) {
         if (!f.is_bridge_ || f.secondary_bus_ == 0) continue;

@@ -1,13 +1,15 @@
-// Gives addresses to BARs and bridge windows out of the host bridge's windows. What the firmware assigned sensibly
-// stays. PCI Local Bus 3.0 §6.2.5, PCI-to-PCI Bridge 1.2 §3.2.5.6-§3.2.5.10. Context: thread, inside Bus::enumerate.
+// Gives addresses to BARs and bridge windows out of the host bridge's windows. What the firmware assigned
+// sensibly stays. PCI Local Bus 3.0 §6.2.5, PCI-to-PCI Bridge 1.2 §3.2.5.6-§3.2.5.10. Context: thread, inside
+// Bus::enumerate.
 #pragma once
 
 #include "drivers/pci/bus.hpp"
 
 namespace ringlet::pci {
 
-/// Three steps: keep what is good, compute what every closed bridge window would need (leaves first), then hand out
-/// from the root down. Within one bus the most strictly aligned comes first, so nothing is lost to alignment.
+/// Three steps: keep what is good, compute what every closed bridge window would need (leaves first), then
+/// hand out from the root down. Within one bus the most strictly aligned comes first, so nothing is lost to
+/// alignment.
 class Assigner {
 public:
     using Kind = arch::PciWindow::Kind;

@@ -78,14 +78,16 @@ void Bus::scan_slots(u8 bus, Function* parent) {
     }
 }
 
-/// Are the bridge's bus numbers usable as they are: above everything seen, inside what the bus above forwards?
+/// Are the bridge's bus numbers usable as they are: above everything seen, inside what the bus above
+/// forwards?
 bool Bus::numbered_by_firmware(const Function& bridge, u8 bus, u8 highest, u8 limit) const {
     const u8 secondary = bridge.read8(kSecondaryBus), subordinate = bridge.read8(kSubordinateBus);
-    return bridge.read8(kPrimaryBus) == bus && secondary > highest && subordinate >= secondary && subordinate <= limit;
+    return bridge.read8(kPrimaryBus) == bus && secondary > highest && subordinate >= secondary &&
+           subordinate <= limit;
 }
 
-/// Scans `bus` and everything behind it; no number above `limit` may be used. Returns the highest number used.
-/// Recursion is bounded by kMaxDepth, and every level has a higher bus number than the one above.
+/// Scans `bus` and everything behind it; no number above `limit` may be used. Returns the highest number
+/// used. Recursion is bounded by kMaxDepth, and every level has a higher bus number than the one above.
 u8 Bus::scan_bus(u8 bus, u8 limit, Function* parent, usize depth) {
     if (!space_.map_bus(bus)) {
         kernel::log(LogLevel::warning, "pci: bus {} cannot be reached", bus);
@@ -102,8 +104,8 @@ u8 Bus::scan_bus(u8 bus, u8 limit, Function* parent, usize depth) {
             if (f.address_.bus != bus || !f.is_bridge_ || f.secondary_bus_ != 0) continue;
             if (numbered != numbered_by_firmware(f, bus, highest, limit)) continue;
             if (depth + 1 >= kMaxDepth || highest == limit) {
-                kernel::log(LogLevel::warning, "pci: no bus number left behind {:02x}:{:02x}.{}", bus, f.address_.slot,
-                            f.address_.function);
+                kernel::log(LogLevel::warning, "pci: no bus number left behind {:02x}:{:02x}.{}", bus,
+                            f.address_.slot, f.address_.function);
                 continue;
             }
             if (numbered) {
@@ -138,9 +140,10 @@ Result<arch::IrqLine> Bus::intx_line(const Function& f) const {
     return fail(Error::not_found);
 }
 
-// PCs: the firmware wrote the ISA interrupt it routed to, which the IOAPIC shows at the same number, level-triggered
-// and active high (QEMU's MADT says so for 5, 9, 10 and 11). Without it, q35's fixed routing to GSI 16 and up:
-// slots 0..24 use PIRQ E..H rotated by the slot, 25..31 A..D (ICH9 §10.1.38, reset values of D25IR..D31IR).
+// PCs: the firmware wrote the ISA interrupt it routed to, which the IOAPIC shows at the same number,
+// level-triggered and active high (QEMU's MADT says so for 5, 9, 10 and 11). Without it, q35's fixed routing
+// to GSI 16 and up: slots 0..24 use PIRQ E..H rotated by the slot, 25..31 A..D (ICH9 §10.1.38, reset values
+// of D25IR..D31IR).
 Result<arch::IrqLine> Bus::pc_interrupt_line(const Function& f, u8 root_slot, u8 pin) const {
     constexpr u32 kQ35HostBridge = 0x29c0'8086;
     const u8 line = f.read8(kInterruptLine);

@@ -1,5 +1,6 @@
-// Finds every PCI function behind one host bridge. Numbers buses and assigns addresses where the firmware did not
-// (aarch64 without firmware), and respects what it did. PCI-to-PCI Bridge 1.2 §3.2.5. Context: thread, once at boot.
+// Finds every PCI function behind one host bridge. Numbers buses and assigns addresses where the firmware did
+// not (aarch64 without firmware), and respects what it did. PCI-to-PCI Bridge 1.2 §3.2.5. Context: thread,
+// once at boot.
 #pragma once
 
 #include <memory>
@@ -24,8 +25,8 @@ public:
     void for_each(FunctionRef<void(Function&)> visit);
     usize size() const { return count_; }
 
-    /// Where the function's wired interrupt arrives: through the devicetree's map, swizzled by every bridge on the
-    /// way; on PCs the Interrupt Line register. Error::not_found: it has none, or nobody knows.
+    /// Where the function's wired interrupt arrives: through the devicetree's map, swizzled by every bridge
+    /// on the way; on PCs the Interrupt Line register. Error::not_found: it has none, or nobody knows.
     Result<arch::IrqLine> intx_line(const Function& f) const;
 
 private:

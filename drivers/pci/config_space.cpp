@@ -38,7 +38,8 @@ Result<> ConfigSpace::map_bus(u8 bus) {
     if (bus < first_bus_ || bus > last_bus_) return fail(Error::invalid);
     const u32 bit = u32{1} << (bus % 32);
     if ((mapped_[bus / 32] & bit) != 0) return {};
-    if (window_) TRY(arch::map_device(*window_ + u64{bus} * kBusBytes - u64{first_bus_} * kBusBytes, kBusBytes));
+    if (window_)
+        TRY(arch::map_device(*window_ + u64{bus} * kBusBytes - u64{first_bus_} * kBusBytes, kBusBytes));
     mapped_[bus / 32] |= bit;
     return {};
 }
@@ -75,17 +76,23 @@ void ConfigSpace::write(Address at, u16 offset, unsigned width, u32 value) const
     if (!reachable(at, offset, width)) return;
     if (window_) {
         const std::uintptr_t p = in_window(at, offset);
-        if (width == 1) arch::mmio_write<u8>(p, static_cast<u8>(value));
-        else if (width == 2) arch::mmio_write<u16>(p, static_cast<u16>(value));
-        else arch::mmio_write<u32>(p, value);
+        if (width == 1)
+            arch::mmio_write<u8>(p, static_cast<u8>(value));
+        else if (width == 2)
+            arch::mmio_write<u16>(p, static_cast<u16>(value));
+        else
+            arch::mmio_write<u32>(p, value);
         return;
     }
     if constexpr (arch::kHasPortIo) {
         select(at, offset);
         const auto port = static_cast<u16>(kDataPort + offset % 4);
-        if (width == 1) arch::port_out8(port, static_cast<u8>(value));
-        else if (width == 2) arch::port_out16(port, static_cast<u16>(value));
-        else arch::port_out32(port, value);
+        if (width == 1)
+            arch::port_out8(port, static_cast<u8>(value));
+        else if (width == 2)
+            arch::port_out16(port, static_cast<u16>(value));
+        else
+            arch::port_out32(port, value);
     }
 }
 

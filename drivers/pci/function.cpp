@@ -30,7 +30,8 @@ void Function::change_command(u16 set, u16 clear) {
     if (wanted != now) write16(kCommand, wanted);
 }
 
-// §6.2.5.1: write all ones, read back the writable bits. The function must not answer at these addresses meanwhile.
+// §6.2.5.1: write all ones, read back the writable bits. The function must not answer at these addresses
+// meanwhile.
 void Function::size_bars() {
     // Host bridges decode RAM with the same bits, and other header types keep something else here.
     if (class_code_ >> 8 == kClassHostBridge) return;
@@ -65,7 +66,10 @@ void Function::size_bars() {
         bar.prefetchable = (low_mask & 8) != 0;
         bar.is_64bit = (low_mask & 6) == 4;
         if (bar.is_64bit) {
-            if (n + 1 == count) { bar = {}; break; }  // no room for its upper half: the device is wrong
+            if (n + 1 == count) {
+                bar = {};
+                break;
+            }  // no room for its upper half: the device is wrong
             const auto [high, high_mask] = probe(n + 1);
             address |= u64{high} << 32;
             mask |= u64{high_mask} << 32;
@@ -102,10 +106,18 @@ void Function::enable_memory() {
     change_command(decode, 0);
 }
 
-void Function::enable_bus_master() { change_command(kCommandMaster, 0); }
-void Function::disable_bus_master() { change_command(0, kCommandMaster); }
-void Function::disable_intx() { change_command(kCommandIntxDisable, 0); }
-void Function::enable_intx() { change_command(0, kCommandIntxDisable); }
+void Function::enable_bus_master() {
+    change_command(kCommandMaster, 0);
+}
+void Function::disable_bus_master() {
+    change_command(0, kCommandMaster);
+}
+void Function::disable_intx() {
+    change_command(kCommandIntxDisable, 0);
+}
+void Function::enable_intx() {
+    change_command(0, kCommandIntxDisable);
+}
 
 // §6.7. Entries are 4-byte aligned in [0x40, 0x100): at most 48 of them.
 void Function::for_each_capability(FunctionRef<bool(u8 id, u16 offset)> visit) const {

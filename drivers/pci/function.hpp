@@ -15,9 +15,9 @@ namespace ringlet::pci {
 struct Bar {
     enum class Kind : u8 { none, io, memory } kind = Kind::none;
     bool is_64bit = false, prefetchable = false;
-    bool assigned = false;      ///< false: it has a size but no address (none was free)
-    PhysAddr address;           ///< memory, or an I/O window mapped into memory: physical address; x86 I/O: the port
-    u64 bytes = 0;              ///< a power of two
+    bool assigned = false;  ///< false: it has a size but no address (none was free)
+    PhysAddr address;  ///< memory, or an I/O window mapped into memory: physical address; x86 I/O: the port
+    u64 bytes = 0;     ///< a power of two
 };
 
 class Function : public ListNode<> {
@@ -52,7 +52,8 @@ public:
     void write16(u16 offset, u16 value) { space_->write16(address_, offset, value); }
     void write32(u16 offset, u32 value) { space_->write32(address_, offset, value); }
 
-    /// Lets the function answer in its BARs (those kinds that have an address) and, for DMA and MSI, master the bus.
+    /// Lets the function answer in its BARs (those kinds that have an address) and, for DMA and MSI, master
+    /// the bus.
     void enable_memory();
     void enable_bus_master();
     void disable_bus_master();
@@ -60,10 +61,11 @@ public:
     void disable_intx();
     void enable_intx();
 
-    /// Visits the capability list until `visit` returns false. Bounded: a list that loops or leaves configuration
-    /// space ends at that point.
+    /// Visits the capability list until `visit` returns false. Bounded: a list that loops or leaves
+    /// configuration space ends at that point.
     void for_each_capability(FunctionRef<bool(u8 id, u16 offset)> visit) const;
-    /// The offset of the first capability with this id; virtio's are vendor capabilities (0x09): use the iteration.
+    /// The offset of the first capability with this id; virtio's are vendor capabilities (0x09): use the
+    /// iteration.
     std::optional<u16> find_capability(u8 id) const;
 
 private:
@@ -88,8 +90,8 @@ private:
     u32 class_code_ = 0;
     u8 secondary_bus_ = 0;
     std::array<Bar, kBars> bars_{};
-    std::array<u64, kBars> bus_addresses_{};   ///< what is in the registers: may differ from the CPU's address
-    std::array<Window, 3> windows_{};          ///< bridge: by arch::PciWindow::Kind
+    std::array<u64, kBars> bus_addresses_{};  ///< what is in the registers: may differ from the CPU's address
+    std::array<Window, 3> windows_{};         ///< bridge: by arch::PciWindow::Kind
 };
 
 }  // namespace ringlet::pci

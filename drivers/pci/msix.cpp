@@ -22,8 +22,12 @@ Result<Msix> Msix::open(Function& f) {
     return m;
 }
 
-u16 Msix::control() const { return function_->read16(static_cast<u16>(capability_ + kMsixControl)); }
-void Msix::set_control(u16 value) { function_->write16(static_cast<u16>(capability_ + kMsixControl), value); }
+u16 Msix::control() const {
+    return function_->read16(static_cast<u16>(capability_ + kMsixControl));
+}
+void Msix::set_control(u16 value) {
+    function_->write16(static_cast<u16>(capability_ + kMsixControl), value);
+}
 
 void Msix::set_vector_mask(u16 vector, u32 value) {
     if (vector >= vectors_) return;
@@ -34,7 +38,9 @@ void Msix::mask(u16 vector) {
     // The read makes sure that the write has arrived: nothing is sent after this function returns.
     if (vector < vectors_) (void)arch::mmio_read<u32>(entry(vector) + 12);
 }
-void Msix::unmask(u16 vector) { set_vector_mask(vector, 0); }
+void Msix::unmask(u16 vector) {
+    set_vector_mask(vector, 0);
+}
 
 Result<> Msix::program(u16 vector, arch::MsiMessage message) {
     if (vector >= vectors_) return fail(Error::invalid);

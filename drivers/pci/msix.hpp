@@ -9,19 +9,20 @@ namespace ringlet::pci {
 class Msix {
 public:
     Msix() = default;
-    /// Maps the table; enables nothing. Error::not_found: no capability. Error::corrupt: the table does not lie
-    /// inside a BAR.
+    /// Maps the table; enables nothing. Error::not_found: no capability. Error::corrupt: the table does not
+    /// lie inside a BAR.
     static Result<Msix> open(Function& f);
 
     /// How many vectors the function has: 1..2048. 0 for a default-constructed object.
     u16 vectors() const { return vectors_; }
-    /// Writes address and data of one vector (which is masked meanwhile and stays masked) and reads them back.
-    /// Error::invalid: no such vector. Error::device_broken: the table does not hold what was written.
+    /// Writes address and data of one vector (which is masked meanwhile and stays masked) and reads them
+    /// back. Error::invalid: no such vector. Error::device_broken: the table does not hold what was written.
     Result<> program(u16 vector, arch::MsiMessage message);
     void mask(u16 vector);
     void unmask(u16 vector);
 
-    /// Masks every vector, then switches the function from INTx to MSI-X. Error::device_broken if it does not stick.
+    /// Masks every vector, then switches the function from INTx to MSI-X. Error::device_broken if it does not
+    /// stick.
     Result<> enable();
     void disable();
     /// Holds back all vectors at once, without touching their own masks.

@@ -1,5 +1,5 @@
-// Offsets and bits of PCI configuration space. PCI Local Bus 3.0 §6.1-§6.2 and §6.8.2 (MSI-X), PCI-to-PCI Bridge 1.2
-// §3.2, PCI Express Base §7.5. Constants only.
+// Offsets and bits of PCI configuration space. PCI Local Bus 3.0 §6.1-§6.2 and §6.8.2 (MSI-X), PCI-to-PCI
+// Bridge 1.2 §3.2, PCI Express Base §7.5. Constants only.
 #pragma once
 
 #include "lib/types.hpp"
@@ -18,12 +18,13 @@ inline constexpr u8 kHeaderMultiFunction = 0x80, kHeaderTypeMask = 0x7f, kHeader
 // Type 1 header.
 inline constexpr u16 kPrimaryBus = 0x18, kSecondaryBus = 0x19, kSubordinateBus = 0x1a;
 inline constexpr u16 kIoBase = 0x1c, kIoLimit = 0x1d, kMemoryBase = 0x20, kMemoryLimit = 0x22;
-inline constexpr u16 kPrefetchBase = 0x24, kPrefetchLimit = 0x26, kPrefetchBaseUpper = 0x28, kPrefetchLimitUpper = 0x2c;
+inline constexpr u16 kPrefetchBase = 0x24, kPrefetchLimit = 0x26, kPrefetchBaseUpper = 0x28,
+                     kPrefetchLimitUpper = 0x2c;
 inline constexpr u16 kIoBaseUpper = 0x30, kIoLimitUpper = 0x32;
 
 inline constexpr u8 kCapVendor = 0x09, kCapPciExpress = 0x10, kCapMsix = 0x11;
 
-inline constexpr u16 kMsixControl = 2, kMsixTable = 4, kMsixPba = 8;   // from the capability
+inline constexpr u16 kMsixControl = 2, kMsixTable = 4, kMsixPba = 8;  // from the capability
 inline constexpr u16 kMsixSizeMask = 0x7ff, kMsixFunctionMask = 1 << 14, kMsixEnable = 1 << 15;
 inline constexpr u32 kMsixEntryBytes = 16, kMsixEntryMasked = 1;
 

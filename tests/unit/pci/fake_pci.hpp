@@ -1,5 +1,5 @@
-// A model of PCI configuration space behind one host bridge: functions, bridges that really route by their bus
-// numbers, BARs that answer the sizing protocol, and complaints when the driver breaks a rule.
+// A model of PCI configuration space behind one host bridge: functions, bridges that really route by their
+// bus numbers, BARs that answer the sizing protocol, and complaints when the driver breaks a rule.
 #pragma once
 
 #include <array>
@@ -19,14 +19,25 @@ namespace spec = pci::spec;
 
 struct FakeFunction {
     std::array<u8, 256> regs{};
-    struct FakeBar { u64 bytes = 0; u32 flags = 0; bool upper = false; };
+    struct FakeBar {
+        u64 bytes = 0;
+        u32 flags = 0;
+        bool upper = false;
+    };
     std::array<FakeBar, 6> bars{};
     std::map<int, std::shared_ptr<FakeFunction>> children;  // by slot << 3 | function
-    bool bridge = false, stuck = false;                       // stuck: BARs do not keep what is written
+    bool bridge = false, stuck = false;                     // stuck: BARs do not keep what is written
     std::vector<std::string>* violations = nullptr;
 
-    template <class T> T get(u16 at) const { T v; std::memcpy(&v, &regs[at], sizeof v); return v; }
-    template <class T> FakeFunction& set(u16 at, std::type_identity_t<T> v) { std::memcpy(&regs[at], &v, sizeof v); return *this; }
+    template <class T> T get(u16 at) const {
+        T v;
+        std::memcpy(&v, &regs[at], sizeof v);
+        return v;
+    }
+    template <class T> FakeFunction& set(u16 at, std::type_identity_t<T> v) {
+        std::memcpy(&regs[at], &v, sizeof v);
+        return *this;
+    }
 
     FakeFunction& bar(unsigned n, u64 bytes, u32 flags, u64 address = 0) {
         bars[n] = {bytes, flags, false};
@@ -51,12 +62,15 @@ struct FakeFunction {
         for (u16 i = 0; i < 4; ++i) write8(static_cast<u16>(at + i), static_cast<u8>(value >> (8 * i)));
     }
     void write8(u16 at, u8 value) {
-        if (at == 0x04) value &= 7;
-        else if (at == 0x05) value &= 4;
+        if (at == 0x04)
+            value &= 7;
+        else if (at == 0x05)
+            value &= 4;
         else if (bridge && at >= 0x18 && at < 0x34) {
             if (at == 0x1c || at == 0x1d) value = static_cast<u8>(value & 0xf0) | 1;
             if (at == 0x24 || at == 0x26) value = static_cast<u8>(value & 0xf0) | 1;
-        } else if (at != 0x3c && !writable.contains(at)) return;
+        } else if (at != 0x3c && !writable.contains(at))
+            return;
         regs[at] = value;
     }
     std::map<u16, int> writable;  // capability bytes that may be written
@@ -66,10 +80,12 @@ private:
         const FakeBar& b = bars[n];
         if (b.bytes == 0) return;
         const bool io = (b.flags & 1) != 0;
-        if ((get<u16>(0x04) & (io ? 1 : 2)) != 0 && violations != nullptr) violations->push_back("BAR written while decoding");
+        if ((get<u16>(0x04) & (io ? 1 : 2)) != 0 && violations != nullptr)
+            violations->push_back("BAR written while decoding");
         if (stuck && value != ~0u) return;
         const u64 mask = ~(b.bytes - 1);
-        const u32 kept = b.upper ? value & static_cast<u32>(mask >> 32) : (value & static_cast<u32>(mask)) | b.flags;
+        const u32 kept =
+            b.upper ? value & static_cast<u32>(mask >> 32) : (value & static_cast<u32>(mask)) | b.flags;
         set<u32>(static_cast<u16>(0x10 + 4 * n), kept);
     }
 };
@@ -117,7 +133,8 @@ public:
         const auto at = static_cast<u16>(offset & 0xfff);
         if (!f || at + width > 256) return;
         if (width == 4) return f->write32(at, static_cast<u32>(value));
-        for (u16 i = 0; i < width; ++i) f->write8(static_cast<u16>(at + i), static_cast<u8>(value >> (8 * i)));
+        for (u16 i = 0; i < width; ++i)
+            f->write8(static_cast<u16>(at + i), static_cast<u8>(value >> (8 * i)));
     }
 
     std::map<int, FunctionPtr> root;

@@ -169,7 +169,9 @@ TEST_CASE("what the firmware assigned is kept") {
     auto behind = host.put(bridge, 0, make_device());
     behind->bar(1, 0x1000, kMem32, 0xfe80'0000);
     auto d = host.put(nullptr, 1, make_device());
-    d->bar(1, 0x1000, kMem32, 0xfead'6000).bar(4, 0x4000, kMem64Pref, 0x8'0000'0000).bar(0, 0x20, kIo, 0xc0e0);
+    d->bar(1, 0x1000, kMem32, 0xfead'6000)
+        .bar(4, 0x4000, kMem64Pref, 0x8'0000'0000)
+        .bar(0, 0x20, kIo, 0xc0e0);
     auto fresh = host.put(nullptr, 5, make_bridge());
     host.put(fresh, 0, make_device());
     auto lost = host.put(nullptr, 6, make_device());
@@ -195,8 +197,13 @@ TEST_CASE("what the firmware assigned is kept") {
 
 TEST_CASE("assigned and unassigned BARs share a window without overlap") {
     FakeHost host;
-    host.put(nullptr, 1, make_device())->bar(0, 0x1000, kMem32, 0x1000'0000).bar(1, 0x1000, kMem32, 0x1000'2000);
-    host.put(nullptr, 2, make_device())->bar(0, 0x1000, kMem32).bar(1, 0x2000, kMem32).bar(2, 0x1000, kMem32, 0x900);
+    host.put(nullptr, 1, make_device())
+        ->bar(0, 0x1000, kMem32, 0x1000'0000)
+        .bar(1, 0x1000, kMem32, 0x1000'2000);
+    host.put(nullptr, 2, make_device())
+        ->bar(0, 0x1000, kMem32)
+        .bar(1, 0x2000, kMem32)
+        .bar(2, 0x1000, kMem32, 0x900);
     const auto bus = Bus::enumerate(with_windows()).value();
     check_addresses(*bus, host);
     const auto f = all(*bus);
@@ -209,7 +216,10 @@ TEST_CASE("assigned and unassigned BARs share a window without overlap") {
 
 TEST_CASE("BARs that are too large, wrong or stuck are left without an address") {
     FakeHost host;
-    host.put(nullptr, 1, make_device())->bar(0, 2_GiB, kMem32).bar(2, u64{1} << 62, kMem64Pref).bar(5, 0x1000, kMem64);
+    host.put(nullptr, 1, make_device())
+        ->bar(0, 2_GiB, kMem32)
+        .bar(2, u64{1} << 62, kMem64Pref)
+        .bar(5, 0x1000, kMem64);
     auto stuck = host.put(nullptr, 2, make_device());
     stuck->bar(0, 0x1000, kMem32);
     stuck->stuck = true;
@@ -279,7 +289,8 @@ TEST_CASE("wired interrupts go through the devicetree map, swizzled by bridges")
     for (u8 slot = 0; slot < 4; ++slot)
         for (u8 pin = 1; pin <= 4; ++pin)
             if (slot != 3)
-                ph.intx.try_push_back({slot, pin, {35u + (slot + pin - 1u) % 4, arch::Trigger::level, arch::Polarity::high}});
+                ph.intx.try_push_back(
+                    {slot, pin, {35u + (slot + pin - 1u) % 4, arch::Trigger::level, arch::Polarity::high}});
     const auto bus = Bus::enumerate(ph).value();
     std::map<u16, Function*> by_id;
     bus->for_each([&](Function& f) { by_id[f.requester_id()] = &f; });
@@ -317,13 +328,18 @@ struct TableMemory : arch::host::MmioHandler {
     std::vector<u32> words = std::vector<u32>(0x1000 / 4, 0);
     bool broken = false;
     u64 read(u64 offset, unsigned) override { return words[offset / 4]; }
-    void write(u64 offset, unsigned, u64 value) override { words[offset / 4] = static_cast<u32>(value) ^ (broken ? 1 : 0); }
+    void write(u64 offset, unsigned, u64 value) override {
+        words[offset / 4] = static_cast<u32>(value) ^ (broken ? 1 : 0);
+    }
 };
 
 fake::FunctionPtr with_msix(u16 vectors, u32 table, u64 bar_bytes = 0x1000) {
     auto d = make_device();
     d->bar(1, bar_bytes, kMem32);
-    d->set<u16>(6, 0x10).set<u8>(0x34, 0x98).set<u16>(0x98, 0x0011).set<u16>(0x9a, static_cast<u16>(vectors - 1));
+    d->set<u16>(6, 0x10)
+        .set<u8>(0x34, 0x98)
+        .set<u16>(0x98, 0x0011)
+        .set<u16>(0x9a, static_cast<u16>(vectors - 1));
     d->set<u32>(0x9c, table).set<u32>(0xa0, 0x801);
     d->writable[0x9b] = 1;
     return d;
@@ -373,19 +389,19 @@ TEST_CASE("MSI-X vectors are programmed masked, read back, and replace INTx") {
 
 TEST_CASE("MSI-X tables outside their BAR are refused") {
     FakeHost host;
-    host.put(nullptr, 1, with_msix(2048, 0x001));       // 32 KiB in 4 KiB
-    host.put(nullptr, 2, with_msix(1, 0xff9));          // ends past the BAR
-    host.put(nullptr, 3, with_msix(1, 0xfffffff9));     // far outside
-    host.put(nullptr, 4, with_msix(1, 0x002));          // BAR 2 does not exist
-    host.put(nullptr, 5, with_msix(1, 0x007));          // neither does 7
+    host.put(nullptr, 1, with_msix(2048, 0x001));    // 32 KiB in 4 KiB
+    host.put(nullptr, 2, with_msix(1, 0xff9));       // ends past the BAR
+    host.put(nullptr, 3, with_msix(1, 0xfffffff9));  // far outside
+    host.put(nullptr, 4, with_msix(1, 0x002));       // BAR 2 does not exist
+    host.put(nullptr, 5, with_msix(1, 0x007));       // neither does 7
     host.put(nullptr, 6, make_device());
     auto late = host.put(nullptr, 7, make_device());
     late->set<u16>(6, 0x10).set<u8>(0x34, 0xfc).set<u16>(0xfc, 0x0011);
     const auto bus = Bus::enumerate(with_windows()).value();
     std::vector<Error> errors;
     bus->for_each([&](Function& f) { errors.push_back(Msix::open(f).error()); });
-    CHECK(errors == std::vector<Error>{Error::corrupt, Error::corrupt, Error::corrupt, Error::not_found, Error::not_found,
-                                       Error::not_found, Error::corrupt});
+    CHECK(errors == std::vector<Error>{Error::corrupt, Error::corrupt, Error::corrupt, Error::not_found,
+                                       Error::not_found, Error::not_found, Error::corrupt});
 }
 
 TEST_CASE("a host bridge whose window makes no sense is an error") {
@@ -406,15 +422,19 @@ TEST_CASE("without a window configuration goes through the ports") {
         u64 read(u64 offset, unsigned width) override {
             if (offset < 4) return address;
             u64 v = ~u64{0};
-            if (address >> 8 == 0x800008) v = 0, std::memcpy(&v, &regs[(address & 0xfc) + (offset - 4)], width);
+            if (address >> 8 == 0x800008)
+                v = 0, std::memcpy(&v, &regs[(address & 0xfc) + (offset - 4)], width);
             return v;
         }
         void write(u64 offset, unsigned width, u64 value) override {
-            if (offset < 4) address = static_cast<u32>(value);
-            else if (address >> 8 == 0x800008) std::memcpy(&regs[(address & 0xfc) + (offset - 4)], &value, width);
+            if (offset < 4)
+                address = static_cast<u32>(value);
+            else if (address >> 8 == 0x800008)
+                std::memcpy(&regs[(address & 0xfc) + (offset - 4)], &value, width);
         }
     } ports;
-    ports.regs[0] = 0xf4, ports.regs[1] = 0x1a, ports.regs[2] = 0x41, ports.regs[3] = 0x10, ports.regs[0x3d] = 1;
+    ports.regs[0] = 0xf4, ports.regs[1] = 0x1a, ports.regs[2] = 0x41, ports.regs[3] = 0x10,
+    ports.regs[0x3d] = 1;
     arch::host::register_ports(0xcf8, 8, ports);
     const auto bus = Bus::enumerate(arch::PciHost{}).value();
     REQUIRE(bus->size() == 1);
@@ -443,8 +463,11 @@ TEST_CASE("random topologies with random registers neither hang nor overlap") {
             for (unsigned n = 0; n < (f->bridge ? 2u : 6u); ++n) {
                 if (rng() % 2 == 0) continue;
                 const u32 flags = std::array{kMem32, kMem64, kMem64Pref, kIo}[rng() % 4];
-                if (flags == kIo) f->bar(n, u64{4} << rng() % 8, kIo, rng() % 5 == 0 ? (rng() & 0xff00) : 0);
-                else f->bar(n, u64{16} << rng() % 30, flags, rng() % 5 == 0 ? 0x1000'0000 + (u64{rng()} & 0xff'0000) : 0);
+                if (flags == kIo)
+                    f->bar(n, u64{4} << rng() % 8, kIo, rng() % 5 == 0 ? (rng() & 0xff00) : 0);
+                else
+                    f->bar(n, u64{16} << rng() % 30, flags,
+                           rng() % 5 == 0 ? 0x1000'0000 + (u64{rng()} & 0xff'0000) : 0);
                 if ((flags & 7) == 4) ++n;
             }
             host.put(parent, static_cast<int>(rng() % 32), f);

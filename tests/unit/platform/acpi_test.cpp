@@ -1,5 +1,5 @@
-// The ACPI reader on tables that QEMU 7.2 made. data/acpi-*.bin: records of (address u64, length u32, bytes), RSDP first,
-// saved from the memory of q35 (2 CPUs), pc and microvm; and on damaged copies of them.
+// The ACPI reader on tables that QEMU 7.2 made. data/acpi-*.bin: records of (address u64, length u32, bytes),
+// RSDP first, saved from the memory of q35 (2 CPUs), pc and microvm; and on damaged copies of them.
 #include <catch2/catch.hpp>
 
 #include <fstream>
@@ -53,7 +53,8 @@ Result<> read(const Tables& tables, u64 rsdp, arch::Platform& out, std::string* 
     const auto memory = [&](PhysAddr at, usize bytes) -> Bytes {
         for (const auto& [base, table] : tables.all)
             if (at.raw >= base && at.raw - base < table.size())
-                return std::span(table).subspan(at.raw - base, std::min(bytes, table.size() - (at.raw - base)));
+                return std::span(table).subspan(at.raw - base,
+                                                std::min(bytes, table.size() - (at.raw - base)));
         return {};
     };
     const auto complain = [&](std::string_view s) {
@@ -174,9 +175,10 @@ TEST_CASE("tables cut at any length never fault") {
         const Tables original = load(machine);
         for (usize i = 0; i < original.all.size(); ++i) {
             const usize size = original.all[i].second.size();
-            for (usize n = 0; n < size; n += size > 1000 ? 61 : 1) {
+            for (usize n = 0; n<size; n += size> 1000 ? 61 : 1) {
                 Tables t = original;
-                t.all[i].second = {original.all[i].second.begin(), original.all[i].second.begin() + static_cast<long>(n)};
+                t.all[i].second = {original.all[i].second.begin(),
+                                   original.all[i].second.begin() + static_cast<long>(n)};
                 arch::Platform p;
                 (void)read(t, t.rsdp(), p);
                 // Once more with a length and a checksum that agree.
@@ -196,7 +198,7 @@ TEST_CASE("tables with any one byte changed and the checksum made right never fa
         const Tables original = load(machine);
         for (usize i = 0; i < original.all.size(); ++i) {
             const usize size = original.all[i].second.size();
-            for (usize at = 0; at < size; at += size > 1000 ? 37 : 1) {
+            for (usize at = 0; at<size; at += size> 1000 ? 37 : 1) {
                 for (const u8 value : {u8(0), u8(0xff), u8(u8(original.all[i].second[at]) ^ 0x01)}) {
                     Tables t = original;
                     t.all[i].second[at] = std::byte{value};

@@ -1,5 +1,5 @@
-// The devicetree reader on blobs that QEMU 7.2 made (data/*.dtb, dumped with -machine virt,dumpdtb=), on hand-made
-// ones, and on damaged copies of both: whatever the bytes are, the answer is a value or an Error.
+// The devicetree reader on blobs that QEMU 7.2 made (data/*.dtb, dumped with -machine virt,dumpdtb=), on
+// hand-made ones, and on damaged copies of both: whatever the bytes are, the answer is a value or an Error.
 #include <catch2/catch.hpp>
 
 #include <fstream>
@@ -27,8 +27,14 @@ std::vector<std::byte> load(const char* name) {
 /// Writes a flattened tree: the other direction of what is tested.
 class Builder {
 public:
-    Builder& begin(std::string_view name) { cell(1), text(name); return *this; }
-    Builder& end() { cell(2); return *this; }
+    Builder& begin(std::string_view name) {
+        cell(1), text(name);
+        return *this;
+    }
+    Builder& end() {
+        cell(2);
+        return *this;
+    }
     Builder& prop(std::string_view name, std::vector<u32> cells) {
         cell(3), cell(static_cast<u32>(cells.size() * 4)), cell(string(name));
         for (u32 c : cells) cell(c);
@@ -38,12 +44,21 @@ public:
         cell(3), cell(static_cast<u32>(value.size() + 1)), cell(string(name)), text(value);
         return *this;
     }
-    Builder& reserve(u64 base, u64 bytes) { reservations_.push_back({base, bytes}); return *this; }
+    Builder& reserve(u64 base, u64 bytes) {
+        reservations_.push_back({base, bytes});
+        return *this;
+    }
     std::vector<std::byte> finish() {
         cell(9);
         std::vector<std::byte> out;
-        const auto put32 = [&](u32 v) { be32 b(v); append(out, &b, 4); };
-        const auto put64 = [&](u64 v) { be64 b(v); append(out, &b, 8); };
+        const auto put32 = [&](u32 v) {
+            be32 b(v);
+            append(out, &b, 4);
+        };
+        const auto put64 = [&](u64 v) {
+            be64 b(v);
+            append(out, &b, 8);
+        };
         const u32 reserve_at = 40, struct_at = static_cast<u32>(reserve_at + 16 * (reservations_.size() + 1));
         const u32 strings_at = static_cast<u32>(struct_at + structure_.size());
         const u32 total = static_cast<u32>(strings_at + strings_.size());
@@ -61,7 +76,10 @@ private:
     static void append(std::vector<std::byte>& to, const void* p, usize n) {
         to.insert(to.end(), static_cast<const std::byte*>(p), static_cast<const std::byte*>(p) + n);
     }
-    void cell(u32 v) { be32 b(v); append(structure_, &b, 4); }
+    void cell(u32 v) {
+        be32 b(v);
+        append(structure_, &b, 4);
+    }
     void text(std::string_view s) {
         append(structure_, s.data(), s.size());
         structure_.resize(align_up(structure_.size() + 1, usize{4}));
@@ -189,12 +207,26 @@ TEST_CASE("addresses are translated through every bus") {
     b.prop("reg", {0, 0x1000, 0x1000, 0, 0x2000, 0x1000}).end();
     b.begin("soc").prop("#address-cells", {1}).prop("#size-cells", {1});
     b.prop("ranges", {0x0, 1, 0x0, 0x1000, 0x4000, 2, 0x8000, 0x1000});
-    b.begin("bus@4000").prop("#address-cells", {1}).prop("#size-cells", {1}).prop("ranges", {0x100, 0x4400, 0x200});
-    b.begin("virtio@180").prop_text("compatible", "virtio,mmio").prop("reg", {0x180, 0x100}).prop("interrupts", {0, 5, 1}).end();
-    b.begin("virtio@281").prop_text("compatible", "virtio,mmio").prop("reg", {0x281, 0x100}).prop("interrupts", {0, 5, 1}).end();
+    b.begin("bus@4000")
+        .prop("#address-cells", {1})
+        .prop("#size-cells", {1})
+        .prop("ranges", {0x100, 0x4400, 0x200});
+    b.begin("virtio@180")
+        .prop_text("compatible", "virtio,mmio")
+        .prop("reg", {0x180, 0x100})
+        .prop("interrupts", {0, 5, 1})
+        .end();
+    b.begin("virtio@281")
+        .prop_text("compatible", "virtio,mmio")
+        .prop("reg", {0x281, 0x100})
+        .prop("interrupts", {0, 5, 1})
+        .end();
     b.begin("virtio@200").prop_text("compatible", "virtio,mmio").prop("reg", {0x200, 0x100});
     b.prop("interrupts-extended", {7, 0, 6, 4}).end();
-    b.begin("virtio@off").prop_text("compatible", "virtio,mmio").prop("reg", {0x180, 0x100}).prop_text("status", "disabled");
+    b.begin("virtio@off")
+        .prop_text("compatible", "virtio,mmio")
+        .prop("reg", {0x180, 0x100})
+        .prop_text("status", "disabled");
     b.begin("child").prop_text("device_type", "cpu").end().end();
     b.end().end();
     b.begin("cpus").begin("cpu@0").prop_text("device_type", "cpu").end().end();
@@ -214,12 +246,17 @@ TEST_CASE("addresses are translated through every bus") {
 }
 
 TEST_CASE("stdout-path chooses the serial port, by alias and with options") {
-    for (const std::string_view path : {"/uart@2000", "/uart@2000:115200n8", "console", "console:9600", "/uart@2000:"}) {
+    for (const std::string_view path :
+         {"/uart@2000", "/uart@2000:115200n8", "console", "console:9600", "/uart@2000:"}) {
         Builder b;
         b.begin("").prop("#address-cells", {1}).prop("#size-cells", {1});
         b.begin("aliases").prop_text("console", "/uart@2000").end();
         b.begin("uart@1000").prop_text("compatible", "arm,pl011").prop("reg", {0x1000, 0x1000}).end();
-        b.begin("uart@2000").prop_text("compatible", "ns16550a").prop("reg", {0x2000, 0x1000}).prop("reg-shift", {2}).end();
+        b.begin("uart@2000")
+            .prop_text("compatible", "ns16550a")
+            .prop("reg", {0x2000, 0x1000})
+            .prop("reg-shift", {2})
+            .end();
         b.begin("uart@3000").prop_text("compatible", "arm,pl011").prop("reg", {0x3000, 0x1000}).end();
         b.begin("chosen").prop_text("stdout-path", path).end().end();
         arch::Platform p;
@@ -236,9 +273,18 @@ TEST_CASE("RAM ranges are ordered, joined and rounded inwards; reservations outw
     b.begin("").prop("#address-cells", {2}).prop("#size-cells", {2}).reserve(0x9000'0010, 0x20);
     b.begin("memory@90000000").prop_text("device_type", "memory");
     b.prop("reg", {0, 0x9000'0000, 0, 0x10'0000, 0, 0x4000'0001, 0, 0x2fff}).end();
-    b.begin("memory@50000000").prop_text("device_type", "memory").prop("reg", {0, 0x4000'3000, 0, 0x1000}).end();
-    b.begin("memory@90080000").prop_text("device_type", "memory").prop("reg", {0, 0x9008'0000, 0, 0x10'0000}).end();
-    b.begin("memory@wrap").prop_text("device_type", "memory").prop("reg", {0xffff'ffff, 0xffff'0000, 0, 0x10'0000}).end();
+    b.begin("memory@50000000")
+        .prop_text("device_type", "memory")
+        .prop("reg", {0, 0x4000'3000, 0, 0x1000})
+        .end();
+    b.begin("memory@90080000")
+        .prop_text("device_type", "memory")
+        .prop("reg", {0, 0x9008'0000, 0, 0x10'0000})
+        .end();
+    b.begin("memory@wrap")
+        .prop_text("device_type", "memory")
+        .prop("reg", {0xffff'ffff, 0xffff'0000, 0, 0x10'0000})
+        .end();
     b.begin("reserved-memory").prop("#address-cells", {2}).prop("#size-cells", {2}).prop("ranges", {});
     b.begin("a@90001000").prop("reg", {0, 0x9000'1000, 0, 0x800}).end();
     b.begin("dynamic").prop("size", {0, 0x800}).end().end();
@@ -287,7 +333,8 @@ TEST_CASE("nesting without end, a missing root and an empty blob are errors") {
     CHECK(memory_from_fdt(no_memory.finish(), info).error() == Error::not_found);
 }
 
-// virt-small.dtb is virt-gicv3-its.dtb with one virtio-mmio node left and without flash, fw-cfg, pl061 and PMU.
+// virt-small.dtb is virt-gicv3-its.dtb with one virtio-mmio node left and without flash, fw-cfg, pl061 and
+// PMU.
 TEST_CASE("a devicetree cut at any length is an error, never a fault") {
     const auto dtb = load("virt-small.dtb");
     for (usize n = 0; n < dtb.size(); ++n) {
