@@ -198,6 +198,22 @@ TEST_CASE("udp: a reader that does not read costs a bounded number of packets") 
     CHECK(h.pool.free() == h.pool.total());
 }
 
+TEST_CASE("udp: lengths and ports that cannot be are refused") {
+    Host h(1);
+    const auto s = *h.stack.udp().open({{}, 7});
+    for (u32 length : {0u, 7u, 12u, 65535u}) {
+        Frame d = udp(9, 7, Frame(3));
+        put16(d, 4, length);
+        h.input(to_us(17, d), {});
+    }
+    h.input(to_us(17, udp(0, 7, {})), {});
+    h.input(to_us(17, Frame{1, 2, 3}), {});
+    CHECK(h.stack.statistics().udp_bad == 6);
+    CHECK_FALSE(h.stack.udp().readable(s));
+    h.input(to_us(17, udp(9, 7, {})), {});
+    CHECK(h.stack.udp().readable(s));
+}
+
 TEST_CASE("ipv4: what must be refused is, and is counted") {
     Host h(1);
     introduce_peer(h, {});
