@@ -1,8 +1,6 @@
 // The parts of the block driver that do not depend on its configuration: what the device says and what submitters ask.
 #include "drivers/virtio/blk.hpp"
 
-#include <bit>
-
 namespace ringlet::virtio {
 
 namespace {
@@ -11,7 +9,7 @@ constexpr u64 kMaxSectors = u64{1} << 54;
 
 Result<> check_geometry(const BlkGeometry& g) {
     const u32 block = g.limits.block_size;
-    if (block < fs::kSectorSize || block > 65536 || !std::has_single_bit(block)) return fail(Error::unsupported);
+    if (block < fs::kSectorSize || block > 65536 || (block & (block - 1)) != 0) return fail(Error::unsupported);
     if (g.limits.max_segment_bytes < block) return fail(Error::unsupported);
     if (g.sectors > kMaxSectors) return fail(Error::unsupported);
     return {};

@@ -2,7 +2,6 @@
 #include "drivers/virtio/discover.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <new>
 
 #include "arch/paging.hpp"
@@ -99,7 +98,7 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
     r.notify_bytes = std::min(notify.length, kMostNotifyBytes);
     r.notify = TRY(map(f, notify, r.notify_bytes));
     r.notify_multiplier = f.read32(u16(notify.capability + 16));
-    if (r.notify_multiplier != 0 && (!std::has_single_bit(r.notify_multiplier) || r.notify_multiplier == 1))
+    if ((r.notify_multiplier & (r.notify_multiplier - 1)) != 0 || r.notify_multiplier == 1)
         return fail(Error::corrupt);  // §4.1.4.4.1: 0, or an even power of two
     const Window device = find(f, kDeviceCfg, 16, 1);
     if (device.capability != 0) {

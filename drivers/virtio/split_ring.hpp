@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <memory>
 #include <utility>
 
@@ -32,7 +31,7 @@ public:
     static constexpr u16 kNext = 1, kWrite = 2, kIndirect = 4;   // VIRTQ_DESC_F_*
     static constexpr u16 kNoInterrupt = 1, kNoNotify = 1;        // VIRTQ_AVAIL_F_*, VIRTQ_USED_F_*
 
-    static constexpr bool valid_size(u16 n) { return n != 0 && n <= 32768 && std::has_single_bit(n); }
+    static constexpr bool valid_size(u16 n) { return n != 0 && n <= 32768 && (n & (n - 1)) == 0; }
     static constexpr usize footprint(u16 n) { return SplitLayout{n}.bytes(); }
 
     /// All memory the ring will ever need. Errors: invalid (a size the layout forbids), no_memory. Context: thread.

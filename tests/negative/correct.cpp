@@ -1,0 +1,16 @@
+// expect to compile: the header and flags that the other cases differ from by one mistake.
+#include "drivers/virtio/blk.hpp"
+#include "drivers/virtio/net.hpp"
+
+using namespace ringlet;
+using namespace ringlet::virtio;
+using N = NetSpec::Feature;
+using B = BlkSpec::Feature;
+
+constexpr NetConfig kNet{.features = {.required = {Common::version_1, N::mac}, .optional = {N::csum}}, .tx_size = 128};
+constexpr BlkConfig kBlk{.queue_size = 16, .indirect_tables = 4};
+template class ringlet::virtio::Net<kNet>;
+template class ringlet::virtio::Blk<kBlk>;
+auto f(ConfigSpace<NetSpec, NetConfig{}.features, AnyTransport> c) { return c.read(NetSpec::kMtu); }
+bool g(Negotiated<NetSpec, NetConfig{}.features> n) { return n.has<N::csum>() || n.has<N::mq>(); }
+u16 h(const Shared<u16>& w) { return w.load(); }

@@ -1,0 +1,11 @@
+// expect: a split ring's size must be a power of two from 1 to 32768
+#include "drivers/virtio/blk.hpp"
+#include "drivers/virtio/net.hpp"
+
+using namespace ringlet;
+using namespace ringlet::virtio;
+using N = NetSpec::Feature;
+using B = BlkSpec::Feature;
+
+constexpr NetConfig kC{.tx_size = 48};
+template class ringlet::virtio::Net<kC>;
