@@ -55,6 +55,13 @@ counted() {
     fi
 }
 
+# tap NAME COMMAND...: a program that prints a line "ok ..." or "not ok ..." for each check
+tap() {
+    local name=$1; shift
+    counted "$name" sh -c '"$@" > "$0" 2>&1; grep -v "^ok" "$0"
+        echo "$(grep -c "^ok" "$0") passed, $(grep -c "^not ok" "$0") failed"' "$log_folder/tap.txt" "$@"
+}
+
 # catch NAME PROGRAM: one Catch2 program; every test case counts. 10 minutes at most.
 catch() { counted "$1" tests/catch_count.sh "$2"; }
 
@@ -83,6 +90,7 @@ if wants images || wants integration; then
 fi
 if wants integration; then
     echo "Integration (QEMU)"
+    tap "qemu-run.sh options" bash tests/integration/qemu_run_test.sh
     for suite in tests/integration/test_*.py; do
         counted "$(basename "$suite" .py)" timeout 1800 python3 "$suite"
     done

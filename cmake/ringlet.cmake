@@ -124,4 +124,5 @@ function(ringlet_disk name folder size)
     COMMAND ${CMAKE_COMMAND} -E env "PATH=/usr/sbin:/sbin:$ENV{PATH}" mke2fs -q -t ext4 -d "${folder}" "${disk}" ${size}
     DEPENDS ${files})
   add_custom_target(${name}-disk ALL DEPENDS "${disk}")
+  add_dependencies(${name} ${name}-disk)
 endfunction()

@@ -27,7 +27,7 @@ TABLE = {
     "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/random.hpp", "kernel/log.hpp", "net/"],
     "net": ["lib/"],
     "fs": ["lib/", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
-           "kernel/mm/dma.hpp"],
+           "kernel/time/clock.hpp", "kernel/mm/dma.hpp"],
     "sdk": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],
     "shell": ["ringlet/", "lib/"],
     "examples": ["ringlet/", "lib/"],
