@@ -1,4 +1,6 @@
 // The default appliance: every driver, the shell, and the network and disk that httpd serves.
+#pragma once
+
 #include <ringlet/config.hpp>
 
 inline constexpr ringlet::ApplianceConfig kAppliance{.name = "httpd"};

@@ -1,3 +1,5 @@
+#pragma once
+
 #include <ringlet/config.hpp>
 
 inline constexpr ringlet::ApplianceConfig kAppliance{.name = "faults", .shell = false};
