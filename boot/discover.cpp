@@ -28,18 +28,17 @@ Bytes physical(const BootInfo& info, PhysAddr at, usize bytes) {
 
 }  // namespace
 
+// One of the two readers is in an image: PCs have ACPI, the others a devicetree.
 void discover(const BootInfo& info, const CommandLine& command_line, arch::Platform& out) {
-    if (!info.devicetree.empty()) {
-        if (const auto done = platform_from_fdt(info.devicetree, out, complain); !done)
-            log(LogLevel::error, "devicetree: {}", done.error());
-        return;
-    }
     if constexpr (arch::kHasPortIo) {
         const auto reader = [&](PhysAddr at, usize bytes) { return physical(info, at, bytes); };
-        if (const auto done = platform_from_acpi(info.acpi_rsdp, reader, out, complain); !done)
+        if (const auto done = platform_from_acpi(info.acpi_rsdp, reader, out, complain); !done) {
             log(LogLevel::warning, "ACPI: {}: assuming an ordinary PC", done.error());
-        platform_defaults_pc(out);
+            platform_defaults_pc(out);
+        }
         virtio_mmio_from_command_line(command_line, out, complain);
+    } else if (const auto done = platform_from_fdt(info.devicetree, out, complain); !done) {
+        log(LogLevel::error, "devicetree: {}", done.error());
     }
 }
 
