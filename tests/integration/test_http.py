@@ -67,7 +67,7 @@ class Http(unittest.TestCase):
         vm = VM(machine, disk=self.disk, **options)
         self.addCleanup(vm.process.kill)
         vm.ready()
-        vm.wait(b"httpd: serving")
+        vm.said(b"httpd: serving")
         return vm
 
     @per_machine(*EVERYWHERE)

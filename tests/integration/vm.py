@@ -17,6 +17,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("RINGLET_BUILD", os.path.join(ROOT, "build"))
 PROMPT = re.compile(rb"ringlet:[^\n]*[$#] $")
+FIRST_PROMPT = re.compile(rb"ringlet:[^\n]*[$#] ")   # a line of the log may come right behind it
 PANIC = b"RINGLET PANIC"
 
 # name: (architecture, QEMU machine options, transport)
@@ -108,8 +109,15 @@ class VM:
         self.process.stdin.flush()
 
     def ready(self, timeout=60):
-        self.wait(PROMPT, timeout)
+        self.wait(FIRST_PROMPT, timeout)
         return self
+
+    def said(self, text, timeout=60):
+        """Waits until `text` is anywhere in what the guest has said since it started."""
+        deadline = time.monotonic() + timeout
+        while text not in self.output:
+            if PANIC in self.output or not self._pump(deadline):
+                raise Failure(f"{self.machine}: no {text!r} within {timeout} s:\n{self.tail()}")
 
     def shell(self, line, timeout=30):
         """Runs one shell command; returns what it printed."""
