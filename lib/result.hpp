@@ -39,7 +39,13 @@ enum class Error : u8 {
 /// A short lower-case English phrase, for logs and the shell.
 std::string_view to_string(Error e);
 
-template <class T = void> using Result = std::expected<T, Error>;
+/// A value or the reason there is none. A class of its own only to be [[nodiscard]]: the library's std::expected
+/// may be dropped without a word, so a forgotten check would compile.
+template <class T = void> class [[nodiscard]] Result : public std::expected<T, Error> {
+public:
+    using std::expected<T, Error>::expected;
+    using std::expected<T, Error>::operator=;
+};
 
 /// `return fail(Error::io);` from any function that returns a Result.
 constexpr std::unexpected<Error> fail(Error e) { return std::unexpected<Error>(e); }
