@@ -78,7 +78,7 @@ if wants host; then
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
         [ -f "$program" ] && [ -x "$program" ] && catch "$(basename "$program")" "$program"
     done
-    [ -x tests/negative/run.py ] && counted "negative compilation" tests/negative/run.py
+    counted "negative compilation" tests/negative/run.sh
 fi
 if wants images || wants integration; then
     echo "Images"
