@@ -46,19 +46,22 @@ Status Mmio::status() {
 }
 void Mmio::set_status(Status s) { kStatus.write(base_, u32(s)); }
 
+// The first 64 bits only: no feature is defined above, and QEMU takes every selector but 0 for 1, so that a zero written
+// to the words above would take VERSION_1 back.
+
 FeatureBits Mmio::device_features() {
-    u32 part[4];
-    for (u32 i = 0; i < 4; ++i) {
+    u32 part[2];
+    for (u32 i = 0; i < 2; ++i) {
         kDeviceFeaturesSel.write(base_, i);
         part[i] = kDeviceFeatures.read(base_);
     }
-    return {{part[0] | u64{part[1]} << 32, part[2] | u64{part[3]} << 32}};
+    return {{part[0] | u64{part[1]} << 32, 0}};
 }
 
 void Mmio::set_driver_features(FeatureBits f) {
-    for (u32 i = 0; i < 4; ++i) {
+    for (u32 i = 0; i < 2; ++i) {
         kDriverFeaturesSel.write(base_, i);
-        kDriverFeatures.write(base_, u32(f.word[i / 2] >> i % 2 * 32));
+        kDriverFeatures.write(base_, u32(f.word[0] >> i * 32));
     }
 }
 

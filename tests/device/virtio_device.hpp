@@ -172,9 +172,10 @@ public:
         if (width != 4) device.violations.push_back("MMIO register not written as 32 bits");
         Queue* q = selected();
         switch (at) {
-        case 0x014: feature_sel_ = v; return;
+        // As QEMU 7.2: every selector but 0 means 1, so that whoever writes the words above overwrites VERSION_1.
+        case 0x014: feature_sel_ = v != 0; return;
         case 0x020: set_word(v); return;
-        case 0x024: driver_sel_ = v; return;
+        case 0x024: driver_sel_ = v != 0; return;
         case 0x030: queue_sel_ = v; return;
         case 0x050: device.notify(v); return;
         case 0x064: device.isr &= ~v; return;
