@@ -78,6 +78,7 @@ if wants host; then
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
         [ -f "$program" ] && [ -x "$program" ] && catch "$(basename "$program")" "$program"
     done
+    counted "virtio fences" timeout 60 build/host/tests/unit/virtio/virtio_fences
     counted "negative compilation" tests/negative/run.sh
 fi
 if wants images || wants integration; then

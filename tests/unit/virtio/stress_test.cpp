@@ -1,5 +1,5 @@
-// Two real threads on real hardware, the driver's half against the device's: both sleep whenever they may. It
-// can only show a missing fence, not promise to: on a busy two-core machine removing publish()'s went unnoticed.
+// Two real threads on real hardware, the driver's half against the device's: both sleep whenever they may. Whether the
+// fences are there is for fences.cpp to say; this test runs the whole protocol.
 // Not a timing test: it only takes as many rounds as fit into a second, and gives a lost wake-up five seconds to arrive.
 #include <catch2/catch.hpp>
 
