@@ -90,7 +90,6 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
     r.device_type = pci_device_type(f);
     if (r.device_type == 0) return fail(Error::not_found);
     f.enable_memory();
-    f.enable_bus_master();
 
     r.common = TRY(map(f, find(f, kCommonCfg, 16, PciModern::kCommonBytes), PciModern::kCommonBytes));
     r.isr = TRY(map(f, find(f, kIsrCfg, 16, 1), 1));
@@ -105,8 +104,8 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
         r.device_bytes = std::min(device.length, kMostDeviceBytes);
         r.device = TRY(map(f, device, r.device_bytes));
     }
-    // Fields are accessed at their natural width (§4.1.3.1).
-    if (r.common % 8 != 0 || r.notify % 2 != 0 || r.device % 4 != 0) return fail(Error::corrupt);
+    // Fields are accessed at their natural width, addresses as two halves (§4.1.3.1, §4.1.4.3.1).
+    if (r.common % 4 != 0 || r.notify % 2 != 0 || r.device % 4 != 0) return fail(Error::corrupt);
 
     Wiring wiring;
     if (auto msix = pci::Msix::open(f)) {
@@ -114,6 +113,7 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
         if (!wiring.vectors) return fail(Error::no_memory);
     }
     if (const auto line = bus.intx_line(f)) wiring.line = *line;
+    f.enable_bus_master();  // last: a function that is refused can touch no memory
     return Device{PciModern(r), std::move(wiring)};
 }
 
