@@ -17,8 +17,8 @@ void Arp::ask(Entry& e) {
 }
 
 void Arp::release(Entry& e) {
-    stats_.arp_unresolved += e.waiting.size();
-    waiting_ -= e.waiting.size();
+    stats_.arp_unresolved += e.waiting.count();
+    waiting_ -= e.waiting.count();
     e.waiting.clear();
     if (e.ask) --pending_requests_;
     e.ask = false;
@@ -71,8 +71,8 @@ void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {
         ask(*e);
         due(e->next);
     }
-    if (e->waiting.size() == kWaiting) {  // the newest packets are the ones still wanted
-        (void)e->waiting.pop();
+    if (e->waiting.count() == kWaiting) {  // the newest packets are the ones still wanted
+        (void)e->waiting.pop_front();
         --waiting_;
         ++stats_.arp_queue_overflow;
     }
@@ -80,7 +80,7 @@ void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {
         ++stats_.arp_queue_overflow;
         return;
     }
-    e->waiting.push(std::move(packet));
+    e->waiting.push_back(std::move(packet));
     ++waiting_;
 }
 
@@ -92,10 +92,10 @@ void Arp::learn(Entry& e, const MacAddr& mac, Instant now) {
     e.tries = 0;
     if (e.ask) --pending_requests_;
     e.ask = false;
-    while (auto p = e.waiting.pop()) {
+    while (auto p = e.waiting.pop_front()) {
         --waiting_;
         push_ethernet(*p, mac, mac_, EtherType::ipv4);
-        resolved_.push(std::move(*p));
+        resolved_.push_back(std::move(*p));
     }
 }
 

@@ -10,7 +10,7 @@
 #include "lib/time.hpp"
 #include "net/config.hpp"
 #include "net/headers.hpp"
-#include "net/packet.hpp"
+#include "net/packet_queue.hpp"
 #include "net/statistics.hpp"
 
 namespace ringlet::net {
@@ -45,10 +45,10 @@ public:
     std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
     bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_; }
     /// A packet whose neighbour has answered (window = Ethernet frame).
-    std::optional<PacketBuffer> resolved() { return resolved_.pop(); }
+    std::optional<PacketBuffer> resolved() { return resolved_.pop_front(); }
     bool has_resolved() const { return !resolved_.empty(); }
     void for_each(FunctionRef<void(const NeighbourInfo&)> visit) const;
-    usize packets_held() const { return waiting_ + resolved_.size(); }
+    usize packets_held() const { return waiting_ + resolved_.count(); }
 
 private:
     enum class State : u8 { free, incomplete, reachable };
@@ -60,7 +60,7 @@ private:
         bool ask = false;              // a request is due
         Instant changed;               // when the MAC was learnt
         Instant next;                  // incomplete: the next retry; reachable: when it grows old
-        PacketFifo waiting;
+        PacketQueue waiting;
     };
     struct Reply {
         MacAddr mac;
@@ -86,7 +86,7 @@ private:
     Instant next_announcement_ = Instant::never();
     std::optional<Instant> defended_;
     Instant deadline_ = Instant::never();
-    PacketFifo resolved_;
+    PacketQueue resolved_;
 };
 
 }  // namespace ringlet::net

@@ -86,7 +86,6 @@ public:
 
 private:
     friend class PacketPool;
-    friend class PacketFifo;
     friend class PacketQueue;
     struct Slot {
         PacketPool* pool = nullptr;
@@ -123,38 +122,6 @@ private:
     DmaAddr dma_;
     usize total_ = 0, free_ = 0;
     u64 exhausted_ = 0;
-};
-
-/// Packets in order, linked through their slots: no memory of its own. Whoever pushes bounds it. Destroyed: all go back.
-class PacketFifo {
-public:
-    PacketFifo() = default;
-    PacketFifo(const PacketFifo&) = delete;
-    PacketFifo& operator=(const PacketFifo&) = delete;
-    ~PacketFifo() { clear(); }
-
-    void push(PacketBuffer p) {
-        PacketBuffer::Slot* slot = std::exchange(p.slot_, nullptr);
-        slot->next = nullptr;
-        (head_ == nullptr ? head_ : tail_->next) = slot;
-        tail_ = slot;
-        ++size_;
-    }
-    std::optional<PacketBuffer> pop() {
-        if (head_ == nullptr) return std::nullopt;
-        PacketBuffer::Slot* slot = std::exchange(head_, head_->next);
-        slot->next = nullptr;
-        --size_;
-        return PacketBuffer(slot);
-    }
-    void clear() { while (pop()) {} }
-    usize size() const { return size_; }
-    bool empty() const { return head_ == nullptr; }
-
-private:
-    PacketBuffer::Slot* head_ = nullptr;
-    PacketBuffer::Slot* tail_ = nullptr;   // meaningful while head_ is not null
-    usize size_ = 0;
 };
 
 inline std::byte* PacketBuffer::base() const { return slot_->pool->memory_ + usize{slot_->index} * kSize; }

@@ -181,7 +181,7 @@ InterfaceInfo Stack::interface() const {
 }
 
 usize Stack::packets_held() const {
-    return arp_.packets_held() + udp_.packets_held() + tcp_.packets_held() + replies_.size() + loopback_.size();
+    return arp_.packets_held() + udp_.packets_held() + tcp_.packets_held() + replies_.count() + loopback_.count();
 }
 
 }  // namespace ringlet::net

@@ -11,7 +11,7 @@
 #include "net/config.hpp"
 #include "net/dhcp.hpp"
 #include "net/headers.hpp"
-#include "net/packet.hpp"
+#include "net/packet_queue.hpp"
 #include "net/statistics.hpp"
 #include "net/tcp/tcp.hpp"
 #include "net/udp.hpp"
@@ -129,8 +129,8 @@ private:
     Udp udp_;
     tcp::Tcp tcp_;
     Ipv4Config ipv4_;
-    PacketFifo replies_;             // ICMP answers: window = IP packet, routed when pulled
-    PacketFifo loopback_;            // window = IP packet to one of our addresses
+    PacketQueue replies_;             // ICMP answers: window = IP packet, routed when pulled
+    PacketQueue loopback_;            // window = IP packet to one of our addresses
     std::array<Ping, kPings> pings_{};
     u32 next_ping_ = 1, pings_unsent_ = 0;
     bool carrier_ = true, changed_ = false, fallback_ = false;

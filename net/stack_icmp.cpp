@@ -40,7 +40,7 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.size() >= kReplies) {
+    if (replies_.count() >= kReplies) {
         ++stats_.reply_overflow;
         return;
     }
@@ -49,7 +49,7 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     h->checksum = checksum_update(h->checksum, IcmpHeader::kEcho << 8, IcmpHeader::kEchoReply << 8);
     p.meta() = {};
     if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp)) return;
-    replies_.push(std::move(p));
+    replies_.push_back(std::move(p));
     ++stats_.icmp_echo_replied;
 }
 
@@ -126,7 +126,7 @@ bool Stack::icmp_error_allowed(Instant now) {
         icmp_window_ = now;
         icmp_budget_ = kIcmpErrorsPerSecond;
     }
-    if (icmp_budget_ == 0 || replies_.size() >= kReplies) {
+    if (icmp_budget_ == 0 || replies_.count() >= kReplies) {
         ++stats_.icmp_errors_limited;
         return false;
     }
@@ -152,7 +152,7 @@ void Stack::send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin orig
     std::memcpy(p->append(quoted).data(), offender.data().data(), quoted);
     h->checksum = internet_checksum(p->data());
     if (!add_ipv4(*p, {ip->destination}, {ip->source}, IpProtocol::icmp)) return;
-    replies_.push(std::move(*p));
+    replies_.push_back(std::move(*p));
     ++stats_.icmp_errors_out;
 }
 

@@ -78,7 +78,7 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Ipv4Addr destination, In
     }
     if (r->local) {
         ++stats_.loopback;
-        loopback_.push(std::move(p));
+        loopback_.push_back(std::move(p));
         return std::nullopt;
     }
     if (destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination))
@@ -140,7 +140,7 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
     }
     if (arp_.has_output() && (frame = arp_.output(ipv4_, pool_))) return true;
     if (!replies_.empty()) {
-        auto p = replies_.pop();
+        auto p = replies_.pop_front();
         const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
         frame = send(std::move(*p), to, now);
         return true;
@@ -182,7 +182,7 @@ std::optional<PacketBuffer> Stack::output(Instant now) {
         if (!loopback_.empty()) {
             if (burst == 0) return std::nullopt;  // deadline() asks to be called again
             --burst;
-            ipv4_input(*loopback_.pop(), Origin::loopback, now);
+            ipv4_input(*loopback_.pop_front(), Origin::loopback, now);
         } else if (!next_packet(frame, now)) {
             return std::nullopt;
         }

@@ -7,6 +7,7 @@
 
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
+#include "net/packet_queue.hpp"
 
 namespace ringlet::net {
 namespace {
@@ -27,7 +28,7 @@ struct Udp::Socket {
     u32 generation = 0;
     Endpoint local;
     Endpoint last_peer;                // whom an ICMP error may be about
-    PacketFifo receive, transmit;
+    PacketQueue receive, transmit;
     u64 dropped = 0;
     void* user_data = nullptr;
     Socket* next_ready = nullptr;
@@ -96,7 +97,7 @@ Udp::Verdict Udp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& dat
         ++stats_.udp_no_socket;
         return Verdict::no_socket;
     }
-    if (s->receive.size() >= kReceiveQueue) {
+    if (s->receive.count() >= kReceiveQueue) {
         ++s->dropped;
         ++stats_.udp_queue_full;
         return Verdict::dropped;
@@ -107,7 +108,7 @@ Udp::Verdict Udp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& dat
         return Verdict::dropped;
     }
     queued(datagram).peer = source.value;
-    s->receive.push(std::move(datagram));
+    s->receive.push_back(std::move(datagram));
     ++held_;
     ++stats_.udp_in;
     mark_ready(*s);
@@ -119,7 +120,7 @@ std::optional<Udp::Outgoing> Udp::output() {
     for (u16 i = 0; i < capacity_; ++i) {
         if (next_output_ >= capacity_) next_output_ = 0;
         Socket& s = sockets_[next_output_++];
-        auto p = s.transmit.pop();
+        auto p = s.transmit.pop_front();
         if (!p) continue;
         --queued_output_;
         if (std::exchange(s.was_full, false)) mark_ready(s);
@@ -169,8 +170,8 @@ Result<UdpHandle> Udp::open(Endpoint local) {
 void Udp::close(UdpHandle h) {
     Socket* s = find(h);
     if (s == nullptr) return;
-    held_ -= s->receive.size();
-    queued_output_ -= static_cast<u32>(s->transmit.size());
+    held_ -= s->receive.count();
+    queued_output_ -= s->transmit.count();
     s->receive.clear();
     s->transmit.clear();
     s->open = false;
@@ -182,7 +183,7 @@ Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload
     if (s == nullptr || to.port == 0) return fail(Error::invalid);
     if (payload.size() > max_payload || payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom - sizeof(UdpHeader))
         return fail(Error::too_large);
-    if (s->transmit.size() >= kTransmitQueue) {
+    if (s->transmit.count() >= kTransmitQueue) {
         s->was_full = true;
         return fail(Error::would_block);
     }
@@ -198,7 +199,7 @@ Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload
     q->peer = to.address.value;
     if (!payload.empty()) std::memcpy(p->append(payload.size()).data(), payload.data(), payload.size());
     s->last_peer = to;
-    s->transmit.push(std::move(*p));
+    s->transmit.push_back(std::move(*p));
     ++queued_output_;
     return {};
 }
@@ -207,7 +208,7 @@ Result<Udp::Received> Udp::receive_from(UdpHandle h, MutableBytes to) {
     Socket* s = find(h);
     if (s == nullptr) return fail(Error::invalid);
     if (std::exchange(s->refused, false)) return fail(Error::connection_refused);
-    auto p = s->receive.pop();
+    auto p = s->receive.pop_front();
     if (!p) return fail(Error::would_block);
     --held_;
     const Endpoint from{{queued(*p).peer}, queued(*p).source_port};
@@ -234,7 +235,7 @@ bool Udp::readable(UdpHandle h) const {
 
 bool Udp::writable(UdpHandle h) const {
     const Socket* s = find(h);
-    return s != nullptr && s->transmit.size() < kTransmitQueue && pool_.free() != 0;
+    return s != nullptr && s->transmit.count() < kTransmitQueue && pool_.free() != 0;
 }
 
 Result<Endpoint> Udp::local(UdpHandle h) const {
@@ -255,7 +256,7 @@ void* Udp::user_data(UdpHandle h) const {
 void Udp::for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const {
     for (u16 i = 0; i < capacity_; ++i) {
         const Socket& s = sockets_[i];
-        if (s.open) visit({s.local, static_cast<u32>(s.receive.size()), s.dropped});
+        if (s.open) visit({s.local, s.receive.count(), s.dropped});
     }
 }
 
