@@ -120,7 +120,10 @@ void Tcp::enqueue(Entry& e, Entry::Queue queue) {
 void Tcp::dequeue(Entry& e) {
     switch (std::exchange(e.queue, Entry::Queue::none)) {
     case Entry::Queue::half_open: --half_open_count_; break;
-    case Entry::Queue::accept: --e.listener->pending; break;
+    case Entry::Queue::accept:
+        // However the last one leaves, accepted or reset by its peer: the next arrival is news again.
+        if (--e.listener->pending == 0) e.listener->reported = 0;
+        break;
     case Entry::Queue::time_wait: --time_wait_count_; break;
     case Entry::Queue::none: return;
     }
@@ -220,7 +223,6 @@ Result<Handle> Tcp::accept(Handle listener) {
     if (!h) return fail(Error::no_space);
     dequeue(e);
     e.listener = nullptr;
-    l.reported = l.pending != 0 ? kReadable : 0;
     notify(e, e.connection.readiness_bits());
     return *h;
 }

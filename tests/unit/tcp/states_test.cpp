@@ -549,6 +549,21 @@ TEST_CASE("Closing a listener resets what nobody accepted") {
     CHECK((t.next()->flags & R) != 0);
 }
 
+TEST_CASE("a listener whose only connection was reset before accept reports the next one") {
+    Harness t;
+    t.to_syn_received();
+    t.send(1, 1, A);
+    CHECK(t.tcp->next_ready() == t.listener);
+    t.send(1, 0, R);
+    CHECK(t.tcp->accept(t.listener).error() == Error::would_block);
+    t.peer_port = 5555;
+    t.send(0, 0, S);
+    t.expect(0, 1, S | A);
+    t.send(1, 1, A);
+    CHECK(t.tcp->next_ready() == t.listener);
+    CHECK(t.tcp->accept(t.listener).has_value());
+}
+
 TEST_CASE("next_ready reports each rise of readiness once") {
     Harness t;
     t.to_syn_received();
