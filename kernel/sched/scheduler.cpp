@@ -45,8 +45,8 @@ void arm_timer(Cpu& cpu, Instant when) {
     arch::set_timer(when);
 }
 
-void start_slice(Cpu& cpu) {
-    cpu.slice_end = arch::monotonic_now() + kTimeSlice;
+void start_slice(Cpu& cpu, Duration length = kTimeSlice) {
+    cpu.slice_end = arch::monotonic_now() + length;
     arm_timer(cpu, cpu.slice_end);
 }
 
@@ -86,7 +86,8 @@ void switch_away(Cpu& cpu) {
     Thread& to = take_next(cpu);
     cpu.need_switch = cpu.slice_expired = false;
     cpu.slice_end = Instant::never();
-    if (any_ready_at(cpu, to.priority)) start_slice(cpu);
+    if (any_ready_at(cpu, to.priority)) start_slice(cpu, to.slice_left);
+    to.slice_left = kTimeSlice;
     to.state = ThreadState::running;
     if (&to == &from) return;
     const Instant t = arch::monotonic_now();
@@ -109,6 +110,11 @@ void preempt(Cpu& cpu) {
             cpu.slice_expired = false;
             return;
         }
+        // Preempted inside its slice it keeps its turn, but only the rest of it: a fresh slice after each
+        // interruption would let one thread keep the CPU from its equals for ever.
+        const Instant t = arch::monotonic_now();
+        if (cpu.slice_end <= t) cpu.slice_expired = true;
+        if (!cpu.slice_expired && !cpu.slice_end.is_never()) current.slice_left = cpu.slice_end - t;
         add_ready(cpu, current, cpu.slice_expired ? End::back : End::front);
     } else if (cpu.ready_priorities == 0) {
         return;

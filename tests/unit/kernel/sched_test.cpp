@@ -122,6 +122,26 @@ TEST_CASE("A thread preempted within its slice keeps its turn") {
     CHECK(order == "amAb");
 }
 
+TEST_CASE("Equal threads share evenly however often a more urgent one interrupts them") {
+    start_machine();
+    const Instant end = now() + Duration::from_ms(600);
+    Duration used[3] = {};
+    std::vector<ThreadHandle> workers;
+    for (Duration& mine : used)
+        workers.push_back(run(15, [&mine, end] {
+            while (now() < end) {
+                work(Duration::from_us(50));
+                mine = mine + Duration::from_us(50);
+            }
+        }));
+    while (now() < end) sleep_for(Duration::from_us(100));
+    for (auto& worker : workers) worker.join();
+    for (const Duration& mine : used) {
+        CHECK(mine >= Duration::from_ms(150));
+        CHECK(mine <= Duration::from_ms(250));
+    }
+}
+
 TEST_CASE("Sleepers wake in order of time, and idle time is counted") {
     start_machine();
     const u64 idle_before = idle_time_ns();
