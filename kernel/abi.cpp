@@ -13,7 +13,7 @@ void ringlet::assert_failed(const char* what) {
 
 extern "C" {
 [[noreturn]] void __stack_chk_fail() {
-    panic("stack smashed: a function's canary was overwritten");
+    panic("stack smashing: a function's canary was overwritten");
 }
 [[noreturn]] void __cxa_pure_virtual() {
     panic("pure virtual function called");

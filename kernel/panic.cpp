@@ -41,7 +41,13 @@ void print_frame(usize number, std::uintptr_t address, bool is_return_address) {
 
 void print_stack(const arch::Registers* at, std::uintptr_t frame) {
     usize number = 0;
-    if (at != nullptr) print_frame(number++, at->program_counter(), false);
+    if (at != nullptr) {
+        print_frame(number++, at->program_counter(), false);
+        // A call of something that is no function has no frame yet: the caller is only in the return address.
+        const std::uintptr_t caller = at->return_address();
+        if (symbolize(at->program_counter()).name.empty() && !symbolize(caller - 1).name.empty())
+            print_frame(number++, caller, true);
+    }
     std::uintptr_t addresses[32];
     const usize count = arch::backtrace(frame, addresses);
     for (usize i = 0; i < count; ++i) print_frame(number++, addresses[i], true);

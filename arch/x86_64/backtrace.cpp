@@ -2,6 +2,7 @@
 // it.
 #include "arch/backtrace.hpp"
 
+#include "arch/registers.hpp"
 #include "arch/x86_64/image.hpp"
 #include "arch/x86_64/page_tables.hpp"
 
@@ -20,6 +21,11 @@ usize backtrace(std::uintptr_t frame, std::span<std::uintptr_t> return_addresses
         frame = next;
     }
     return found;
+}
+
+std::uintptr_t Registers::return_address() const {
+    if ((rsp & 7) != 0 || !x86::is_mapped(rsp)) return 0;
+    return *reinterpret_cast<const std::uintptr_t*>(rsp);
 }
 
 }  // namespace ringlet::arch

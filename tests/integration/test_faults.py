@@ -18,7 +18,7 @@ FAULTS = {   # argument: (what the panic must say, the function that must be on 
     "null-call": ("null pointer", "null_call"),
     "stack-overflow": ("stack overflow", "overflow_stack"),
     "smash-stack": ("stack smashing", "smash_stack"),
-    "assert": ("faults/main.cpp", "fail_assert"),
+    "assert": ("main.cpp:", "fail_assert"),
 }
 
 

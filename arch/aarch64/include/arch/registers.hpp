@@ -16,6 +16,8 @@ struct Registers {
     std::uintptr_t program_counter() const { return pc; }
     std::uintptr_t frame_pointer() const { return x[29]; }
     std::uintptr_t stack_pointer() const { return sp; }
+    /// Who called what begins at program_counter(); true only before its first instruction. 0: unknown.
+    std::uintptr_t return_address() const { return x[30]; }
 };
 static_assert(sizeof(Registers) == 288);
 

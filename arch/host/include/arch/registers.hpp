@@ -12,6 +12,7 @@ struct Registers {
     std::uintptr_t program_counter() const { return pc; }
     std::uintptr_t frame_pointer() const { return fp; }
     std::uintptr_t stack_pointer() const { return sp; }
+    std::uintptr_t return_address() const { return 0; }
 };
 
 void describe(const Registers& registers, TextSink sink);

@@ -16,6 +16,8 @@ struct Registers {
     std::uintptr_t program_counter() const { return rip; }
     std::uintptr_t frame_pointer() const { return rbp; }
     std::uintptr_t stack_pointer() const { return rsp; }
+    /// Who called what begins at program_counter(); true only before its first instruction. 0: unknown.
+    std::uintptr_t return_address() const;
 };
 
 /// Six lines of text.

@@ -13,6 +13,7 @@ using namespace ringlet;
 namespace {
 
 using Code = void (*)();
+void no_tail_call() { asm volatile("" : : : "memory"); }   // the function must be on the stack when it faults
 constexpr u32 kConstants[] = {1, 2, 3};
 alignas(16) unsigned char data_code[16];
 
@@ -20,11 +21,15 @@ alignas(16) unsigned char data_code[16];
 
 [[gnu::noinline]] void write_rodata() { *const_cast<volatile u32*>(&kConstants[1]) = 7; }
 
-[[gnu::noinline]] void execute_data() { reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(data_code))(); }
+[[gnu::noinline]] void execute_data() {
+    reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(data_code))();
+    no_tail_call();
+}
 
 [[gnu::noinline]] void execute_stack() {
     volatile unsigned char code[16] = {};
     reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(code))();
+    no_tail_call();
 }
 
 [[gnu::noinline]] void null_read() {
@@ -35,6 +40,7 @@ alignas(16) unsigned char data_code[16];
 [[gnu::noinline]] void null_call() {
     const volatile Code nowhere = nullptr;
     nowhere();
+    no_tail_call();
 }
 
 volatile u32 deepest = ~u32{0};   // a bound that is never reached, so that the recursion is not obviously endless
