@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "arch/cpu.hpp"
 #include "arch/early.hpp"
 #include "arch/irq.hpp"
 #include "drivers/serial/ns16550.hpp"
@@ -20,8 +21,21 @@ template <class Port> struct SerialConsole {
     static inline constinit std::optional<Port> port{};
 
     static void write(std::string_view text) { port->write(text); }
+    /// Until the device is empty, or the ring full: then the device keeps the rest, and what does not fit there
+    /// waits with the sender. With interrupts off.
     static void drain() {
-        while (const auto c = port->get()) kernel::console_input(*c);
+        while (!kernel::console_input_full()) {
+            const auto c = port->get();
+            if (!c) return;
+            kernel::console_input(*c);
+        }
+        port->disable_receive_interrupt();
+    }
+    /// What is in the FIFO already will not interrupt: drained by hand, after the interrupt is enabled.
+    static void listen() {
+        const arch::IrqGuard off;
+        port->enable_receive_interrupt();
+        drain();
     }
     static kernel::IrqResult on_interrupt(void*) {
         if (!port->on_interrupt()) return kernel::IrqResult::not_mine;
@@ -37,13 +51,17 @@ template <class Port> struct SerialConsole {
         if (!serial.line) return start_polling();
         const arch::IrqId id = TRY(arch::attach_line(*serial.line));
         TRY(kernel::irq_request(id, on_interrupt, nullptr, "serial"));
-        port->enable_receive_interrupt();
+        kernel::console_on_room(listen);
+        listen();
         return {};
     }
     static Result<> start_polling() {
         auto poller = TRY(kernel::ThreadHandle::spawn({.name = "serial", .stack_bytes = 8192}, [] {
             for (;;) {
-                drain();
+                {
+                    const arch::IrqGuard off;
+                    drain();
+                }
                 kernel::sleep_for(Duration::from_ms(10));
             }
         }));

@@ -15,11 +15,26 @@ struct InputRing {
     char data[kSize] = {};
     std::atomic<u32> head{0}, tail{0};
     std::atomic<u64> overruns{0};
+    std::atomic<bool> held_back{false};  // the producer was told to wait
+
+    /// The reader is done with everything before `to`.
+    void release(u32 to);
 };
 
 constinit InputRing input;
 constinit Event input_arrived;
 constinit std::atomic<void (*)(std::string_view)> output{nullptr};
+constinit std::atomic<void (*)()> room_made{nullptr};
+
+// Store, fence, look, as in Event: either the producer sees the room or the reader sees that it waits.
+void InputRing::release(u32 to) {
+    tail.store(to, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with console_input_full()
+    if (!held_back.load(std::memory_order_relaxed)) return;
+    if (head.load(std::memory_order_acquire) - to > kSize / 2) return;  // a few at a time are not worth it
+    held_back.store(false, std::memory_order_relaxed);
+    if (const auto resume = room_made.load(std::memory_order_acquire)) resume();
+}
 
 }  // namespace
 
@@ -59,11 +74,36 @@ std::optional<char> console_read(Instant deadline) {
         const u32 tail = input.tail.load(std::memory_order_relaxed);
         if (tail != input.head.load(std::memory_order_acquire)) {
             const char c = input.data[tail % InputRing::kSize];
-            input.tail.store(tail + 1, std::memory_order_release);
+            input.release(tail + 1);
             return c;
         }
         if (!input_arrived.wait_until(deadline)) return std::nullopt;
     }
+}
+
+bool console_input_full() {
+    const u32 head = input.head.load(std::memory_order_relaxed);
+    const auto full = [&] { return head - input.tail.load(std::memory_order_acquire) == InputRing::kSize; };
+    if (!full()) return false;
+    input.held_back.store(true, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with InputRing::release()
+    if (full()) return true;
+    input.held_back.store(false, std::memory_order_relaxed);
+    return false;
+}
+
+void console_on_room(void (*resume)()) {
+    room_made.store(resume, std::memory_order_release);
+}
+
+bool console_discard_through(char c) {
+    const u32 tail = input.tail.load(std::memory_order_relaxed), head = input.head.load(std::memory_order_acquire);
+    for (u32 at = tail; at != head; ++at)
+        if (input.data[at % InputRing::kSize] == c) {
+            input.release(at + 1);
+            return true;
+        }
+    return false;
 }
 
 u64 console_overruns() {

@@ -18,6 +18,14 @@ void console_write(std::string_view text);
 void console_input(char c);
 /// The next character typed; nothing when the deadline passes first. Context: thread; one reader at a time.
 std::optional<char> console_read(Instant deadline);
+/// True: no more fits. The driver then leaves what comes with the device, whose own flow control takes over, and
+/// is called back when there is room. Context: that of console_input().
+bool console_input_full();
+/// `resume` is called once after console_input_full() said yes and the reader has made room. Context of the call:
+/// the reader's.
+void console_on_room(void (*resume)());
+/// If `c` was typed and is not read yet: forgets it and all that was typed before it. Context: the reader.
+bool console_discard_through(char c);
 /// Characters lost because nobody read them.
 u64 console_overruns();
 

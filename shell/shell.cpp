@@ -87,12 +87,10 @@ void Shell::set_directory(std::string_view absolute_path) {
 }
 
 bool Shell::interrupted() {
-    while (const auto key = kernel::console_read(now()))
-        if (*key == kCtrlC) {
-            print("^C\n");
-            return true;
-        }
-    return false;
+    // Other keys stay: they are the next commands of somebody who types ahead.
+    if (!kernel::console_discard_through(kCtrlC)) return false;
+    print("^C\n");
+    return true;
 }
 
 void Shell::complete(std::string_view line, Completions& out) {

@@ -110,6 +110,10 @@ void Ns16550::enable_receive_interrupt() {
     write_register(kInterruptEnable, kReceiveInterrupt);
 }
 
+void Ns16550::disable_receive_interrupt() {
+    write_register(kInterruptEnable, 0);
+}
+
 bool Ns16550::on_interrupt() {
     return (read(kInterruptId) & kNoInterruptPending) == 0;
 }

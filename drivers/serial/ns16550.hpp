@@ -27,6 +27,8 @@ public:
     std::optional<char> get();
     /// From now on on_interrupt() has work. Context: thread, after the line is attached.
     void enable_receive_interrupt();
+    /// Until enable_receive_interrupt(): what comes stays in the FIFO. Context: any.
+    void disable_receive_interrupt();
     /// True if the interrupt was this device's. Then get() until empty, which is what silences it. Context:
     /// interrupt.
     bool on_interrupt();

@@ -78,6 +78,10 @@ void Pl011::enable_receive_interrupt() {
     arch::mmio_write<u32>(base_ + kMask, kReceive | kReceiveTimeout);
 }
 
+void Pl011::disable_receive_interrupt() {
+    arch::mmio_write<u32>(base_ + kMask, 0);
+}
+
 bool Pl011::on_interrupt() {
     const u32 status = arch::mmio_read<u32>(base_ + kMaskedStatus);
     if (status == 0) return false;

@@ -26,6 +26,8 @@ public:
     std::optional<char> get();
     /// From now on on_interrupt() has work. Context: thread, after the line is attached.
     void enable_receive_interrupt();
+    /// Until enable_receive_interrupt(): what comes stays in the FIFO. Context: any.
+    void disable_receive_interrupt();
     /// Acknowledges; true if the interrupt was this device's. Then get() until empty. Context: interrupt.
     bool on_interrupt();
 

@@ -16,6 +16,7 @@
 
 #include "arch/hooks.hpp"
 #include "kernel/chacha20.hpp"
+#include "kernel/console.hpp"
 #include "kernel/irq/irq.hpp"
 #include "kernel/log.hpp"
 #include "kernel/mm/stack.hpp"
@@ -276,6 +277,34 @@ TEST_CASE("The panic screen has its headline, reason, thread, registers and stac
     CHECK_THROWS_AS(panic("third"), Ended);
     CHECK(sunk.empty());
     arch::enable_interrupts();
+}
+
+TEST_CASE("Console input: a full ring holds the device back until half of it is read; nothing is lost") {
+    static int resumed = 0;
+    console_on_room([] { ++resumed; });
+    for (int i = 0; i < 256; ++i) {
+        CHECK_FALSE(console_input_full());
+        console_input(static_cast<char>(i));
+    }
+    CHECK(console_overruns() == 0);
+    CHECK(console_input_full());
+    for (int i = 0; i < 127; ++i) CHECK(console_read(Instant{0}) == static_cast<char>(i));
+    CHECK(resumed == 0);
+    for (int i = 127; i < 256; ++i) CHECK(console_read(Instant{0}) == static_cast<char>(i));
+    CHECK(resumed == 1);
+    for (int i = 0; i < 300; ++i) console_input('x');
+    CHECK(console_overruns() == 44);
+    CHECK_FALSE(console_discard_through('c'));
+    CHECK(console_discard_through('x'));
+    for (int i = 1; i < 256; ++i) CHECK(console_read(Instant{0}) == 'x');
+    CHECK(resumed == 1);   // nobody asked for room
+    for (const char c : std::string_view("abc\3de\3f")) console_input(c);
+    CHECK(console_discard_through('\3'));
+    CHECK(console_read(Instant{0}) == 'd');
+    CHECK(console_discard_through('\3'));
+    CHECK_FALSE(console_discard_through('\3'));
+    CHECK(console_read(Instant{0}) == 'f');
+    console_on_room(nullptr);
 }
 
 TEST_CASE("The wall clock is the RTC plus uptime, until it is set") {
