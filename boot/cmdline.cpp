@@ -137,7 +137,11 @@ std::optional<IpOption> parse_ip(std::string_view text) {
         ip.mode = IpOption::Mode::off;
         return ip;
     }
-    ip.mode = IpOption::Mode::fixed;
+    constexpr std::string_view kWithFallback = "dhcp,";
+    if (text.starts_with(kWithFallback))
+        text.remove_prefix(kWithFallback.size());
+    else
+        ip.mode = IpOption::Mode::fixed;
     const usize comma = text.find(',');
     const std::string_view first = text.substr(0, comma);
     const usize slash = first.find('/');
@@ -190,6 +194,17 @@ bool is_passed_through(std::string_view key) {
     return false;
 }
 
+/// Has a word before the one that `key` is a view of the same key?
+bool named_before(const CommandLine& line, std::string_view key) {
+    bool found = false;
+    line.for_each([&](std::string_view k, std::optional<std::string_view>) {
+        if (k.data() == key.data()) return false;
+        found = k == key;
+        return !found;
+    });
+    return found;
+}
+
 void bad_value(TextSink complain, std::string_view key, std::string_view value, std::string_view wanted) {
     char text[200];
     complain(format_to(text, "command line: {}={} is not understood: {}", key, value.substr(0, 60), wanted));
@@ -202,6 +217,7 @@ Options read_options(const CommandLine& line, TextSink complain) {
     char unknown[160];
     usize unknown_bytes = 0;
     const auto add_unknown = [&](std::string_view key) {
+        if (named_before(line, key)) return;
         for (const std::string_view piece : {std::string_view(" "), key.substr(0, 40)})
             for (const char c : piece)
                 if (unknown_bytes < sizeof(unknown)) unknown[unknown_bytes++] = c;
@@ -217,7 +233,7 @@ Options read_options(const CommandLine& line, TextSink complain) {
             if (const auto ip = parse_ip(v))
                 options.ip = ip;
             else
-                bad_value(complain, key, v, "dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+                bad_value(complain, key, v, "dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]");
         } else if (key == "loglevel") {
             if (const auto level = parse_log_level(v))
                 options.log_level = level;

@@ -42,6 +42,7 @@ Result<int> split_arguments(std::string_view name, std::string_view text, std::s
                             std::span<char*> argv);
 
 /// `ip=10.0.2.15/24[,GATEWAY[,DNS]]`, `ip=dhcp`, `ip=off`; the gateway may be omitted: `ip=10.0.2.15/24`.
+/// `ip=dhcp,10.0.2.15/24[,GATEWAY[,DNS]]`: mode dhcp with an address to fall back to when no server answers.
 struct IpOption {
     enum class Mode : u8 { dhcp, fixed, off } mode = Mode::dhcp;
     net::Ipv4Addr address, gateway, dns;

@@ -64,7 +64,9 @@ private:
     }
 
     void start_nic(virtio::Device device, net::PacketPool* pool) {
-        if (pool == nullptr || nic_ != nullptr) return;   // one interface for now
+        if (pool == nullptr) return;
+        if (nic_ != nullptr)   // one interface for now
+            return kernel::log(kernel::LogLevel::warning, "net{}: left alone, only the first network interface is used", ++unused_nics_);
         auto nic = Nic::probe(std::move(device), *pool, "net0", net::Service::on_interrupt, &network());
         if (nic) nic_ = nic->release();
         else kernel::log(kernel::LogLevel::error, "net0: {}", nic.error());
@@ -80,6 +82,7 @@ private:
     }
 
     Nic* nic_ = nullptr;
+    u32 unused_nics_ = 0;
     Disk* disks_[kMaxDisks] = {};
     usize disk_count_ = 0;
 };

@@ -72,6 +72,12 @@ TEST_CASE("typed options") {
     CHECK(r.options.log_level == kernel::LogLevel::debug);
     CHECK(r.options.root == "vda1");
     CHECK(read("ip=dhcp").options.ip->mode == IpOption::Mode::dhcp);
+    CHECK(read("ip=dhcp").options.ip->address.is_unspecified());
+    const IpOption fallback = *read("ip=dhcp,10.0.0.9/16,10.0.0.1").options.ip;
+    CHECK(fallback.mode == IpOption::Mode::dhcp);
+    CHECK(fallback.address == net::Ipv4Addr::of(10, 0, 0, 9));
+    CHECK(fallback.prefix == 16);
+    CHECK(fallback.gateway == net::Ipv4Addr::of(10, 0, 0, 1));
     CHECK(read("ip=off").options.ip->mode == IpOption::Mode::off);
     CHECK(read("ip=10.0.0.1/8").options.ip->gateway.is_unspecified());
     CHECK(read("ip=10.0.0.1/8,,10.0.0.3").options.ip->dns == net::Ipv4Addr::of(10, 0, 0, 3));
@@ -81,16 +87,17 @@ TEST_CASE("typed options") {
 TEST_CASE("bad values are named, unknown keys are listed once") {
     for (const char* bad :
          {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
-          "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=224.0.0.1/4"}) {
+          "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1", "ip=dhcp,dhcp", "ip=224.0.0.1/4"}) {
         const Read r = read(bad);
         CHECK_FALSE(r.options.ip);
-        CHECK(r.complaints.ends_with("is not understood: dhcp, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
+        CHECK(r.complaints.ends_with("is not understood: dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
     }
     CHECK(read("panic=maybe").complaints ==
           "command line: panic=maybe is not understood: halt, reboot or exit\n");
     CHECK(read("loglevel=9").complaints ==
           "command line: loglevel=9 is not understood: debug, info, warning, error, or 0 to 8\n");
     CHECK(read("foo=1 panic=halt bar ro").complaints == "command line: unknown: foo bar\n");
+    CHECK(read("foo bar=1 foo=2 bar foo").complaints == "command line: unknown: foo bar\n");
     CHECK(read(std::string(3000, 'x') + " y").complaints.size() < 240);
 }
 
