@@ -1,4 +1,8 @@
 // ls, cat, cd, pwd, stat, mount, df: the tree.
+#include <algorithm>
+#include <memory>
+#include <new>
+
 #include "shell/commands/commands.hpp"
 
 namespace ringlet::shell {
@@ -61,6 +65,55 @@ void print_long(std::string_view directory, std::string_view name) {
     print("\n");
 }
 
+template <class Visit> Result<> for_each_entry(std::string_view path, bool all, Visit visit) {
+    auto directory = TRY(files().open_directory(path));
+    DirEntry entry;
+    for (;;) {
+        if (!TRY(directory.next(entry))) return {};
+        if (!all && entry.name().starts_with('.')) continue;
+        if (!visit(entry.name(), entry.type)) return {};
+    }
+}
+
+/// The entries of one directory, sorted by name. Read twice: to count, and to copy.
+class Listing {
+public:
+    /// Error::no_memory also when there are so many that the order of the disk must do.
+    Result<> read(std::string_view path, bool all) {
+        usize rows = 0, bytes = 0;
+        TRY(for_each_entry(path, all, [&](std::string_view name, NodeType) {
+            bytes += name.size();
+            return ++rows <= kMaxRows;
+        }));
+        if (rows > kMaxRows) return fail(Error::no_memory);
+        rows_.reset(new (std::nothrow) Row[rows]);
+        text_.reset(new (std::nothrow) char[bytes]);
+        if (rows_ == nullptr || text_ == nullptr) return fail(Error::no_memory);
+        usize used = 0;
+        TRY(for_each_entry(path, all, [&](std::string_view name, NodeType type) {
+            if (count_ == rows || name.size() > bytes - used) return false;   // it has grown meanwhile
+            rows_[count_++] = {{&text_[used], name.size()}, type};
+            std::ranges::copy(name, &text_[used]);
+            used += name.size();
+            return true;
+        }));
+        const auto by_name = [](const Row& a, const Row& b) { return a.name < b.name; };
+        std::make_heap(rows_.get(), rows_.get() + count_, by_name);   // small code, no deep recursion
+        std::sort_heap(rows_.get(), rows_.get() + count_, by_name);
+        return {};
+    }
+    template <class Visit> void for_each(Visit visit) const {
+        for (usize i = 0; i < count_ && visit(rows_[i].name, rows_[i].type); ++i) {}
+    }
+
+private:
+    static constexpr usize kMaxRows = 4096;
+    struct Row { std::string_view name; NodeType type; };
+    std::unique_ptr<Row[]> rows_;
+    std::unique_ptr<char[]> text_;
+    usize count_ = 0;
+};
+
 Outcome list(Shell& shell, std::string_view what, bool detailed, bool all) {
     char storage[fs::kPathMax];
     const auto path = shell.absolute(what, storage);
@@ -72,22 +125,21 @@ Outcome list(Shell& shell, std::string_view what, bool detailed, bool all) {
         else print("{}\n", what);
         return Outcome::done;
     }
-    auto directory = files().open_directory(*path);
-    if (!directory) return complain("ls", what, directory.error());
-    DirEntry entry;
-    while (!shell.interrupted()) {
-        const auto more = directory->next(entry);
-        if (!more) return complain("ls", what, more.error());
-        if (!*more) break;
-        if (!all && entry.name().starts_with('.')) continue;
+    const auto print_entry = [&](std::string_view name, NodeType type) {
+        if (shell.interrupted()) return false;
         if (detailed) {
-            print_long(*path, entry.name());
+            print_long(*path, name);
         } else {
-            print_name(entry.name());
-            print("{}\n", entry.type == NodeType::directory ? "/" : "");
+            print_name(name);
+            print("{}\n", type == NodeType::directory ? "/" : "");
         }
-    }
-    return Outcome::done;
+        return true;
+    };
+    Listing listing;
+    auto done = listing.read(*path, all);
+    if (done) listing.for_each(print_entry);
+    else if (done.error() == Error::no_memory) done = for_each_entry(*path, all, print_entry);
+    return done ? Outcome::done : complain("ls", what, done.error());
 }
 
 Outcome print_file(Shell& shell, std::string_view what) {

@@ -54,9 +54,7 @@ Outcome ping_loop(Shell& shell, Ipv4Addr target, u64 count, u16 bytes) {
     return answered != 0 ? Outcome::done : Outcome::failed;
 }
 
-void print_counter(std::string_view name, u64 value) {
-    if (value != 0) print("  {:<24} {}\n", name, value);
-}
+void print_counter(std::string_view name, u64 value) { print("  {:<24} {}\n", name, value); }
 
 void print_statistics() {
     const auto s = network().statistics();
