@@ -51,7 +51,9 @@ def main():
     if wanted:
         suite = unittest.TestSuite(t for group in suite for t in group if any(w in t.id() for w in wanted))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result).run(suite)
-    bad = len(result.failures) + len(result.errors)
+    # A test with several failed subtests is one failed test.
+    broken = result.failures + result.errors
+    bad = len({getattr(test, "test_case", test).id() for test, _ in broken})
     print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed, {len(result.skipped)} skipped")
     sys.exit(1 if bad else 0)
 

@@ -16,8 +16,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("RINGLET_BUILD", os.path.join(ROOT, "build"))
-PROMPT = re.compile(rb"ringlet:[^\n]*[$#] $")
-FIRST_PROMPT = re.compile(rb"ringlet:[^\n]*[$#] ")   # a line of the log may come right behind it
+# The log may write behind the prompt at any time; what it writes is left to the next wait().
+PROMPT = re.compile(rb"ringlet:[^\n]*[$#] (?=(\[ *\d+\.\d+\] [^\n]*\n)*\Z)")
 PANIC = b"RINGLET PANIC"
 
 # name: (architecture, QEMU machine options, transport)
@@ -108,8 +108,12 @@ class VM:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def ready(self, timeout=60):
-        self.wait(FIRST_PROMPT, timeout)
+    def ready(self, timeout=60, settle=b"httpd: serving"):
+        """Waits for the prompt, and for the line after which the log is quiet (or for some seconds)."""
+        self.wait(PROMPT, timeout)
+        deadline = time.monotonic() + 5
+        while settle not in self.output and self._pump(deadline):
+            pass
         return self
 
     def said(self, text, timeout=60):
