@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "boot/dsdt.hpp"
+
 namespace ringlet::boot {
 
 namespace {
@@ -245,6 +247,7 @@ void AcpiReader::mcfg(Bytes t) {
             continue;
         }
         arch::PciHost host;
+        if (out_.pci) host = *out_.pci;  // the DSDT's windows
         host.first_bus = *first;
         host.last_bus = *last;
         host.ecam = arch::MmioRange{PhysAddr(*base + (u64{*first} << 20)), u64(*last - *first + 1) << 20};
@@ -288,7 +291,10 @@ void AcpiReader::fadt(Bytes t) {
     const u64 wide = read_at<u64>(t, kXDsdt).value_or(0);
     const u64 dsdt = wide != 0 ? wide : read_at<u32>(t, kDsdt).value_or(0);
     if (dsdt == 0) return say("FADT", "names no DSDT");
-    if (const auto whole = table(dsdt, "DSDT")) sleep_type(*whole);
+    if (const auto whole = table(dsdt, "DSDT")) {
+        sleep_type(*whole);
+        platform_from_dsdt(*whole, out_, complain_);
+    }
 }
 
 /// Name(\_S5_, Package { SLP_TYPa, … }): NameOp "_S5_" PackageOp PkgLength NumElements, then a constant

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "boot/virtio_mmio.hpp"
 #include "lib/parse.hpp"
 
 namespace ringlet::boot {
@@ -277,10 +278,7 @@ std::optional<arch::VirtioMmio> parse_virtio_mmio(std::string_view text) {
     std::string_view irq = text.substr(colon + 1);
     irq = irq.substr(0, irq.find(':'));
     const auto line = parse_number<u32>(irq);
-    u64 end;
-    if (!bytes || !base || !line || *bytes < 0x100 || *base == 0 || *base % 4 != 0 || *line > 1023)
-        return std::nullopt;
-    if (__builtin_add_overflow(*base, *bytes, &end)) return std::nullopt;
+    if (!bytes || !base || !line) return std::nullopt;
     return arch::VirtioMmio{{PhysAddr(*base), *bytes}, {*line, arch::Trigger::level, arch::Polarity::high}};
 }
 
@@ -290,10 +288,12 @@ void virtio_mmio_from_command_line(const CommandLine& line, arch::Platform& out,
     line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
         if (key != "virtio_mmio.device") return true;
         const auto device = parse_virtio_mmio(value.value_or(std::string_view{}));
-        if (!device)
-            bad_value(complain, key, value.value_or(std::string_view{}), "SIZE@ADDRESS:INTERRUPT");
-        else if (!out.virtio_mmio.try_push_back(*device))
+        const auto added = device ? add_virtio_mmio(out, *device) : fail(Error::invalid);
+        if (added) return true;
+        if (added.error() == Error::no_space)
             complain("command line: too many virtio_mmio devices");
+        else
+            bad_value(complain, key, value.value_or(std::string_view{}), "SIZE@ADDRESS:INTERRUPT");
         return true;
     });
 }
