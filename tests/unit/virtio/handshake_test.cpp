@@ -84,6 +84,33 @@ TEST_CASE("A device that does not answer is given up on") {
     CHECK(Hs::begin(b.transport).error() == Error::device_broken);
 }
 
+namespace {
+/// A device that is pulled out while features are agreed upon: all ones, FEATURES_OK among them.
+struct Vanishing : AnyTransport {
+    using AnyTransport::AnyTransport;
+    bool gone = false;
+    void set_driver_features(FeatureBits f) { AnyTransport::set_driver_features(f), gone = true; }
+    Status status() { return gone ? Status::gone : AnyTransport::status(); }
+};
+}  // namespace
+
+TEST_CASE("A device that vanishes during the handshake is not taken for one that agrees") {
+    Bench b(true);
+    Vanishing t(PciModern(b.pci->regions()));
+    CHECK(Handshake<NetSpec, kF, Vanishing>::begin(t).error() == Error::device_broken);
+}
+
+TEST_CASE("A queue that shrank over a reset does not get the old, larger ring") {
+    Bench b(GENERATE(false, true));
+    auto ring = SplitRing::create({.size = 64}).value();
+    auto h = Hs::begin(b.transport);
+    REQUIRE(h);
+    CHECK(h->queue_again(0, ring));
+    b.dev.queues[1].max_size = b.dev.queues[1].size = 32;
+    CHECK(h->queue_again(1, ring).error() == Error::device_broken);
+    CHECK(b.dev.violations.empty());
+}
+
 TEST_CASE("Torn configuration reads are repeated, and not for ever") {
     Bench b(GENERATE(false, true));
     auto h = Hs::begin(b.transport);

@@ -172,6 +172,15 @@ TEST_CASE("A lying device breaks the ring and touches nothing") {
     CHECK(p.ring.push({}, {&s, 1}));
 }
 
+TEST_CASE("A chain that was pushed but not published cannot come back") {
+    Pair p({.size = 8});
+    const Segment s = p.segment(100);
+    const u16 id = p.ring.push({}, {&s, 1}).value();
+    p.device.give(id, 1);
+    CHECK_FALSE(p.ring.pop());
+    CHECK(p.ring.broken());
+}
+
 TEST_CASE("An absurd length is clamped to what was writable, and counted") {
     Pair p({.size = 8});
     const Segment in[] = {p.segment(100), p.segment(28)}, out = p.segment(16);
