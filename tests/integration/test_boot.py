@@ -71,6 +71,7 @@ class Boot(unittest.TestCase):
     def test_no_disk(self, machine):
         with self.vm(machine) as vm:
             vm.ready()
+            vm.wait(b":80/")  # its line may come in the middle of an answer otherwise
             self.assertIn("no disk", vm.shell("dmesg"))
             self.assertIn("memfs on /", vm.shell("mount"))
 
