@@ -17,6 +17,7 @@ struct BootInfo {
     Bytes initrd;                                ///< empty if none
     PhysAddr acpi_rsdp;                          ///< 0: none
     Bytes devicetree;                            ///< empty if none
+    u64 entry_cycles = 0;                        ///< arch::cycle_counter() at the first instruction
 };
 
 }  // namespace ringlet::boot

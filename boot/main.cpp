@@ -157,8 +157,20 @@ void start_devices(const arch::Platform& platform, const Options& options) {
     if constexpr (kAppliance.net) start_network(found.nic(), pool, options, ram_bytes);
 }
 
+/// Both clocks at once.
+struct Moment {
+    u64 cycles = arch::cycle_counter();
+    Instant time = now();
+};
+
+/// How many of the cycles since then nothing ran (the scheduler counts in nanoseconds). bench/boot.py subtracts them.
+u64 idle_cycles_since(const Moment& then) {
+    const Moment at;
+    const u64 microseconds = (at.time.ns - then.time.ns) / 1000;
+    return microseconds == 0 ? 0 : idle_time_ns() / 1000 * (at.cycles - then.cycles) / microseconds;
+}
+
 [[noreturn]] void run(BootInfo& info) {
-    const u64 entered = arch::cycle_counter();
     start_early_console();
     log(LogLevel::info, "Ringlet {} on {}", kVersion, arch::kName);
     const CommandLine command_line(info.command_line);
@@ -167,6 +179,7 @@ void start_devices(const arch::Platform& platform, const Options& options) {
     kernel::set_panic_action(options.panic.value_or(kernel::PanicAction::halt));
     start_memory(info);
     const arch::Platform& platform = start_machine(info, command_line);
+    const Moment threads_run;
     static constexpr Report kReports[] = {
         {"irq", "irq", "interrupts and their handlers", report_irqs},
         {"lspci", "lspci", "PCI functions", report_pci},
@@ -175,7 +188,8 @@ void start_devices(const arch::Platform& platform, const Options& options) {
     set_reports(kReports);
     start_devices(platform, options);
     start_shell();
-    log(LogLevel::info, "{}: main() {} cycles after entry", kAppliance.name, arch::cycle_counter() - entered);
+    log(LogLevel::info, "{}: main() {} cycles after entry, {} idle", kAppliance.name, arch::cycle_counter() - info.entry_cycles,
+        idle_cycles_since(threads_run));
     const int status = run_application(command_line.application());
     if (kAppliance.shell) {
         log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);

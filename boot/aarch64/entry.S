@@ -125,6 +125,7 @@ at_el1:
     mov     x0, x20
     bl      ringlet_early_init           // vectors, fault stack, canary
     mov     x0, x19
+    mov     x1, x20
     bl      ringlet_image_main
     b       park
 

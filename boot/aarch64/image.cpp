@@ -10,7 +10,7 @@
 
 extern "C" {
 extern char __image_start[], __image_end[];
-[[noreturn]] void ringlet_image_main(ringlet::u64 devicetree);
+[[noreturn]] void ringlet_image_main(ringlet::u64 devicetree, ringlet::u64 entry_cycles);
 }
 
 namespace ringlet::boot {
@@ -87,7 +87,7 @@ void fill(BootInfo& info, Bytes devicetree) {
 
 }  // namespace ringlet::boot
 
-[[gnu::no_stack_protector]] void ringlet_image_main(ringlet::u64 address) {
+[[gnu::no_stack_protector]] void ringlet_image_main(ringlet::u64 address, ringlet::u64 entry_cycles) {
     using namespace ringlet;
     const Bytes devicetree = boot::devicetree_at(address);
     u64 entropy = 0;
@@ -95,6 +95,7 @@ void fill(BootInfo& info, Bytes devicetree) {
         entropy = entropy * 0x100'0000'01b3 ^ static_cast<u8>(b);
     arch::mix_stack_canary(entropy);  // no function that is guarded is on the stack: this one never returns
     boot::BootInfo info;
+    info.entry_cycles = entry_cycles;
     boot::fill(info, devicetree);
     boot_main(info);
 }

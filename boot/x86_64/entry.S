@@ -25,6 +25,9 @@ pvh_start:
         cli
         movl    $__boot_stack_top, %esp
         movl    %ebx, %esi
+        rdtsc
+        movl    %eax, %ebp              // kept until .bss is clean
+        movl    %edx, %ebx
 
         // Some loaders do not clear what is not in the file.
         movl    $__bss_start, %edi
@@ -33,6 +36,8 @@ pvh_start:
         shrl    $2, %ecx
         xorl    %eax, %eax
         rep stosl
+        movl    %ebp, ringlet_entry_cycles
+        movl    %ebx, ringlet_entry_cycles + 4
 
         movl    $0x80000000, %eax
         cpuid

@@ -16,6 +16,8 @@
 /// What every protected function compares with; __stack_chk_fail() is the panic's.
 extern "C" {
 constinit std::uintptr_t __stack_chk_guard = 0;
+/// Written by entry.S.
+constinit ringlet::u64 ringlet_entry_cycles = 0;
 }
 
 namespace ringlet::boot {
@@ -163,6 +165,7 @@ void reach_high_ram(BootInfo& boot) {
 [[noreturn, gnu::noinline]] void boot_from(u64 start_info_address) {
     arch::cpu_init();
     BootInfo boot;
+    boot.entry_cycles = ringlet_entry_cycles;
     const StartInfo info = read_start_info(start_info_address);
     boot.ram = read_ram(info);
     const u64 image_start = arch::x86::at(__image_start);
