@@ -88,6 +88,12 @@ bool AcpiReader::is_rsdp(u64 at) const {
 }
 
 std::optional<u64> AcpiReader::scan(u64 from, u64 bytes) const {
+    // Reading can mean mapping: once for the whole area, not for each of its 8192 places.
+    if (const auto area = read(from, bytes)) {
+        for (u64 at = align_up(from, u64{16}) - from; at + kRsdpV1Bytes <= bytes; at += 16)
+            if ((*area)[at] == std::byte{'R'} && is_rsdp(from + at)) return from + at;
+        return std::nullopt;
+    }
     for (u64 at = align_up(from, u64{16}); at + kRsdpV1Bytes <= from + bytes; at += 16)
         if (is_rsdp(at)) return at;
     return std::nullopt;
