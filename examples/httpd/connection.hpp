@@ -1,6 +1,8 @@
 // What the server remembers of one client. Private to the server's sources.
 #pragma once
 
+#include <initializer_list>
+
 #include "server.hpp"
 
 namespace httpd {
@@ -16,6 +18,8 @@ public:
     usize room() const { return capacity_ - size_; }
     void grew(usize bytes) { size_ += bytes; }
     bool append(std::string_view text);
+    /// All parts in a row, without the formatter: for what every request needs. False, and nothing appended, without memory.
+    bool append_all(std::initializer_list<std::string_view> parts);
     template <class... A> bool print(FormatString<std::type_identity_t<A>...> f, const A&... a) {
         bool fits = true;
         auto sink = [&](std::string_view piece) { fits = append(piece) && fits; };

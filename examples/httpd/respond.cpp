@@ -1,5 +1,6 @@
 // From a request to a response: which file, which status, which fields.
 #include <algorithm>
+#include <charconv>
 
 #include <ringlet/system.hpp>
 
@@ -9,26 +10,47 @@ namespace httpd {
 
 namespace {
 
+constexpr u64 kSmallBody = 2048;        // bytes of a file that are copied behind the head
 constexpr usize kListingPiece = 2048;   // bytes of directory listing produced at a time
+
+/// A number as text, for Text::append_all().
+class Digits {
+public:
+    explicit Digits(u64 value, int base = 10) : end_(std::to_chars(text_, text_ + sizeof text_, value, base).ptr) {}
+    operator std::string_view() const { return {text_, static_cast<usize>(end_ - text_)}; }
+
+private:
+    char text_[20];
+    char* end_;
+};
 
 void begin_head(Text& out, Status s, bool keep_alive) {
     out.clear();
-    out.print("HTTP/1.1 {} {}\r\nServer: Ringlet\r\n", static_cast<u16>(s), reason(s));
+    out.append_all({"HTTP/1.1 ", Digits(static_cast<u16>(s)), " ", reason(s), "\r\nServer: Ringlet\r\n"});
     if (const u64 wall = wall_clock_ns(); wall != 0) {
         char date[kDateBytes];
-        out.print("Date: {}\r\n", format_date(wall / 1'000'000'000, date));
+        out.append_all({"Date: ", format_date(wall / 1'000'000'000, date), "\r\n"});
     }
     if (!keep_alive) out.append("Connection: close\r\n");
 }
 
 /// The validators of a file: they change when it does.
 struct Validators {
-    char etag_text[48];
+    char etag_text[3 * 16 + 4];
     std::string_view etag;
     u64 modified;
 
     explicit Validators(const Stat& s) : modified(s.modified.seconds < 0 ? 0 : static_cast<u64>(s.modified.seconds)) {
-        etag = format_to(etag_text, "\"{:x}-{:x}-{:x}\"", s.inode, s.size, modified * 1'000'000'000 + s.modified.nanoseconds);
+        char* at = etag_text;
+        char* const end = etag_text + sizeof etag_text;
+        char separator = '"';
+        for (const u64 part : {u64{s.inode}, u64{s.size}, modified * 1'000'000'000 + s.modified.nanoseconds}) {
+            *at++ = separator;
+            at = std::to_chars(at, end, part, 16).ptr;
+            separator = '-';
+        }
+        *at++ = '"';
+        etag = {etag_text, static_cast<usize>(at - etag_text)};
     }
     bool unchanged_for(const Request& r) const {
         if (!r.if_none_match.empty()) return etag_matches(r.if_none_match, etag);   // RFC 9110 §13.2.2: it decides alone
@@ -57,7 +79,10 @@ Status status_of(Error e) {
 /// Joins the served root and a request path, which begins with '/'.
 std::string_view join(std::string_view root, std::string_view path, std::span<char> to) {
     if (root.ends_with('/')) root.remove_suffix(1);
-    return format_to(to, "{}{}", root, path);
+    const usize root_bytes = std::min(root.size(), to.size()), path_bytes = std::min(path.size(), to.size() - root_bytes);
+    std::copy_n(root.data(), root_bytes, to.data());
+    std::copy_n(path.data(), path_bytes, to.data() + root_bytes);
+    return {to.data(), root_bytes + path_bytes};
 }
 
 void append_escaped_html(Text& out, std::string_view text) {
@@ -76,9 +101,10 @@ void Server::respond(Connection& c, const Request& r) {
     if (r.method == Method::other) return respond_error(c, Status::method_not_allowed, "Allow: GET, HEAD\r\n");
     char storage[2 * kMaxPath];
     const std::string_view path = join(options_.root, r.decoded_path(), storage);
+    const bool asks_directory = r.decoded_path().ends_with('/');
+    if (asks_directory && respond_index(c, r, path)) return;   // first, because it is what most of these ask for
     const auto stat = files().stat(path);
     if (!stat) return respond_error(c, status_of(stat.error()));
-    const bool asks_directory = r.decoded_path().ends_with('/');
     if (stat->type == NodeType::directory) {
         if (!asks_directory) return respond_redirect(c, r);
         return respond_directory(c, r, path);
@@ -110,15 +136,26 @@ void Server::respond_file(Connection& c, const Request& r, File file, const Stat
         status = Status::partial_content;
     }
     begin_head(c.out, status, c.keep_alive);
-    c.out.print("Content-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\nETag: {}\r\nLast-Modified: {}\r\n",
-                content_type(r.decoded_path()), range.bytes, validators.etag, modified);
+    c.out.append_all({"Content-Type: ", content_type(r.decoded_path().ends_with('/') ? "index.html" : r.decoded_path()), "\r\nContent-Length: ", Digits(range.bytes),
+                      "\r\nAccept-Ranges: bytes\r\nETag: ", validators.etag, "\r\nLast-Modified: ", modified, "\r\n"});
     if (status == Status::partial_content)
         c.out.print("Content-Range: bytes {}-{}/{}\r\n", range.first, range.first + range.bytes - 1, stat.size);
     c.out.append("\r\n");
     if (c.head_only) return;
-    c.file = std::move(file);
     c.file_offset = range.first;
     c.file_left = range.bytes;
+    append_small_body(c, file);
+    if (c.file_left != 0) c.file = std::move(file);
+}
+
+/// A small body goes to the socket together with the head: copying it costs less than a second write.
+void Server::append_small_body(Connection& c, File& file) {
+    if (c.file_left > kSmallBody || c.file_left == 0) return;
+    const auto piece = file.map_at(c.file_offset);
+    // What goes wrong here goes wrong again in send_body(), which knows what to do.
+    if (!piece || piece->bytes().size() < c.file_left) return;
+    const auto bytes = piece->bytes().first(static_cast<usize>(c.file_left));
+    if (c.out.append_all({{reinterpret_cast<const char*>(bytes.data()), bytes.size()}})) c.file_left = 0;
 }
 
 void Server::respond_redirect(Connection& c, const Request& r) {
@@ -131,17 +168,18 @@ void Server::respond_redirect(Connection& c, const Request& r) {
     c.out.append("\r\nContent-Length: 0\r\n\r\n");
 }
 
-void Server::respond_directory(Connection& c, const Request& r, std::string_view path) {
+/// The answer to "/some/directory/" when it has an index file. False: it has none, nothing was answered.
+bool Server::respond_index(Connection& c, const Request& r, std::string_view path) {
     char storage[2 * kMaxPath];
-    const std::string_view index = format_to(storage, "{}index.html", path);
-    if (auto file = files().open(index)) {
-        const auto stat = file->stat();
-        if (!stat) return respond_error(c, status_of(stat.error()));
-        Request named = r;   // so that the type is the index file's
-        std::ranges::copy(std::string_view("/index.html"), named.path);
-        named.path_length = 11;
-        return respond_file(c, named, std::move(*file), *stat);
-    }
+    auto file = files().open(join(path, "/index.html", storage));
+    if (!file) return false;
+    const auto stat = file->stat();
+    if (!stat) respond_error(c, status_of(stat.error()));
+    else respond_file(c, r, std::move(*file), *stat);
+    return true;
+}
+
+void Server::respond_directory(Connection& c, const Request& r, std::string_view path) {
     auto directory = files().open_directory(path);
     if (!directory) return respond_error(c, status_of(directory.error()));
     // The length of a listing is not known beforehand: chunks for HTTP/1.1, the end of the connection for 1.0.

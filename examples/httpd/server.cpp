@@ -1,6 +1,7 @@
 #include "server.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "connection.hpp"
 
@@ -35,7 +36,24 @@ bool Text::append(std::string_view text) {
     return true;
 }
 
+bool Text::append_all(std::initializer_list<std::string_view> parts) {
+    usize bytes = 0;
+    for (const std::string_view part : parts) bytes += part.size();
+    char* to = reserve(bytes);
+    if (to == nullptr) return false;
+    for (const std::string_view part : parts) {
+        std::memcpy(to, part.data(), part.size());
+        to += part.size();
+    }
+    size_ += bytes;
+    return true;
+}
+
 void Text::consume(usize bytes) {
+    if (bytes == size_) {
+        size_ = 0;
+        return;
+    }
     std::copy(data_.get() + bytes, data_.get() + size_, data_.get());
     size_ -= bytes;
 }
@@ -234,11 +252,8 @@ Server::Progress Server::finish_response(Connection& c) {
     if (c.keep_alive) {
         c.state = Connection::State::reading;
         set_deadline(c, c.in.empty() ? options_.idle_timeout : options_.head_timeout);
-        if (c.in.empty()) {
-            c.out.release();
-            return Progress::again;
-        }
-        return Progress::again;
+        // Nothing pipelined: the selector tells when there is more, which is cheaper than a read that would block.
+        return c.in.empty() ? Progress::wait_read : Progress::again;
     }
     // Closing with unread bytes would reset the connection and could cost the peer our answer (RFC 9112 §9.6).
     if (!c.stream.shutdown_write()) return Progress::closed;

@@ -54,6 +54,8 @@ private:
 
     void respond(Connection& c, const Request& r);
     void respond_file(Connection& c, const Request& r, File file, const Stat& stat);
+    void append_small_body(Connection& c, File& file);
+    bool respond_index(Connection& c, const Request& r, std::string_view path);
     void respond_directory(Connection& c, const Request& r, std::string_view path);
     void respond_error(Connection& c, Status status, std::string_view extra_fields = {});
     void respond_redirect(Connection& c, const Request& r);
