@@ -244,6 +244,30 @@ TEST_CASE("damage is found by checksums") {
     }
 }
 
+TEST_CASE("an entry that reaches beyond its block is damage, not the end of the directory") {
+    const Scratch scratch;
+    stdfs::create_directories(scratch.path / "tree");
+    write_file(scratch.path / "tree/there", "x");
+    make_image(scratch.path / "image", scratch.path / "tree", "-b 1024 -O ^metadata_csum", "4M");
+    FakeDisk disk((scratch.path / "image").string());
+    disk.synchronous = true;
+    // The root's only block: "." and ".." are both inode 2.
+    usize at = 0;
+    const auto number = [&](usize offset) { return u32{*read_at<le32>(disk.bytes(), offset)}; };
+    const auto length = [&](usize offset) { return u16{*read_at<le16>(disk.bytes(), offset + 4)}; };
+    while (number(at) != 2 || length(at) != 12 || number(at + 12) != 2) at += 1024;
+    usize last = at;
+    while (last + length(last) != at + 1024) last += length(last);
+    const le16 longer = static_cast<u16>(length(last) + 4);
+    std::memcpy(disk.bytes().data() + last + 4, &longer, sizeof(longer));
+    MountText why;
+    auto fs = mount_ext4(disk, {}, why);
+    REQUIRE(fs);
+    const auto root = (*fs)->root();
+    REQUIRE(root);
+    CHECK((*root)->lookup("absent").error() == Error::corrupt);
+}
+
 TEST_CASE("unsupported features are refused by name") {
     const Scratch scratch;
     stdfs::create_directories(scratch.path / "tree");
