@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--machines", default=",".join(MACHINES), help="of tests/integration/vm.py")
     parser.add_argument("--no-memory", action="store_true", help="skip the search for the smallest memory")
     options = parser.parse_args()
-    print("| guest | machine | instructions to main() | busy until the first answer | image, bytes | smallest -m, KiB |")
+    print("| guest | machine | instructions to main() | busy from clock start to first answer | image, bytes | smallest -m, KiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for machine in options.machines.split(","):
         arch = vm.MACHINES[machine][0]
