@@ -3,6 +3,7 @@
 #include "arch/power.hpp"
 
 #include "arch/cpu.hpp"
+#include "arch/early.hpp"
 #include "arch/mmio.hpp"
 #include "arch/paging.hpp"
 #include "arch/port.hpp"
@@ -55,6 +56,7 @@ void poweroff() {
         port_out16(port, kSleepEnable);
         wait_a_little();
     }
+    for (const char* c = "\r\nThis machine cannot be switched off by software: halted.\r\n"; *c != 0; ++c) early_put(*c);
     halt();
 }
 
