@@ -111,7 +111,7 @@ Outcome ping(Shell& shell, const Arguments& args) {
         else if (args[i] == "-s") bytes = static_cast<u16>(*n);
         else return Outcome::usage;
     }
-    if (i + 1 != args.count) return Outcome::usage;
+    if (i + 1 != args.count || args[i].starts_with('-')) return Outcome::usage;
     const auto target = Ipv4Addr::parse(args[i]);
     if (!target) {
         print("ping: '{}' is not an IPv4 address\n", args[i]);

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 import urllib.request
 
@@ -137,6 +138,50 @@ class Boot(unittest.TestCase):
             vm.ready()
             vm.wait(b"httpd: serving / on http://10.0.2.77")
             self.assertIn("1 of 1 answered", vm.shell("ping -c 1 10.0.2.2"))
+
+    @per_machine("q35", "virt")
+    def test_no_address_when_told(self, machine):
+        with self.vm(machine, disk=self.disk, append="ip=off") as vm:
+            vm.ready()
+            self.assertNotIn("inet", vm.shell("ip"))
+            self.assertIn("hello", vm.shell("cat /hello.txt"))
+
+    @per_machine("q35", "virt")
+    def test_the_fixed_address_when_no_dhcp_server_answers(self, machine):
+        # A link to nowhere: datagrams to a port of this machine where nobody listens.
+        bus = "pci"
+        extra = ["-netdev", "dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,"
+                 "remote.type=inet,remote.host=127.0.0.1,remote.port=9", "-device", f"virtio-net-{bus},netdev=n0"]
+        with self.vm(machine, disk=self.disk, net=False, extra=extra, append="ip=dhcp,10.0.2.78/24,10.0.2.2") as vm:
+            vm.ready(settle=rb"main\(\) \d+ cycles[^\n]*\n")
+            self.assertIn("no address yet", vm.shell("ip"))
+            deadline = time.monotonic() + 40
+            while "inet 10.0.2.78/24 gateway 10.0.2.2" not in (shown := vm.shell("ip")):
+                self.assertLess(time.monotonic(), deadline, shown)
+                time.sleep(1)
+            self.assertIn("no answer: the fixed address is used", shown)
+
+    @per_machine("q35", "virt")
+    def test_the_root_is_chosen_among_two_disks(self, machine):
+        other = self.work.ext4("other.img", self.work.tree("other", {"other.txt": b"the other\n"}), "16M")
+        for root, name, text in (("", "hello.txt", "hello\n"), ("root=vda", "hello.txt", "hello\n"),
+                                 ("root=vdb", "other.txt", "the other\n")):
+            with self.subTest(root), self.vm(machine, disk=[self.disk, other], append=root) as vm:
+                vm.ready()
+                self.assertEqual(vm.shell(f"cat /{name}"), text)
+                self.assertIn("vdb", vm.shell("virtio"))
+
+    @per_machine("q35", "virt")
+    def test_more_interfaces_and_devices_than_there_are_drivers(self, machine):
+        extra = ["-netdev", "user,id=n1", "-device", "virtio-net-pci,netdev=n1", "-netdev", "user,id=n2", "-device",
+                 "virtio-net-pci,netdev=n2", "-device", "virtio-balloon-pci"]
+        with self.vm(machine, disk=self.disk, extra=extra, append="loglevel=debug wrong=1 wrong=2") as vm:
+            vm.ready()
+            self.serves(vm)
+            log = vm.shell("dmesg")
+            self.assertEqual(len(re.findall(r"net[12]: left alone, only the first", log)), 2)
+            self.assertIn("virtio device type 5 has no driver", log)
+            self.assertRegex(log, r"unknown: wrong\n")
 
     @per_machine("virt")
     def test_entry_at_el2(self, machine):

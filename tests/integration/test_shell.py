@@ -5,6 +5,7 @@ import datetime
 import os
 import re
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -21,6 +22,8 @@ class Shell(unittest.TestCase):
         cls.work = Workspace()
         top = cls.work.tree("top", {"index.html": b"<p>hi</p>\n", "docs/guide.txt": b"one\ntwo\n", "docs/other.txt": b"x\n",
                                     "with space.txt": b"spaced\n", "tall.txt": b"line\n" * 2000})
+        cls.odd = cls.work.ext4("odd.img", cls.work.tree("odd", {"binary": bytes(range(256)) * 64, "long": b"x" * 3000000,
+                                                                 **{f"many/{i:04}": b"" for i in range(500)}}), "16M")
         os.symlink("docs/guide.txt", os.path.join(top, "link"))
         cls.disk = cls.work.ext4("top.img", top, "16M")
 
@@ -29,7 +32,7 @@ class Shell(unittest.TestCase):
         cls.work.close()
 
     def vm(self, machine, **options):
-        vm = VM(machine, disk=self.disk, **options)
+        vm = VM(machine, **{"disk": self.disk, **options})
         self.addCleanup(vm.process.kill)
         return vm.ready()
 
@@ -132,6 +135,66 @@ class Shell(unittest.TestCase):
             for name in ("panic_machine", "Shell::execute", "Shell::run"):
                 self.assertRegex(trace, rf"{name}\S*\+0x[0-9a-f]+")
             self.assertNotIn(status, (0, None))
+
+    @per_machine(*BOTH)
+    def test_fifty_lines_at_once_lose_nothing(self, machine):
+        # Sent before the guest reads at all: the input ring holds 256 characters, the rest waits with the sender.
+        with VM(machine, disk=self.disk) as vm:
+            self.addCleanup(vm.process.kill)
+            vm.send("".join(f"echo number {i:03} of fifty lines\n" for i in range(50)) + "cat tall.txt\nls -l\necho the end\n")
+            vm.wait(b"\r\nthe end\r\n", 60)
+            said = re.findall(rb"\r\nnumber (\d+) of fifty lines\r\n", vm.output)
+            self.assertEqual([int(n) for n in said], list(range(50)))
+
+    @per_machine(*BOTH)
+    def test_noise_on_the_line_is_survived(self, machine):
+        with self.vm(machine) as vm:
+            every = bytes(b for b in range(256) if b not in (0x0a, 0x0d))   # a line of it would only be a command
+            for noise in (every, every[::-1], b"\x1b[999;999H\x1b[", b"\x1bO\x1b\x1b[3~\x1b[1;5D", b"a" * 5000, b"\t" * 20,
+                          b"\xff\x00" * 300, bytes(range(256)) * 4):
+                vm.send(noise + b"\x03")
+            vm.send("x\x03echo still\\ here\r")
+            vm.wait(b"\r\nstill here\r\n")
+            vm.wait(PROMPT)
+            self.assertEqual(vm.shell("pwd"), "/\n")
+
+    @per_machine(*BOTH)
+    def test_big_and_binary_files_and_control_c(self, machine):
+        with self.vm(machine, disk=self.odd) as vm:
+            vm.send("cat binary\r")
+            vm.wait(PROMPT)
+            self.assertEqual(vm.output.count(b"\xfc\xfd\xfe\xff"), 64)
+            names = vm.shell("ls many").split()
+            self.assertEqual(names, [f"{i:04}" for i in range(500)])
+            for command, proof in (("cat long", b"x" * 1000), ("ls -l many", b"0007"), ("ping -c 1000 127.0.0.1", b"seq=1")):
+                vm.send(command + "\r")
+                vm.wait(proof)
+                vm.send("\x03")
+                vm.wait(b"^C\r\n")
+                vm.wait(PROMPT)
+            self.assertEqual(vm.shell("pwd"), "/\n")
+
+    @per_machine(*BOTH)
+    def test_bad_options_of_ping(self, machine):
+        with self.vm(machine) as vm:
+            for bad in ("", "-c", "-c 0 10.0.2.2", "-c x 10.0.2.2", "-s -1 10.0.2.2", "-z 1 10.0.2.2", "-c 99999999999999999999 10.0.2.2",
+                        "10.0.2.2 10.0.2.3", "-c 1"):
+                with self.subTest(bad):
+                    self.assertRegex(vm.shell(f"ping {bad}".strip()), r"^usage: ping \[-c COUNT\]")
+            self.assertIn("not an IPv4 address", vm.shell("ping -c 1 10.0.2.256"))
+
+    @per_machine(*BOTH)
+    def test_panic_halts_or_reboots_as_told(self, machine):
+        for action in ("halt", "reboot"):
+            with self.subTest(action), self.vm(machine, append=f"panic={action}") as vm:
+                vm.send("panic\n")
+                vm.wait(b"RINGLET PANIC", panic_is_failure=False)
+                if action == "reboot":   # -no-reboot: the reset ends QEMU
+                    self.assertEqual(vm.exit_status(), 0)
+                    continue
+                vm.wait(re.compile(rb"#\d+ \S*Shell::run"), panic_is_failure=False)
+                time.sleep(1)
+                self.assertIsNone(vm.process.poll())
 
 
 if __name__ == "__main__":

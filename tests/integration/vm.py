@@ -105,14 +105,14 @@ class VM:
         return self.output[-size:].decode(errors="replace")
 
     def send(self, text):
-        self.process.stdin.write(text.encode())
+        self.process.stdin.write(text if isinstance(text, bytes) else text.encode())
         self.process.stdin.flush()
 
-    def ready(self, timeout=60, settle=b"httpd: serving"):
+    def ready(self, timeout=60, settle=rb"httpd: serving[^\n]*\n"):
         """Waits for the prompt, and for the line after which the log is quiet (or for some seconds)."""
         self.wait(PROMPT, timeout)
         deadline = time.monotonic() + 5
-        while settle not in self.output and self._pump(deadline):
+        while not re.search(settle, self.output) and self._pump(deadline):
             pass
         return self
 

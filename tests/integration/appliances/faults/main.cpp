@@ -129,6 +129,11 @@ void threads() {
     print("threads: {}\n", ok ? "ok" : "WRONG");
 }
 
+void arguments(int argc, char** argv) {
+    for (int i = 2; i < argc; ++i) print("argument <{}>\n", std::string_view(argv[i]));
+    print("arguments: end\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -144,6 +149,7 @@ int main(int argc, char** argv) {
     else if (what == "assert") fail_assert();
     else if (what == "floating-point") floating_point();
     else if (what == "threads") threads();
+    else if (what == "arguments") arguments(argc, argv);
     else print("unknown request '{}'\n", what);
     return 0;
 }
