@@ -1,6 +1,8 @@
 // See ns16550.hpp.
 #include "drivers/serial/ns16550.hpp"
 
+#include <utility>
+
 #include "arch/cpu.hpp"
 #include "arch/mmio.hpp"
 #include "arch/paging.hpp"
@@ -62,6 +64,8 @@ Result<Ns16550> Ns16550::probe(const arch::Serial& serial) {
     uart.write_register(kDivisorLow, kDivisor115200);
     uart.write_register(kDivisorHigh, 0);
     uart.write_register(kLineControl, kEightBits);
+    // Switching the FIFO on forgets a character that came during boot: somebody types ahead.
+    if ((uart.read(kLineStatus) & kDataReady) != 0) uart.early_ = static_cast<char>(uart.read(kData));
     uart.write_register(kFifoControl, kFifoEnableAndClear);
     uart.write_register(kModemControl, kDtrRtsOut2);
     if ((uart.read(kInterruptId) & kFifosOn) == kFifosOn) uart.room_ = kFifoBytes;
@@ -96,6 +100,7 @@ void Ns16550::write(std::string_view text) {
 }
 
 std::optional<char> Ns16550::get() {
+    if (early_) return std::exchange(early_, std::nullopt);
     // Bounded, because a register that reads all ones would never be empty.
     for (int i = 0; i < 2 * kFifoBytes; ++i) {
         const u8 status = read(kLineStatus);

@@ -58,6 +58,7 @@ public:
                 interrupt_enable = static_cast<u8>(value);
             break;
         case 2:
+            if (fifo_ != (has_fifo && (value & 1) != 0)) received.clear();   // §8.4: the switch empties both
             fifo_ = has_fifo && (value & 1) != 0;
             break;
         case 3:
@@ -135,6 +136,17 @@ TEST_CASE("set up as 115200 8N1, interrupts off, at ports and in memory") {
         uart->write("yz");
         REQUIRE(m.chip.sent == "xyz");
     }
+}
+
+TEST_CASE("a character that came before the driver is not lost") {
+    Machine m(arch::SerialKind::ns16550_port);
+    m.chip.received.push_back({'e', 0});
+    auto uart = Ns16550::probe(m.where);
+    REQUIRE(uart);
+    m.chip.received.push_back({'f', 0});
+    REQUIRE(uart->get() == 'e');
+    REQUIRE(uart->get() == 'f');
+    REQUIRE_FALSE(uart->get());
 }
 
 TEST_CASE("long output loses nothing, with and without a FIFO") {
