@@ -147,6 +147,8 @@ void Ext4Inode::read_ahead(u64 offset, usize length, ReadAhead* hint) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const u64 end = offset + length;
     const u64 room = u64{volume_.cache().prefetch_limit()} * geometry().block_size;
+    // The rest of the last piece once more: a sender that could not pass on all of it. Nothing new is known.
+    if (hint != nullptr && hint->next_offset.load(kRelaxed) == end && offset != end) return;
     if (hint == nullptr || hint->next_offset.load(kRelaxed) != offset) {
         // Not sequential: what was asked for, as one request, and nothing more.
         if (hint != nullptr) {
