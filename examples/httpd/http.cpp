@@ -73,7 +73,7 @@ std::optional<RangeSpec> parse_range(std::string_view value) {
 /// What the fields have said so far; decides the framing at the end (RFC 9112 §6).
 struct Fields {
     unsigned hosts = 0;
-    bool close = false, keep_alive = false, transfer_encoding = false;
+    bool close = false, keep_alive = false, transfer_encoding = false, expects = false;
     std::optional<u64> content_length;
     bool bad = false;
 };
@@ -91,6 +91,7 @@ void take_field(std::string_view name, std::string_view value, Fields& f, Reques
     if (is("host")) ++f.hosts;
     else if (is("connection")) connection_options(value, f);
     else if (is("transfer-encoding")) f.transfer_encoding = true;
+    else if (is("expect")) f.expects = true;
     else if (is("content-length")) {
         const auto n = parse_number<u64>(value);
         if (!n || (f.content_length && *f.content_length != *n)) f.bad = true;
@@ -123,6 +124,9 @@ std::optional<Status> check_framing(const Fields& f, Request& out) {
     out.body_bytes = f.content_length.value_or(0);
     if (out.body_bytes > kMaxBody) return Status::content_too_large;
     out.keep_alive = !f.close && (out.http_1_1 || f.keep_alive);
+    // Whoever waits for 100 (Continue) may or may not send the body after our final answer (RFC 9110 §10.1.1): what
+    // comes next could be either, so nothing does.
+    if (f.expects && out.body_bytes != 0) out.keep_alive = false;
     return std::nullopt;
 }
 

@@ -135,6 +135,11 @@ void Server::respond_file(Connection& c, const Request& r, File file, const Stat
         range = *part;
         status = Status::partial_content;
     }
+    if (!c.head_only && range.bytes != 0) {
+        // While nothing is sent, a disk that fails can still be told from a connection that fails.
+        const auto first = file.map_at(range.first);
+        if (!first) return respond_error(c, status_of(first.error()));
+    }
     begin_head(c.out, status, c.keep_alive);
     c.out.append_all({"Content-Type: ", content_type(r.decoded_path().ends_with('/') ? "index.html" : r.decoded_path()), "\r\nContent-Length: ", Digits(range.bytes),
                       "\r\nAccept-Ranges: bytes\r\nETag: ", validators.etag, "\r\nLast-Modified: ", modified, "\r\n"});

@@ -169,7 +169,7 @@ bool Server::read_more(Connection& c, bool& ended) {
         return false;
     }
     ended = *n == 0;
-    if (c.in.empty()) set_deadline(c, options_.head_timeout);
+    if (c.in.empty() && c.discard == 0) set_deadline(c, options_.head_timeout);
     c.in.grew(*n);
     return *n != 0;
 }
@@ -186,10 +186,12 @@ Server::Progress Server::read_request(Connection& c) {
     case Parsed::State::incomplete: {
         bool ended = false;
         if (read_more(c, ended)) return Progress::again;
+        if (c.in.empty()) c.in.release();   // hundreds may wait like this for long
         return ended ? Progress::closed : Progress::wait_read;
     }
     case Parsed::State::refused:
         ++counters_.refused;
+        c.head_only = request.method == Method::head;
         respond_error(c, parsed.status);
         break;
     case Parsed::State::complete:
@@ -251,7 +253,9 @@ Server::Progress Server::finish_response(Connection& c) {
     c.file = File();
     if (c.keep_alive) {
         c.state = Connection::State::reading;
-        set_deadline(c, c.in.empty() ? options_.idle_timeout : options_.head_timeout);
+        // Bytes that are here already, or a body that is still to come, belong to something that has begun.
+        const bool idle = c.in.empty() && c.discard == 0;
+        set_deadline(c, idle ? options_.idle_timeout : options_.head_timeout);
         // Nothing pipelined: the selector tells when there is more, which is cheaper than a read that would block.
         return c.in.empty() ? Progress::wait_read : Progress::again;
     }

@@ -53,6 +53,10 @@ TEST_CASE("keep-alive follows the version and the Connection field") {
     CHECK(request.keep_alive);
     parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, close\r\n\r\n");
     CHECK_FALSE(request.keep_alive);
+    parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    CHECK(request.keep_alive);
+    parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    CHECK_FALSE(request.keep_alive);   // its body may come or not: the next request could not be told from it
 }
 
 TEST_CASE("what RFC 9112 forbids is refused with the right status") {
