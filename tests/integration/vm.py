@@ -131,7 +131,7 @@ class VM:
         return text[:text.rindex("\n") + 1] if "\n" in text else ""
 
     # --- QMP
-    def qmp_command(self, name, **arguments):
+    def qmp_command(self, name, /, **arguments):
         if self.qmp is None:
             self.qmp = socket.socket(socket.AF_UNIX)
             self.qmp.settimeout(10)
@@ -149,7 +149,7 @@ class VM:
             self._qmp_send("qmp_capabilities")
         return self._qmp_send(name, **arguments)
 
-    def _qmp_send(self, name, **arguments):
+    def _qmp_send(self, name, /, **arguments):
         self._qmp_file.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
         self._qmp_file.flush()
         while True:
