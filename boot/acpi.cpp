@@ -14,8 +14,7 @@ constexpr usize kRsdpV1Bytes = 20, kRsdpV2Bytes = 36, kHeaderBytes = 36;
 constexpr usize kMaxTableBytes = 1_MiB, kMaxTables = 64;
 
 // Offsets in the FADT, §5.2.9 table 5.9.
-constexpr usize kDsdt = 40, kPm1aControl = 64, kFlags = 112, kResetRegister = 116, kResetValue = 128,
-                kXDsdt = 140;
+constexpr usize kDsdt = 40, kPm1aControl = 64, kFlags = 112, kResetRegister = 116, kResetValue = 128, kXDsdt = 140;
 constexpr usize kXPm1aControl = 172, kSleepControl = 244;
 constexpr u32 kFlagResetSupported = 1 << 10, kFlagHardwareReduced = 1 << 20;
 
@@ -192,8 +191,7 @@ Result<> AcpiReader::run(PhysAddr rsdp) {
 // ---------------------------------------------------------------------------------------------------------
 
 void AcpiReader::madt(Bytes t) {
-    if (const auto address = read_at<u32>(t, 36); address && *address != 0)
-        out_.local_apic = PhysAddr(*address);
+    if (const auto address = read_at<u32>(t, 36); address && *address != 0) out_.local_apic = PhysAddr(*address);
     for (usize at = 44; at < t.size();) {
         const auto type = read_at<u8>(t, at), length = read_at<u8>(t, at + 1);
         const auto entry = length ? slice(t, at, *length) : std::nullopt;
@@ -224,13 +222,11 @@ void AcpiReader::madt_entry(u8 type, Bytes e) {
         if (!source || !gsi || !flags || *source > 15) return say("MADT", "has a bad interrupt override");
         const arch::IrqLine line{*gsi, (*flags >> 2 & 3) == 3 ? arch::Trigger::level : arch::Trigger::edge,
                                  (*flags & 3) == 3 ? arch::Polarity::low : arch::Polarity::high};
-        if (!out_.isa_overrides.try_push_back({*source, line}))
-            say("MADT", "has too many interrupt overrides");
+        if (!out_.isa_overrides.try_push_back({*source, line})) say("MADT", "has too many interrupt overrides");
         return;
     }
     case 5:
-        if (const auto address = read_at<u64>(e, 4); address && *address != 0)
-            out_.local_apic = PhysAddr(*address);
+        if (const auto address = read_at<u64>(e, 4); address && *address != 0) out_.local_apic = PhysAddr(*address);
         return;
     default:
         return;
@@ -272,8 +268,7 @@ void AcpiReader::fadt(Bytes t) {
 
     if (!hardware_reduced_) {
         u64 port = read_at<u32>(t, kPm1aControl).value_or(0);
-        if (const auto x = read_at<GenericAddress>(t, kXPm1aControl);
-            x && x->space == kSpaceIo && x->address != 0)
+        if (const auto x = read_at<GenericAddress>(t, kXPm1aControl); x && x->space == kSpaceIo && x->address != 0)
             port = x->address;
         if (port <= 0xffff)
             power.pm1a_control_port = static_cast<u16>(port);
@@ -308,8 +303,7 @@ void AcpiReader::fadt(Bytes t) {
 void AcpiReader::sleep_type(Bytes dsdt) {
     constexpr u8 kName = 0x08, kRoot = 0x5c, kPackage = 0x12, kByte = 0x0a, kWord = 0x0b;
     const std::string_view text = text_of(dsdt);
-    for (usize at = text.find("_S5_", kHeaderBytes); at != std::string_view::npos;
-         at = text.find("_S5_", at + 1)) {
+    for (usize at = text.find("_S5_", kHeaderBytes); at != std::string_view::npos; at = text.find("_S5_", at + 1)) {
         const u8 before = *read_at<u8>(dsdt, at - 1), further = *read_at<u8>(dsdt, at - 2);
         if (before != kName && !(before == kRoot && further == kName)) continue;
         if (read_at<u8>(dsdt, at + 4) != kPackage) continue;

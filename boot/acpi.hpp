@@ -15,8 +15,8 @@ namespace ringlet::boot {
 using PhysicalReader = FunctionRef<Bytes(PhysAddr at, usize bytes)>;
 
 /// Fills in local APIC, IOAPICs, ISA overrides, power registers, PCI (ECAM, or ports where the machine has
-/// fixed ACPI hardware), the number of CPUs, COM1, and what dsdt.hpp finds. `rsdp` 0: looks in the BIOS areas. A table that lies is
-/// skipped with a complaint; Error::not_found without an RSDP, Error::corrupt when the RSDP or the list of
+/// fixed ACPI hardware), the number of CPUs, COM1, and what dsdt.hpp finds. `rsdp` 0: looks in the BIOS areas. A table
+/// that lies is skipped with a complaint; Error::not_found without an RSDP, Error::corrupt when the RSDP or the list of
 /// tables is damaged.
 Result<> platform_from_acpi(PhysAddr rsdp, PhysicalReader memory, arch::Platform& out, TextSink complain);
 

@@ -11,13 +11,13 @@
 namespace ringlet::boot {
 
 struct BootInfo {
-    FixedVector<arch::MmioRange, 64> ram;        ///< usable RAM, page-aligned inwards, not overlapping, ascending
-    FixedVector<arch::MmioRange, 16> reserved;   ///< parts of `ram` already in use: image, DTB, initrd, boot tables
-    std::string_view command_line;               ///< lives in reserved memory
-    Bytes initrd;                                ///< empty if none
-    PhysAddr acpi_rsdp;                          ///< 0: none
-    Bytes devicetree;                            ///< empty if none
-    u64 entry_cycles = 0;                        ///< arch::cycle_counter() at the first instruction
+    FixedVector<arch::MmioRange, 64> ram;       ///< usable RAM, page-aligned inwards, not overlapping, ascending
+    FixedVector<arch::MmioRange, 16> reserved;  ///< parts of `ram` already in use: image, DTB, initrd, boot tables
+    std::string_view command_line;              ///< lives in reserved memory
+    Bytes initrd;                               ///< empty if none
+    PhysAddr acpi_rsdp;                         ///< 0: none
+    Bytes devicetree;                           ///< empty if none
+    u64 entry_cycles = 0;                       ///< arch::cycle_counter() at the first instruction
 };
 
 }  // namespace ringlet::boot

@@ -189,8 +189,7 @@ std::optional<kernel::LogLevel> parse_log_level(std::string_view text) {
 bool is_passed_through(std::string_view key) {
     for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app."})
         if (key.starts_with(prefix)) return true;
-    for (const std::string_view word :
-         {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
+    for (const std::string_view word : {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
         if (key == word) return true;
     return false;
 }

@@ -43,15 +43,15 @@ private:
             if (virtio::pci_device_type(f) == 0) return;
             auto device = virtio::open_pci(f, bus);
             if (device) return start(std::move(*device), pool);
-            kernel::log(kernel::LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus, f.address().slot,
-                        f.address().function, device.error());
+            kernel::log(kernel::LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus,
+                        f.address().slot, f.address().function, device.error());
         });
     }
 
     void find_on_mmio(const arch::VirtioMmio& slot, net::PacketPool* pool) {
         auto device = virtio::open_mmio(slot);
         if (device) return start(std::move(*device), pool);
-        if (device.error() == Error::not_found) return;   // an empty slot is no news
+        if (device.error() == Error::not_found) return;  // an empty slot is no news
         kernel::log(kernel::LogLevel::error, "virtio-mmio at {:x}: {}", slot.registers.base, device.error());
     }
 
@@ -60,25 +60,32 @@ private:
             if (device.transport.device_type() == virtio::NetSpec::kDeviceId) return start_nic(std::move(device), pool);
         if constexpr (kConfig.blk)
             if (device.transport.device_type() == virtio::BlkSpec::kDeviceId) return start_disk(std::move(device));
-        kernel::log(kernel::LogLevel::debug, "virtio device type {} has no driver in this image", device.transport.device_type());
+        kernel::log(kernel::LogLevel::debug, "virtio device type {} has no driver in this image",
+                    device.transport.device_type());
     }
 
     void start_nic(virtio::Device device, net::PacketPool* pool) {
         if (pool == nullptr) return;
-        if (nic_ != nullptr)   // one interface for now
-            return kernel::log(kernel::LogLevel::warning, "net{}: left alone, only the first network interface is used", ++unused_nics_);
+        if (nic_ != nullptr)  // one interface for now
+            return kernel::log(kernel::LogLevel::warning, "net{}: left alone, only the first network interface is used",
+                               ++unused_nics_);
         auto nic = Nic::probe(std::move(device), *pool, "net0", net::Service::on_interrupt, &network());
-        if (nic) nic_ = nic->release();
-        else kernel::log(kernel::LogLevel::error, "net0: {}", nic.error());
+        if (nic)
+            nic_ = nic->release();
+        else
+            kernel::log(kernel::LogLevel::error, "net0: {}", nic.error());
     }
 
     void start_disk(virtio::Device device) {
         static constexpr std::string_view kNames[kMaxDisks] = {"vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg", "vdh",
                                                                "vdi", "vdj", "vdk", "vdl", "vdm", "vdn", "vdo", "vdp"};
-        if (disk_count_ == kMaxDisks) return kernel::log(kernel::LogLevel::warning, "more than {} disks: the rest is left alone", kMaxDisks);
+        if (disk_count_ == kMaxDisks)
+            return kernel::log(kernel::LogLevel::warning, "more than {} disks: the rest is left alone", kMaxDisks);
         auto disk = Disk::probe(std::move(device), kNames[disk_count_]);
-        if (disk) disks_[disk_count_++] = disk->release();
-        else kernel::log(kernel::LogLevel::error, "{}: {}", kNames[disk_count_], disk.error());
+        if (disk)
+            disks_[disk_count_++] = disk->release();
+        else
+            kernel::log(kernel::LogLevel::error, "{}: {}", kNames[disk_count_], disk.error());
     }
 
     Nic* nic_ = nullptr;

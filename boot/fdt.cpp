@@ -17,8 +17,8 @@ constexpr u32 kMaxStructure = 512 * 1024;
 constexpr u32 kBeginNode = 1, kEndNode = 2, kProp = 3, kNop = 4, kEnd = 9;
 
 struct Header {
-    be32 magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version, last_comp_version,
-        boot_cpuid_phys, size_dt_strings, size_dt_struct;
+    be32 magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version, last_comp_version, boot_cpuid_phys,
+        size_dt_strings, size_dt_struct;
 };
 static_assert(sizeof(Header) == 40);
 
@@ -40,8 +40,7 @@ std::optional<std::string_view> text_at(Bytes from, usize offset) {
 /// Is the NUL-terminated text at `offset` exactly `name`? Faster than finding the NUL first.
 bool text_is(Bytes from, usize offset, std::string_view name) {
     const auto there = slice(from, offset, name.size() + 1);
-    return there && std::memcmp(there->data(), name.data(), name.size()) == 0 &&
-           there->back() == std::byte{0};
+    return there && std::memcmp(there->data(), name.data(), name.size()) == 0 && there->back() == std::byte{0};
 }
 
 /// One token of the structure block, its payload, and where the next one begins.
@@ -138,8 +137,7 @@ Result<Fdt> Fdt::open(Bytes blob) {
 
 Result<> Fdt::for_each_reservation(FunctionRef<void(arch::MmioRange)> visit) const {
     for (usize i = 0; i <= kMaxReservations; ++i) {
-        const auto base = read_at<be64>(reservations_, i * 16),
-                   bytes = read_at<be64>(reservations_, i * 16 + 8);
+        const auto base = read_at<be64>(reservations_, i * 16), bytes = read_at<be64>(reservations_, i * 16 + 8);
         if (!base || !bytes) return fail(Error::corrupt);
         if (*base == 0 && *bytes == 0) return {};
         visit({PhysAddr(*base), *bytes});
@@ -223,8 +221,7 @@ Result<InterruptParent> Fdt::interrupt_parent(u32 phandle) const {
     parent.interrupt_cells = node.cell("#interrupt-cells").value_or(0);
     if (parent.address_cells > 3 || parent.interrupt_cells == 0 || parent.interrupt_cells > 8)
         return fail(Error::corrupt);
-    for (const std::string_view name :
-         {"arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"})
+    for (const std::string_view name : {"arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"})
         if (node.compatible(name)) parent.is_gic = true;
     last_parent_ = parent;
     return parent;
@@ -324,14 +321,11 @@ Result<u64> FdtNode::translate_from_parent_bus(u64 address, u64 bytes) const {
         const auto ranges = property_of(bus - 1, "ranges");
         if (!ranges) return fail(Error::unsupported);
         if (ranges->empty()) continue;
-        const u32 child = address_cells_of(bus - 1), parent = address_cells_of(bus - 2),
-                  size = size_cells_of(bus - 1);
-        if (child > 2 || parent > 2 || size > 2 || child + parent + size == 0)
-            return fail(Error::unsupported);
+        const u32 child = address_cells_of(bus - 1), parent = address_cells_of(bus - 2), size = size_cells_of(bus - 1);
+        if (child > 2 || parent > 2 || size > 2 || child + parent + size == 0) return fail(Error::unsupported);
         bool found = false;
         for (usize at = 0; at < ranges->size() && !found; at += usize{child + parent + size} * 4) {
-            const auto from = number_at(*ranges, at, child),
-                       to = number_at(*ranges, at + usize{child} * 4, parent),
+            const auto from = number_at(*ranges, at, child), to = number_at(*ranges, at + usize{child} * 4, parent),
                        length = number_at(*ranges, at + usize{child + parent} * 4, size);
             if (!from || !to || !length) return fail(Error::corrupt);
             if (address < *from || address - *from > *length || *length - (address - *from) < bytes) continue;

@@ -91,8 +91,7 @@ void PlatformReader::visit(const FdtNode& node) {
     for (const std::string_view name : {"arm,psci-1.0", "arm,psci-0.2", "arm,psci"})
         if (node.compatible(name)) return psci(node);
     if (node.compatible("arm,pl011")) return serial(node, arch::SerialKind::pl011);
-    if (node.compatible("ns16550a") || node.compatible("ns16550"))
-        return serial(node, arch::SerialKind::ns16550_mmio);
+    if (node.compatible("ns16550a") || node.compatible("ns16550")) return serial(node, arch::SerialKind::ns16550_mmio);
     if (node.compatible("arm,pl031")) return rtc(node);
     if (node.compatible("pci-host-ecam-generic")) return pci(node);
 }
@@ -125,8 +124,7 @@ void PlatformReader::its(const FdtNode& node) {
 void PlatformReader::timer(const FdtNode& node) {
     const auto line = node.interrupt(2);
     if (!line) return skipped(node, "no virtual timer interrupt");
-    if (line->number < 16 || line->number >= 32)
-        return skipped(node, "its interrupt is not private to a CPU");
+    if (line->number < 16 || line->number >= 32) return skipped(node, "its interrupt is not private to a CPU");
     out_.timer_intid = line->number;
     out_.timer_trigger = line->trigger;
 }
@@ -180,8 +178,7 @@ void PlatformReader::pci(const FdtNode& node) {
     arch::PciHost host;
     if (const auto range = node.property("bus-range")) {
         const auto first = number_at(*range, 0, 1), last = number_at(*range, 4, 1);
-        if (!first || !last || *first > *last || *last > 255)
-            return skipped(node, "its bus-range makes no sense");
+        if (!first || !last || *first > *last || *last > 255) return skipped(node, "its bus-range makes no sense");
         host.first_bus = static_cast<u8>(*first);
         host.last_bus = static_cast<u8>(*last);
     }
@@ -197,8 +194,7 @@ void PlatformReader::pci(const FdtNode& node) {
 void PlatformReader::pci_windows(const FdtNode& node, arch::PciHost& host) {
     const auto ranges = node.property("ranges");
     const u32 parent = node.parent().address_cells(), size = node.size_cells();
-    if (!ranges || node.address_cells() != 3 || parent > 2 || size > 2)
-        return skipped(node, "no usable windows");
+    if (!ranges || node.address_cells() != 3 || parent > 2 || size > 2) return skipped(node, "no usable windows");
     const usize row = usize{3 + parent + size} * 4;
     for (usize i = 0; i < ranges->size() / row; ++i) {
         const usize at = i * row;
@@ -222,8 +218,7 @@ void PlatformReader::pci_windows(const FdtNode& node, arch::PciHost& host) {
 // Rows: child unit address (3 cells), pin (1), controller phandle, its unit address, its interrupt specifier.
 void PlatformReader::pci_interrupts(const FdtNode& node, arch::PciHost& host) {
     const auto mask = node.property("interrupt-map-mask");
-    if (mask && mask->size() == 16)
-        host.intx_slot_mask = static_cast<u8>(*number_at(*mask, 0, 1) >> 11 & 0x1f);
+    if (mask && mask->size() == 16) host.intx_slot_mask = static_cast<u8>(*number_at(*mask, 0, 1) >> 11 & 0x1f);
     const auto map = node.property("interrupt-map");
     if (!map) return;
     for (usize at = 0; at < map->size();) {
@@ -248,8 +243,7 @@ void add_initrd(const FdtNode& chosen, BootInfo& out, Complain complain) {
     const auto start = chosen.number("linux,initrd-start"), end = chosen.number("linux,initrd-end");
     if (!start || !end || *start == *end) return;
     const arch::MmioRange range{PhysAddr(*start), *end - *start};
-    if (*start > *end || !in_ram(out, range))
-        return complain("devicetree: the initrd lies outside RAM, ignored");
+    if (*start > *end || !in_ram(out, range)) return complain("devicetree: the initrd lies outside RAM, ignored");
     out.initrd = {reinterpret_cast<const std::byte*>(*start), static_cast<usize>(*end - *start)};
     if (!reserve(out, range)) complain("devicetree: too many reserved ranges");
 }

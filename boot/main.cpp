@@ -52,7 +52,7 @@ void start_memory(const BootInfo& info) {
 
 /// ACPI or devicetree, then everything that interrupts and time need.
 arch::Platform& start_machine(const BootInfo& info, const CommandLine& command_line) {
-    auto* allocated = new (std::nothrow) arch::Platform;   // for ever
+    auto* allocated = new (std::nothrow) arch::Platform;  // for ever
     if (allocated == nullptr) panic("out of memory for the description of the machine");
     arch::Platform& platform = *allocated;
     discover(info, command_line, platform);
@@ -88,8 +88,10 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
     }
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
-    if (ram_bytes < 16_MiB) config.tcp.max_connections = 128;
-    else config.tcp.max_connections = 1024;
+    if (ram_bytes < 16_MiB)
+        config.tcp.max_connections = 128;
+    else
+        config.tcp.max_connections = 1024;
     return config;
 }
 
@@ -97,7 +99,7 @@ net::PacketPool* make_packet_pool(u64 ram_bytes) {
     const u32 count = packet_buffers(ram_bytes);
     auto region = kernel::DmaRegion::allocate(usize{count} * net::PacketBuffer::kSize);
     if (!region) return nullptr;
-    auto* memory = new (std::nothrow) kernel::DmaRegion(std::move(*region));   // for ever, as the pool
+    auto* memory = new (std::nothrow) kernel::DmaRegion(std::move(*region));  // for ever, as the pool
     return memory != nullptr ? new (std::nothrow) net::PacketPool(memory->bytes(), memory->addr()) : nullptr;
 }
 
@@ -125,8 +127,10 @@ void start_shell() {
             if (shell == nullptr) return log(LogLevel::error, "no shell: out of memory");
             shell->run();
         });
-        if (thread) thread->detach();
-        else log(LogLevel::error, "no shell: {}", thread.error());
+        if (thread)
+            thread->detach();
+        else
+            log(LogLevel::error, "no shell: {}", thread.error());
     }
 }
 
@@ -135,7 +139,7 @@ int run_application(std::string_view words) {
     static constexpr usize kMaxArguments = 64;
     char* argv[kMaxArguments + 2] = {};
     const usize bytes = words.size() + kAppliance.name.size() + 2;
-    char* storage = new (std::nothrow) char[bytes];   // for ever
+    char* storage = new (std::nothrow) char[bytes];  // for ever
     if (storage == nullptr) panic("out of memory for the arguments of main()");
     const auto argc = split_arguments(kAppliance.name, words, {storage, bytes}, argv);
     if (!argc) panic("more arguments after -- than main() can be given");
@@ -188,8 +192,8 @@ u64 idle_cycles_since(const Moment& then) {
     set_reports(kReports);
     start_devices(platform, options);
     start_shell();
-    log(LogLevel::info, "{}: main() {} cycles after entry, {} idle", kAppliance.name, arch::cycle_counter() - info.entry_cycles,
-        idle_cycles_since(threads_run));
+    log(LogLevel::info, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
+        arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));
     const int status = run_application(command_line.application());
     if (kAppliance.shell) {
         log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);
@@ -204,4 +208,6 @@ u64 idle_cycles_since(const Moment& then) {
 
 }  // namespace ringlet::boot
 
-void boot_main(ringlet::boot::BootInfo& info) { ringlet::boot::run(info); }
+void boot_main(ringlet::boot::BootInfo& info) {
+    ringlet::boot::run(info);
+}

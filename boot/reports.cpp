@@ -23,8 +23,10 @@ void write_features(TextSink to, const virtio::DeviceInfo& d, bool all) {
         if (!used && !(all && d.offered.test(bit))) continue;
         const std::string_view name = d.feature_name(bit);
         to(" ");
-        if (name.empty()) format(to, "bit{}", bit);
-        else to(name);
+        if (name.empty())
+            format(to, "bit{}", bit);
+        else
+            to(name);
         if (all && used) to("*");
     }
     to("\n");
@@ -33,9 +35,9 @@ void write_features(TextSink to, const virtio::DeviceInfo& d, bool all) {
 void write_queues(TextSink to, const virtio::DeviceInfo& d) {
     for (const virtio::QueueInfo& q : d.queues) {
         format(to, "  queue {} {}: {} of {} in flight\n", q.index, q.name, q.in_flight, q.size);
-        format(to, "    kicks {}, suppressed {}, interrupts {}, spurious {}, ring full {}, bad used {}\n", u64{q.counters.kicks},
-               u64{q.counters.kicks_suppressed}, u64{q.counters.interrupts}, u64{q.counters.spurious}, u64{q.counters.ring_full},
-               u64{q.counters.bad_used});
+        format(to, "    kicks {}, suppressed {}, interrupts {}, spurious {}, ring full {}, bad used {}\n",
+               u64{q.counters.kicks}, u64{q.counters.kicks_suppressed}, u64{q.counters.interrupts},
+               u64{q.counters.spurious}, u64{q.counters.ring_full}, u64{q.counters.bad_used});
     }
 }
 
@@ -59,17 +61,22 @@ void report_virtio(TextSink to, std::string_view arguments) {
         write_features(to, d, what == "features");
         if (what != "features") write_queues(to, d);
     });
-    if (!found && name.empty()) to("no virtio devices\n");
-    else if (!found) format(to, "virtio: {}: no such device\n", name);
+    if (!found && name.empty())
+        to("no virtio devices\n");
+    else if (!found)
+        format(to, "virtio: {}: no such device\n", name);
 }
 
-void set_reported_bus(pci::Bus* bus) { reported_bus = bus; }
+void set_reported_bus(pci::Bus* bus) {
+    reported_bus = bus;
+}
 
 void report_pci(TextSink to, std::string_view) {
     if (reported_bus == nullptr) return to("no PCI\n");
     reported_bus->for_each([&](pci::Function& f) {
         const pci::Address a = f.address();
-        format(to, "{:02x}:{:02x}.{} {:04x}:{:04x} {}", a.bus, a.slot, a.function, f.vendor(), f.device(), pci::class_name(f.class_code()));
+        format(to, "{:02x}:{:02x}.{} {:04x}:{:04x} {}", a.bus, a.slot, a.function, f.vendor(), f.device(),
+               pci::class_name(f.class_code()));
         if (const auto known = pci::device_name(f.vendor(), f.device()); !known.empty()) format(to, " ({})", known);
         to("\n");
     });

@@ -81,9 +81,12 @@ void start_early_console() {
 Result<> start_console_output(const arch::Serial& serial) {
     switch (serial.kind) {
     case arch::SerialKind::ns16550_port:
-    case arch::SerialKind::ns16550_mmio: return SerialConsole<Ns16550>::start_output(serial);
-    case arch::SerialKind::pl011: return SerialConsole<Pl011>::start_output(serial);
-    case arch::SerialKind::none: break;
+    case arch::SerialKind::ns16550_mmio:
+        return SerialConsole<Ns16550>::start_output(serial);
+    case arch::SerialKind::pl011:
+        return SerialConsole<Pl011>::start_output(serial);
+    case arch::SerialKind::none:
+        break;
     }
     return fail(Error::not_found);
 }
@@ -91,9 +94,12 @@ Result<> start_console_output(const arch::Serial& serial) {
 Result<> start_console_input(const arch::Serial& serial) {
     switch (serial.kind) {
     case arch::SerialKind::ns16550_port:
-    case arch::SerialKind::ns16550_mmio: return SerialConsole<Ns16550>::start_input(serial);
-    case arch::SerialKind::pl011: return SerialConsole<Pl011>::start_input(serial);
-    case arch::SerialKind::none: break;
+    case arch::SerialKind::ns16550_mmio:
+        return SerialConsole<Ns16550>::start_input(serial);
+    case arch::SerialKind::pl011:
+        return SerialConsole<Pl011>::start_input(serial);
+    case arch::SerialKind::none:
+        break;
     }
     return fail(Error::not_found);
 }

@@ -24,14 +24,16 @@ bool root_is_mounted() {
 /// True: `device` is mounted now. `quiet`: not being ext4 is no news.
 bool mount_root(fs::BlockDevice& device, const StorageOptions& options) {
     fs::MountText why;
-    const fs::Ext4Options how{.cache_bytes = options.cache_bytes != 0 ? options.cache_bytes : fs::recommended_cache_bytes(options.ram_bytes),
+    const fs::Ext4Options how{.cache_bytes = options.cache_bytes != 0 ? options.cache_bytes
+                                                                      : fs::recommended_cache_bytes(options.ram_bytes),
                               .inode_cache = options.ram_bytes < 16_MiB ? 64u : 256u};
     auto mounted = fs::mount_ext4(device, how, why);
     if (!mounted) {
-        log(LogLevel::error, "{}: cannot mount: {}", device.name(), why.length != 0 ? why.view() : to_string(mounted.error()));
+        log(LogLevel::error, "{}: cannot mount: {}", device.name(),
+            why.length != 0 ? why.view() : to_string(mounted.error()));
         return false;
     }
-    fs::FileSystem& filesystem = *mounted->release();   // mounted for ever
+    fs::FileSystem& filesystem = *mounted->release();  // mounted for ever
     if (const auto done = files().mount("/", filesystem); !done) {
         log(LogLevel::error, "{}: cannot mount at /: {}", device.name(), done.error());
         return false;
@@ -64,15 +66,17 @@ void mount_disk(fs::BlockDevice& disk, const StorageOptions& options) {
         log(LogLevel::error, "{}: partition table: {}", disk.name(), table.error());
         return;
     }
-    if (table->from_backup) log(LogLevel::warning, "{}: the primary partition table is damaged, the backup is used", disk.name());
+    if (table->from_backup)
+        log(LogLevel::warning, "{}: the primary partition table is damaged, the backup is used", disk.name());
     if (table->kind == fs::TableKind::none) {
-        if (consider(disk, options) == Verdict::nothing_there) log(LogLevel::warning, "{}: no filesystem known here", disk.name());
+        if (consider(disk, options) == Verdict::nothing_there)
+            log(LogLevel::warning, "{}: no filesystem known here", disk.name());
         return;
     }
     for (const auto& row : table->rows) {
         auto* part = new (std::nothrow) fs::Partition(fs::open_partition(disk, row));
         if (part == nullptr) return log(LogLevel::error, "{}: out of memory", disk.name());
-        if (consider(*part, options) == Verdict::mounted) return;   // the mount uses `part` for ever
+        if (consider(*part, options) == Verdict::mounted) return;  // the mount uses `part` for ever
         delete part;
     }
     log(LogLevel::warning, "{}: no filesystem known in its {} partitions", disk.name(), table->rows.size());
@@ -80,10 +84,12 @@ void mount_disk(fs::BlockDevice& disk, const StorageOptions& options) {
 
 void finish_mounts(const StorageOptions& options) {
     if (root_is_mounted()) return;
-    if (!options.root.empty()) log(LogLevel::error, "root={}: there is no such disk or it could not be mounted", options.root);
+    if (!options.root.empty())
+        log(LogLevel::error, "root={}: there is no such disk or it could not be mounted", options.root);
     auto memory = fs::make_memfs(options.ram_bytes / 16);
     if (!memory) return log(LogLevel::error, "no filesystem at /: {}", memory.error());
-    if (const auto done = files().mount("/", *memory->release()); !done) log(LogLevel::error, "no filesystem at /: {}", done.error());
+    if (const auto done = files().mount("/", *memory->release()); !done)
+        log(LogLevel::error, "no filesystem at /: {}", done.error());
 }
 
 }  // namespace ringlet::boot

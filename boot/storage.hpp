@@ -8,8 +8,8 @@
 namespace ringlet::boot {
 
 struct StorageOptions {
-    std::string_view root;         ///< "vda2": only that one is mounted at "/"; empty: the first with an ext4 filesystem
-    u64 cache_bytes = 0;           ///< 0: by the size of RAM
+    std::string_view root;  ///< "vda2": only that one is mounted at "/"; empty: the first with an ext4 filesystem
+    u64 cache_bytes = 0;    ///< 0: by the size of RAM
     u64 ram_bytes = 0;
 };
 

@@ -211,8 +211,7 @@ void BlockCache::unpin(Entry& e) {
     u32 n = e.pins.load(std::memory_order_relaxed);
     for (;;) {
         ASSERT(n != 0);
-        if (e.pins.compare_exchange_weak(n, n - 1, std::memory_order_seq_cst, std::memory_order_relaxed))
-            break;
+        if (e.pins.compare_exchange_weak(n, n - 1, std::memory_order_seq_cst, std::memory_order_relaxed)) break;
     }
     if (n != 1) return;
     pinned_.fetch_sub(1, std::memory_order_seq_cst);

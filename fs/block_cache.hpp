@@ -156,9 +156,7 @@ private:
     static constexpr int kTries = 3;  ///< reads of a block alone after a grouped request failed
 
     BlockCache(BlockDevice& device, u32 block_size) : device_(device), block_size_(block_size) {}
-    bool can_grow(const State& s) const {
-        return !s.memory_full && max_blocks_ - s.granted_blocks >= chunk_blocks_;
-    }
+    bool can_grow(const State& s) const { return !s.memory_full && max_blocks_ - s.granted_blocks >= chunk_blocks_; }
     bool grow();
     void grow_for(u32 blocks);
     Entry* find(BlockNo n);

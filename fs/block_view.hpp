@@ -14,11 +14,9 @@ public:
 
     PinnedBytes() = default;
     /// `release(owner)` is called once, by the destructor; nullptr for bytes that never go away.
-    PinnedBytes(Bytes bytes, Release release, void* owner)
-        : bytes_(bytes), release_(release), owner_(owner) {}
+    PinnedBytes(Bytes bytes, Release release, void* owner) : bytes_(bytes), release_(release), owner_(owner) {}
     PinnedBytes(PinnedBytes&& o) noexcept
-        : bytes_(std::exchange(o.bytes_, {})), release_(std::exchange(o.release_, nullptr)),
-          owner_(o.owner_) {}
+        : bytes_(std::exchange(o.bytes_, {})), release_(std::exchange(o.release_, nullptr)), owner_(o.owner_) {}
     PinnedBytes& operator=(PinnedBytes&& o) noexcept {
         std::swap(bytes_, o.bytes_);
         std::swap(release_, o.release_);

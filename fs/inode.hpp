@@ -139,9 +139,7 @@ public:
     virtual Result<usize> write_at(u64 /*offset*/, Bytes /*from*/) { return fail(Error::read_only); }
     virtual Result<> truncate(u64 /*size*/) { return fail(Error::read_only); }
     /// Directory: makes a file or a directory. exists, no_space, name_too_long.
-    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/) {
-        return fail(Error::read_only);
-    }
+    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/) { return fail(Error::read_only); }
     /// Directory: removes an entry that is not a directory.
     virtual Result<> unlink(std::string_view /*name*/) { return fail(Error::read_only); }
     /// Directory: removes an empty directory. in_use when it is not empty.
@@ -155,8 +153,7 @@ public:
         // zero" and "free it" nobody may find the inode again.
         u32 n = references_.load(std::memory_order_relaxed);
         while (n > 1)
-            if (references_.compare_exchange_weak(n, n - 1, std::memory_order_release,
-                                                  std::memory_order_relaxed))
+            if (references_.compare_exchange_weak(n, n - 1, std::memory_order_release, std::memory_order_relaxed))
                 return;
         release_last();
     }

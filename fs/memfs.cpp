@@ -155,8 +155,7 @@ Result<Stat> MemInode::stat() {
     s.size = size();
     for (u64 i = 0; i < page_slots_; ++i) s.sectors += pages_[i] ? kPageSize / 512 : 0;
     s.block_size = kPageSize;
-    s.modified = {static_cast<i64>(changed_ns_ / 1'000'000'000),
-                  static_cast<u32>(changed_ns_ % 1'000'000'000)};
+    s.modified = {static_cast<i64>(changed_ns_ / 1'000'000'000), static_cast<u32>(changed_ns_ % 1'000'000'000)};
     s.accessed = s.changed = s.created = s.modified;
     return s;
 }

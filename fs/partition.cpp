@@ -54,8 +54,7 @@ class Reader {
 public:
     static Result<Reader> open(BlockDevice& disk) {
         const u32 block = disk.limits().block_size;
-        if (block < kSectorSize || block > kPageSize || kPageSize % block != 0)
-            return fail(Error::unsupported);
+        if (block < kSectorSize || block > kPageSize || kPageSize % block != 0) return fail(Error::unsupported);
         auto memory = kernel::DmaRegion::allocate(kPageSize);
         if (!memory) return fail(memory.error());
         return Reader(disk, block, std::move(*memory));
@@ -112,8 +111,7 @@ Result<> read_extended(Reader& reader, PartitionTable& table, u64 disk_sectors, 
         if (logical.type != 0 && logical.sectors != 0) {
             const u64 first = at + logical.first;
             if (first + logical.sectors > start + sectors) return fail(Error::corrupt);
-            const auto added =
-                add_row(table, disk_sectors, {index++, Lba(first), logical.sectors, logical.type});
+            const auto added = add_row(table, disk_sectors, {index++, Lba(first), logical.sectors, logical.type});
             if (!added) return added;
         }
         if (next.type == 0 || next.sectors == 0) return {};
@@ -148,8 +146,7 @@ Result<PartitionTable> read_gpt(Reader& reader, u64 at, u64 disk_sectors) {
     const Bytes block = TRY(reader.block(at));
     const GptHeader header = *read_at<GptHeader>(block, 0);
     if (std::memcmp(header.signature, "EFI PART", 8) != 0) return fail(Error::not_found);
-    if (header.header_size < sizeof(GptHeader) || header.header_size > reader.block_size())
-        return fail(Error::corrupt);
+    if (header.header_size < sizeof(GptHeader) || header.header_size > reader.block_size()) return fail(Error::corrupt);
     constexpr std::byte kZero[4] = {};
     constexpr usize kCrcAt = offsetof(GptHeader, header_crc);
     u32 crc = crc32(0, block.first(kCrcAt));
@@ -159,10 +156,9 @@ Result<PartitionTable> read_gpt(Reader& reader, u64 at, u64 disk_sectors) {
 
     const u32 entry_size = header.entry_size;
     const u64 blocks = reader.blocks();
-    if (entry_size < sizeof(GptEntry) || entry_size > reader.block_size() ||
-        (entry_size & (entry_size - 1)) != 0 || header.entries == 0 || header.entries > kMaxGptEntries ||
-        header.entries_lba >= blocks || header.first_usable > header.last_usable ||
-        header.last_usable >= blocks)
+    if (entry_size < sizeof(GptEntry) || entry_size > reader.block_size() || (entry_size & (entry_size - 1)) != 0 ||
+        header.entries == 0 || header.entries > kMaxGptEntries || header.entries_lba >= blocks ||
+        header.first_usable > header.last_usable || header.last_usable >= blocks)
         return fail(Error::corrupt);
 
     PartitionTable table;

@@ -83,8 +83,7 @@ Result<> File::truncate(u64 size) {
 Result<u64> File::seek(i64 offset, Whence whence) {
     const u64 base = whence == Whence::start ? 0 : whence == Whence::current ? position_ : size();
     i64 target = 0;
-    if (base > u64{INT64_MAX} || __builtin_add_overflow(static_cast<i64>(base), offset, &target) ||
-        target < 0)
+    if (base > u64{INT64_MAX} || __builtin_add_overflow(static_cast<i64>(base), offset, &target) || target < 0)
         return fail(Error::invalid);
     position_ = static_cast<u64>(target);
     return position_;

@@ -18,10 +18,14 @@ constexpr std::array<u32, 16> chacha20_block(const ChaChaKey& key, u32 counter, 
     for (usize i = 0; i < 3; ++i) in[13 + i] = nonce[i];
     auto x = in;
     const auto quarter = [&x](usize a, usize b, usize c, usize d) {
-        x[a] += x[b]; x[d] = std::rotl(x[d] ^ x[a], 16);
-        x[c] += x[d]; x[b] = std::rotl(x[b] ^ x[c], 12);
-        x[a] += x[b]; x[d] = std::rotl(x[d] ^ x[a], 8);
-        x[c] += x[d]; x[b] = std::rotl(x[b] ^ x[c], 7);
+        x[a] += x[b];
+        x[d] = std::rotl(x[d] ^ x[a], 16);
+        x[c] += x[d];
+        x[b] = std::rotl(x[b] ^ x[c], 12);
+        x[a] += x[b];
+        x[d] = std::rotl(x[d] ^ x[a], 8);
+        x[c] += x[d];
+        x[b] = std::rotl(x[b] ^ x[c], 7);
     };
     for (int round = 0; round < 10; ++round) {
         for (usize i = 0; i < 4; ++i) quarter(i, 4 + i, 8 + i, 12 + i);

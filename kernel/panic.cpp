@@ -35,8 +35,7 @@ constexpr auto kScreen = [](std::string_view text) { put(text); };
 void print_frame(usize number, std::uintptr_t address, bool is_return_address) {
     Symbol s = symbolize(address - (is_return_address ? 1 : 0));
     if (s.name.empty()) return format(kScreen, "#{} ? (0x{:x})\n", number, address);
-    format(kScreen, "#{} {}+0x{:x} (0x{:x})\n", number, s.name, s.offset + (is_return_address ? 1 : 0),
-           address);
+    format(kScreen, "#{} {}+0x{:x} (0x{:x})\n", number, s.name, s.offset + (is_return_address ? 1 : 0), address);
 }
 
 void print_stack(const arch::Registers* at, std::uintptr_t frame) {

@@ -7,7 +7,9 @@
 
 #include "lib/types.hpp"
 
-namespace ringlet::arch { struct Registers; }
+namespace ringlet::arch {
+struct Registers;
+}
 
 namespace ringlet::kernel {
 
@@ -21,7 +23,10 @@ void set_panic_action(PanicAction action);
 
 /// The function that contains `address` and the offset into it; empty name when unknown. The name is valid until the
 /// next call (one buffer). Context: any, one caller at a time.
-struct Symbol { std::string_view name; u64 offset = 0; };
+struct Symbol {
+    std::string_view name;
+    u64 offset = 0;
+};
 Symbol symbolize(std::uintptr_t address);
 
 }  // namespace ringlet::kernel

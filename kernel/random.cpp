@@ -68,8 +68,7 @@ void random_fill(MutableBytes to) {
         return;
     }
     for (u64 counter = 0; !to.empty(); ++counter) {
-        const auto block =
-            chacha20_block(secret, static_cast<u32>(counter), {static_cast<u32>(counter >> 32), 0, 1});
+        const auto block = chacha20_block(secret, static_cast<u32>(counter), {static_cast<u32>(counter >> 32), 0, 1});
         const usize n = std::min(to.size(), sizeof block);
         std::memcpy(to.data(), block.data(), n);
         to = to.subspan(n);

@@ -6,8 +6,8 @@
 namespace ringlet::kernel {
 
 void random_init();
-void random_add_entropy(Bytes bytes);   ///< context: thread
-void random_fill(MutableBytes to);      ///< context: any
+void random_add_entropy(Bytes bytes);  ///< context: thread
+void random_fill(MutableBytes to);     ///< context: any
 u64 random_u64();
 
 }  // namespace ringlet::kernel

@@ -32,10 +32,8 @@ public:
     std::string_view token(u8 code) const {
         const u16 from = read_at<u16>(bytes_, kTokens + code * 2u).value_or(0);
         const u16 to = read_at<u16>(bytes_, kTokens + code * 2u + 2).value_or(0);
-        const auto text =
-            slice(bytes_, stream_base() + header_.stream_bytes + from, to >= from ? to - from : 0);
-        return text ? std::string_view(reinterpret_cast<const char*>(text->data()), text->size())
-                    : std::string_view();
+        const auto text = slice(bytes_, stream_base() + header_.stream_bytes + from, to >= from ? to - from : 0);
+        return text ? std::string_view(reinterpret_cast<const char*>(text->data()), text->size()) : std::string_view();
     }
 
 private:

@@ -11,5 +11,5 @@ namespace ringlet {
 
 #define RINGLET_STRINGIFY_(x) #x
 #define RINGLET_STRINGIFY(x) RINGLET_STRINGIFY_(x)
-#define ASSERT(cond)                                                                                         \
+#define ASSERT(cond)                                                                                                   \
     ((cond) ? void() : ::ringlet::assert_failed(__FILE_NAME__ ":" RINGLET_STRINGIFY(__LINE__) ": " #cond))

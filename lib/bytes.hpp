@@ -15,8 +15,7 @@ using MutableBytes = std::span<std::byte>;
 
 /// A copy of the T at `offset`, or nothing when it does not lie wholly inside. Never overflows.
 template <class T>
-    requires std::is_trivially_copyable_v<T>
-std::optional<T> read_at(Bytes from, usize offset) {
+requires std::is_trivially_copyable_v<T> std::optional<T> read_at(Bytes from, usize offset) {
     if (offset > from.size() || from.size() - offset < sizeof(T)) return std::nullopt;
     T value;
     std::memcpy(&value, from.data() + offset, sizeof(T));

@@ -35,8 +35,8 @@ u32 crc32c(u32 crc, Bytes bytes) {
         std::memcpy(&word, p, 8);
         word ^= crc;
         crc = kTables[7][word & 0xff] ^ kTables[6][(word >> 8) & 0xff] ^ kTables[5][(word >> 16) & 0xff] ^
-              kTables[4][(word >> 24) & 0xff] ^ kTables[3][(word >> 32) & 0xff] ^
-              kTables[2][(word >> 40) & 0xff] ^ kTables[1][(word >> 48) & 0xff] ^ kTables[0][word >> 56];
+              kTables[4][(word >> 24) & 0xff] ^ kTables[3][(word >> 32) & 0xff] ^ kTables[2][(word >> 40) & 0xff] ^
+              kTables[1][(word >> 48) & 0xff] ^ kTables[0][word >> 56];
     }
     for (; left > 0; ++p, --left) crc = (crc >> 8) ^ kTables[0][(crc ^ static_cast<u32>(*p)) & 0xff];
     return crc;

@@ -13,10 +13,14 @@ static_assert(std::endian::native == std::endian::little, "virtio 1.x and ext4 a
 template <std::unsigned_integral T, std::endian E> class [[gnu::packed]] Endian {
     T raw_{};
     static constexpr T swap(T v) {
-        if constexpr (E == std::endian::native || sizeof(T) == 1) return v;
-        else if constexpr (sizeof(T) == 2) return __builtin_bswap16(v);
-        else if constexpr (sizeof(T) == 4) return __builtin_bswap32(v);
-        else return __builtin_bswap64(v);
+        if constexpr (E == std::endian::native || sizeof(T) == 1)
+            return v;
+        else if constexpr (sizeof(T) == 2)
+            return __builtin_bswap16(v);
+        else if constexpr (sizeof(T) == 4)
+            return __builtin_bswap32(v);
+        else
+            return __builtin_bswap64(v);
     }
 
 public:

@@ -14,8 +14,12 @@ Spec parse_spec(std::string_view s) {
     Spec spec;
     usize i = s.empty() || s[0] != ':' ? s.size() : 1;
     if (i < s.size() && (s[i] == '<' || s[i] == '>')) spec.align = s[i++];
-    if (i < s.size() && s[i] == '0') { spec.zero = true; ++i; }
-    while (i < s.size() && s[i] >= '0' && s[i] <= '9') spec.width = spec.width * 10 + static_cast<unsigned>(s[i++] - '0');
+    if (i < s.size() && s[i] == '0') {
+        spec.zero = true;
+        ++i;
+    }
+    while (i < s.size() && s[i] >= '0' && s[i] <= '9')
+        spec.width = spec.width * 10 + static_cast<unsigned>(s[i++] - '0');
     if (spec.width > 64) spec.width = 64;
     spec.hex = i < s.size() && s[i] == 'x';
     return spec;
@@ -38,7 +42,8 @@ void emit(TextSink sink, const FormatArg& arg, Spec spec) {
         const unsigned base = spec.hex ? 16 : 10;
         char* p = digits + sizeof digits;
         u64 n = arg.number;
-        do *--p = "0123456789abcdef"[n % base]; while ((n /= base) != 0);
+        do *--p = "0123456789abcdef"[n % base];
+        while ((n /= base) != 0);
         body = {p, static_cast<usize>(digits + sizeof digits - p)};
         if (spec.align == 0) spec.align = '>';
     }
@@ -57,7 +62,10 @@ void vformat(TextSink sink, std::string_view format, std::span<const FormatArg> 
     usize next = 0, literal = 0, i = 0;
     while (i < format.size()) {
         const char c = format[i];
-        if (c != '{' && c != '}') { ++i; continue; }
+        if (c != '{' && c != '}') {
+            ++i;
+            continue;
+        }
         if (literal != i) sink(format.substr(literal, i - literal));
         if (c == '}' || (i + 1 < format.size() && format[i + 1] == '{')) {
             sink(format.substr(i, 1));

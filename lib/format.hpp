@@ -28,25 +28,39 @@ struct FormatArg {
 
 template <class T> constexpr FormatArg make_arg(const T& v) {
     using Kind = FormatArg::Kind;
-    if constexpr (std::is_same_v<T, bool>) return {Kind::text, 0, v ? "true" : "false"};
-    else if constexpr (std::is_same_v<T, char>) return {Kind::character, static_cast<u8>(v), {}};
-    else if constexpr (std::is_same_v<T, Error>) return {Kind::text, 0, to_string(v)};
-    else if constexpr (std::is_enum_v<T>) return {Kind::number, static_cast<u64>(v), {}};
+    if constexpr (std::is_same_v<T, bool>)
+        return {Kind::text, 0, v ? "true" : "false"};
+    else if constexpr (std::is_same_v<T, char>)
+        return {Kind::character, static_cast<u8>(v), {}};
+    else if constexpr (std::is_same_v<T, Error>)
+        return {Kind::text, 0, to_string(v)};
+    else if constexpr (std::is_enum_v<T>)
+        return {Kind::number, static_cast<u64>(v), {}};
     else if constexpr (std::signed_integral<T>)
-        return v < 0 ? FormatArg{Kind::negative, u64{0} - static_cast<u64>(v), {}} : FormatArg{Kind::number, static_cast<u64>(v), {}};
-    else if constexpr (std::unsigned_integral<T>) return {Kind::number, v, {}};
-    else if constexpr (std::is_convertible_v<const T&, std::string_view>) return {Kind::text, 0, v};
-    else if constexpr (requires { v.raw; }) return {Kind::number, static_cast<u64>(v.raw), {}};
-    else if constexpr (std::is_convertible_v<const T&, u64>) return {Kind::number, static_cast<u64>(v), {}};
-    else if constexpr (std::is_pointer_v<T>) return {Kind::number, reinterpret_cast<std::uintptr_t>(v), {}};
-    else static_assert(sizeof(T) == 0, "this type cannot be formatted: convert it to text or a number first");
+        return v < 0 ? FormatArg{Kind::negative, u64{0} - static_cast<u64>(v), {}}
+                     : FormatArg{Kind::number, static_cast<u64>(v), {}};
+    else if constexpr (std::unsigned_integral<T>)
+        return {Kind::number, v, {}};
+    else if constexpr (std::is_convertible_v<const T&, std::string_view>)
+        return {Kind::text, 0, v};
+    else if constexpr (requires { v.raw; })
+        return {Kind::number, static_cast<u64>(v.raw), {}};
+    else if constexpr (std::is_convertible_v<const T&, u64>)
+        return {Kind::number, static_cast<u64>(v), {}};
+    else if constexpr (std::is_pointer_v<T>)
+        return {Kind::number, reinterpret_cast<std::uintptr_t>(v), {}};
+    else
+        static_assert(sizeof(T) == 0, "this type cannot be formatted: convert it to text or a number first");
 }
 
 consteval int count_fields(std::string_view f) {
     int n = 0;
     for (usize i = 0; i < f.size(); ++i) {
         if (f[i] != '{') continue;
-        if (i + 1 < f.size() && f[i + 1] == '{') { ++i; continue; }
+        if (i + 1 < f.size() && f[i + 1] == '{') {
+            ++i;
+            continue;
+        }
         while (i < f.size() && f[i] != '}') ++i;
         if (i == f.size()) return -1;
         ++n;
@@ -62,7 +76,7 @@ void format_count_mismatch();  // not constexpr: calling it ends constant evalua
 template <class... A> struct FormatString {
     std::string_view text;
     template <class S>
-        requires std::convertible_to<const S&, std::string_view>
+    requires std::convertible_to<const S&, std::string_view>
     consteval FormatString(const S& s) : text(s) {
         if (detail::count_fields(text) != static_cast<int>(sizeof...(A))) detail::format_count_mismatch();
     }

@@ -26,8 +26,14 @@ template <class T, class Tag = void> class List {
 public:
     constexpr List() { head_.prev = head_.next = &head_; }
     bool empty() const { return head_.next == &head_; }
-    T& front() { ASSERT(!empty()); return value(*head_.next); }
-    T& back() { ASSERT(!empty()); return value(*head_.prev); }
+    T& front() {
+        ASSERT(!empty());
+        return value(*head_.next);
+    }
+    T& back() {
+        ASSERT(!empty());
+        return value(*head_.prev);
+    }
 
     void push_back(T& e) { insert_before(head_, e); }
     void push_front(T& e) { insert_before(*head_.next, e); }
@@ -51,7 +57,10 @@ public:
         Node* at;
         T& operator*() const { return value(*at); }
         T* operator->() const { return &value(*at); }
-        Iterator& operator++() { at = at->next; return *this; }
+        Iterator& operator++() {
+            at = at->next;
+            return *this;
+        }
         bool operator==(const Iterator&) const = default;
     };
     Iterator begin() { return {head_.next}; }

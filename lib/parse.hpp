@@ -9,16 +9,21 @@
 
 namespace ringlet {
 
-/// The whole of `text` as an unsigned number in `base` (10, or 16 without prefix); nothing if empty, foreign or too large.
+/// The whole of `text` as an unsigned number in `base` (10, or 16 without prefix); nothing if empty, foreign or too
+/// large.
 template <std::unsigned_integral T> constexpr std::optional<T> parse_number(std::string_view text, unsigned base = 10) {
     if (text.empty()) return std::nullopt;
     T value = 0;
     for (char c : text) {
         unsigned digit;
-        if (c >= '0' && c <= '9') digit = static_cast<unsigned>(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = static_cast<unsigned>(c - 'a') + 10;
-        else if (c >= 'A' && c <= 'F') digit = static_cast<unsigned>(c - 'A') + 10;
-        else return std::nullopt;
+        if (c >= '0' && c <= '9')
+            digit = static_cast<unsigned>(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = static_cast<unsigned>(c - 'a') + 10;
+        else if (c >= 'A' && c <= 'F')
+            digit = static_cast<unsigned>(c - 'A') + 10;
+        else
+            return std::nullopt;
         if (digit >= base) return std::nullopt;
         if (__builtin_mul_overflow(value, static_cast<T>(base), &value)) return std::nullopt;
         if (__builtin_add_overflow(value, static_cast<T>(digit), &value)) return std::nullopt;

@@ -19,10 +19,20 @@ struct SipState {
         : v0(key.k0 ^ 0x736f6d6570736575), v1(key.k1 ^ 0x646f72616e646f6d), v2(key.k0 ^ 0x6c7967656e657261),
           v3(key.k1 ^ 0x7465646279746573) {}
     constexpr void round() {
-        v0 += v1; v1 = rotate(v1, 13); v1 ^= v0; v0 = rotate(v0, 32);
-        v2 += v3; v3 = rotate(v3, 16); v3 ^= v2;
-        v0 += v3; v3 = rotate(v3, 21); v3 ^= v0;
-        v2 += v1; v1 = rotate(v1, 17); v1 ^= v2; v2 = rotate(v2, 32);
+        v0 += v1;
+        v1 = rotate(v1, 13);
+        v1 ^= v0;
+        v0 = rotate(v0, 32);
+        v2 += v3;
+        v3 = rotate(v3, 16);
+        v3 ^= v2;
+        v0 += v3;
+        v3 = rotate(v3, 21);
+        v3 ^= v0;
+        v2 += v1;
+        v1 = rotate(v1, 17);
+        v1 ^= v2;
+        v2 = rotate(v2, 32);
     }
     template <int kRounds> constexpr void block(u64 m) {
         v3 ^= m;

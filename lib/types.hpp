@@ -18,12 +18,22 @@ using usize = std::size_t;
 
 inline constexpr usize kPageSize = 4096;
 
-constexpr u64 operator""_KiB(unsigned long long n) { return n << 10; }
-constexpr u64 operator""_MiB(unsigned long long n) { return n << 20; }
-constexpr u64 operator""_GiB(unsigned long long n) { return n << 30; }
+constexpr u64 operator""_KiB(unsigned long long n) {
+    return n << 10;
+}
+constexpr u64 operator""_MiB(unsigned long long n) {
+    return n << 20;
+}
+constexpr u64 operator""_GiB(unsigned long long n) {
+    return n << 30;
+}
 
 /// Rounds `value` up to a multiple of `align`, a power of two. The caller rules out overflow.
-template <class T> constexpr T align_up(T value, T align) { return static_cast<T>((value + align - 1) & ~(align - 1)); }
-template <class T> constexpr T align_down(T value, T align) { return static_cast<T>(value & ~(align - 1)); }
+template <class T> constexpr T align_up(T value, T align) {
+    return static_cast<T>((value + align - 1) & ~(align - 1));
+}
+template <class T> constexpr T align_down(T value, T align) {
+    return static_cast<T>(value & ~(align - 1));
+}
 
 }  // namespace ringlet

@@ -27,7 +27,7 @@ struct Ipv4Addr {
     constexpr bool is_multicast() const { return (value >> 28) == 0xe; }
     constexpr bool is_loopback() const { return (value >> 24) == 127; }
     static constexpr Ipv4Addr of(u8 a, u8 b, u8 c, u8 d) { return {u32(a) << 24 | u32(b) << 16 | u32(c) << 8 | d}; }
-    static std::optional<Ipv4Addr> parse(std::string_view text);   ///< "10.0.2.15"; exactly four decimal numbers
+    static std::optional<Ipv4Addr> parse(std::string_view text);  ///< "10.0.2.15"; exactly four decimal numbers
 };
 
 struct Endpoint {

@@ -101,8 +101,8 @@ void Arp::learn(Entry& e, const MacAddr& mac, Instant now) {
 
 void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now) {
     const auto arp = read_at<ArpPacket>(packet.data(), 0);
-    if (!arp || arp->htype != 1 || arp->ptype != static_cast<u16>(EtherType::ipv4) || arp->hlen != 6 || arp->plen != 4 ||
-        (arp->oper != ArpPacket::kRequest && arp->oper != ArpPacket::kReply)) {
+    if (!arp || arp->htype != 1 || arp->ptype != static_cast<u16>(EtherType::ipv4) || arp->hlen != 6 ||
+        arp->plen != 4 || (arp->oper != ArpPacket::kRequest && arp->oper != ArpPacket::kReply)) {
         ++stats_.arp_bad;
         return;
     }
@@ -133,15 +133,17 @@ void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now)
         if (e == nullptr && asks_us) e = &claim(sender, now);  // it will talk to us: RFC 826's merge and add
         if (e != nullptr) {
             // A MAC that changes within a second is a quarrel, not a move: the first word stands.
-            const bool believable = e->state != State::reachable || e->mac == arp->sha ||
-                                    now >= e->changed + Duration::from_s(1);
+            const bool believable =
+                e->state != State::reachable || e->mac == arp->sha || now >= e->changed + Duration::from_s(1);
             if (believable) learn(*e, arp->sha, now);
             useful = true;
         }
     }
     if (asks_us) {
-        if (reply_count_ == replies_.size()) ++stats_.reply_overflow;
-        else replies_[reply_count_++] = {arp->sha, sender};
+        if (reply_count_ == replies_.size())
+            ++stats_.reply_overflow;
+        else
+            replies_[reply_count_++] = {arp->sha, sender};
     }
     if (!useful) ++stats_.arp_ignored;
 }
@@ -181,7 +183,8 @@ void Arp::address_changed(const Ipv4Config& self, Instant now) {
     deadline_ = next_announcement_;
 }
 
-std::optional<PacketBuffer> Arp::build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to, Ipv4Addr target) {
+std::optional<PacketBuffer> Arp::build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to,
+                                       Ipv4Addr target) {
     auto p = pool.allocate();
     if (!p) {
         ++stats_.no_packet;

@@ -1,5 +1,5 @@
-// The neighbour cache (RFC 826, RFC 5227's announcements and defence, RFC 1122 §2.3.2): bounded, 4-way associative by the
-// address's low bits, so that a lookup compares at most four entries. Packets wait in bounded queues for an answer.
+// The neighbour cache (RFC 826, RFC 5227's announcements and defence, RFC 1122 §2.3.2): bounded, 4-way associative by
+// the address's low bits, so that a lookup compares at most four entries. Packets wait in bounded queues for an answer.
 // Context: the network monitor.
 #pragma once
 
@@ -18,13 +18,13 @@ namespace ringlet::net {
 class Arp {
 public:
     static constexpr usize kSets = 16, kWays = 4;
-    static constexpr usize kWaiting = 4;                                  ///< packets per unresolved neighbour
-    static constexpr usize kWaitingTotal = 32;                            ///< packets over all of them
+    static constexpr usize kWaiting = 4;        ///< packets per unresolved neighbour
+    static constexpr usize kWaitingTotal = 32;  ///< packets over all of them
     static constexpr int kTries = 4;
     static constexpr Duration kRetry = Duration::from_s(1);
-    static constexpr Duration kFresh = Duration::from_s(240);             ///< then it is asked again while in use
+    static constexpr Duration kFresh = Duration::from_s(240);  ///< then it is asked again while in use
     static constexpr Duration kLifetime = Duration::from_s(300);
-    static constexpr Duration kDefendInterval = Duration::from_s(10);     ///< RFC 5227 §1.1
+    static constexpr Duration kDefendInterval = Duration::from_s(10);  ///< RFC 5227 §1.1
     static constexpr Duration kAnnounceInterval = Duration::from_s(2);
     static constexpr int kAnnouncements = 2;
 
@@ -57,9 +57,9 @@ private:
         MacAddr mac;
         State state = State::free;
         u8 tries = 0;
-        bool ask = false;              // a request is due
-        Instant changed;               // when the MAC was learnt
-        Instant next;                  // incomplete: the next retry; reachable: when it grows old
+        bool ask = false;  // a request is due
+        Instant changed;   // when the MAC was learnt
+        Instant next;      // incomplete: the next retry; reachable: when it grows old
         PacketQueue waiting;
     };
     struct Reply {
@@ -71,7 +71,9 @@ private:
     void learn(Entry& e, const MacAddr& mac, Instant now);
     void ask(Entry& e);
     void release(Entry& e);
-    void due(Instant at) { if (at < deadline_) deadline_ = at; }
+    void due(Instant at) {
+        if (at < deadline_) deadline_ = at;
+    }
     std::optional<PacketBuffer> build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to, Ipv4Addr target);
 
     MacAddr mac_;
@@ -79,7 +81,7 @@ private:
     std::array<std::array<Entry, kWays>, kSets> sets_;
     std::array<Reply, 8> replies_{};
     usize reply_count_ = 0;
-    u32 pending_requests_ = 0;         // entries with `ask` set
+    u32 pending_requests_ = 0;  // entries with `ask` set
     usize waiting_ = 0;
     bool announce_ = false;
     int announcements_left_ = 0;

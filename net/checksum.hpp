@@ -48,7 +48,7 @@ private:
     }
     constexpr u16 fold() const {
         u64 s = (sum_ >> 32) + (sum_ & 0xffff'ffff);
-        s = (s >> 16) + (s & 0xffff);   // at most 0x2'ffff
+        s = (s >> 16) + (s & 0xffff);  // at most 0x2'ffff
         s = (s >> 16) + (s & 0xffff);
         s = (s >> 16) + (s & 0xffff);
         return static_cast<u16>(s);

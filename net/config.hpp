@@ -16,9 +16,9 @@ namespace ringlet::net {
 enum class Addressing : u8 { none, fixed, dhcp, dhcp_then_fixed };
 
 struct Ipv4Config {
-    Ipv4Addr address;                        ///< unspecified: no address yet
-    u8 prefix = 24;                          ///< 0..32
-    Ipv4Addr gateway;                        ///< unspecified: only the local network is reachable
+    Ipv4Addr address;  ///< unspecified: no address yet
+    u8 prefix = 24;    ///< 0..32
+    Ipv4Addr gateway;  ///< unspecified: only the local network is reachable
     std::array<Ipv4Addr, 2> dns{};
     friend bool operator==(const Ipv4Config&, const Ipv4Config&) = default;
 
@@ -34,9 +34,9 @@ struct StackConfig {
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
     Duration dhcp_patience = Duration::from_s(10);
-    std::string_view hostname = "ringlet";   ///< sent to the DHCP server; at most 63 bytes are used; outlives the stack
-    std::array<u8, 16> secret{};             ///< random, per boot; TCP's is derived from it
-    tcp::Config tcp;                         ///< secret, mss and offload are filled in by the stack
+    std::string_view hostname = "ringlet";  ///< sent to the DHCP server; at most 63 bytes are used; outlives the stack
+    std::array<u8, 16> secret{};            ///< random, per boot; TCP's is derived from it
+    tcp::Config tcp;                        ///< secret, mss and offload are filled in by the stack
     u16 max_udp_sockets = 32;
     // From the link.
     MacAddr mac;
@@ -54,7 +54,7 @@ struct InterfaceInfo {
     Offloads offloads;
     Ipv4Config ipv4;
     DhcpState dhcp = DhcpState::off;
-    bool fallback = false;                   ///< `ipv4` is the fixed address because DHCP has not answered
+    bool fallback = false;  ///< `ipv4` is the fixed address because DHCP has not answered
     Ipv4Addr dhcp_server;
     Instant lease_end = Instant::never();
 };
@@ -68,7 +68,7 @@ struct NeighbourInfo {
 
 struct UdpSocketInfo {
     Endpoint local;
-    u32 receive_queue = 0;                   ///< datagrams
+    u32 receive_queue = 0;  ///< datagrams
     u64 dropped = 0;
 };
 

@@ -20,14 +20,28 @@ static_assert(sizeof(BootpHeader) == 240 && alignof(BootpHeader) == 1);
 constexpr u32 kMagic = 0x63825363;
 
 enum Option : u8 {
-    kPad = 0, kSubnetMask = 1, kRouter = 3, kDns = 6, kHostname = 12, kMtu = 26, kRequestedAddress = 50, kLeaseTime = 51,
-    kOverload = 52, kMessageType = 53, kServerId = 54, kParameterList = 55, kMaxSize = 57, kRenewal = 58,
-    kRebinding = 59, kClientId = 61, kEnd = 255
+    kPad = 0,
+    kSubnetMask = 1,
+    kRouter = 3,
+    kDns = 6,
+    kHostname = 12,
+    kMtu = 26,
+    kRequestedAddress = 50,
+    kLeaseTime = 51,
+    kOverload = 52,
+    kMessageType = 53,
+    kServerId = 54,
+    kParameterList = 55,
+    kMaxSize = 57,
+    kRenewal = 58,
+    kRebinding = 59,
+    kClientId = 61,
+    kEnd = 255
 };
 enum MessageType : u8 { kDiscover = 1, kOffer = 2, kRequest = 3, kAck = 5, kNak = 6 };
 
 constexpr u32 kInfinite = 0xffff'ffff;
-constexpr u32 kShortestLease = 10;   // seconds; a server that offers less would only make us spin
+constexpr u32 kShortestLease = 10;  // seconds; a server that offers less would only make us spin
 constexpr Duration kLongestBackoff = Duration::from_s(64);
 constexpr unsigned kRequestTries = 5;
 
@@ -116,7 +130,8 @@ bool Dhcp::Options::take(u8 code, Bytes value) {
         if (*v >= 576) mtu = *v;  // smaller ones are legal to announce and useless to obey (RFC 791's minimum is 68)
         return true;
     }
-    default: return true;
+    default:
+        return true;
     }
 }
 
@@ -150,12 +165,17 @@ void Dhcp::input(Bytes payload, Ipv4Addr, Instant now) {
         return;
     }
     ++stats_.dhcp_in;
-    const bool asked = state_ == DhcpState::requesting || state_ == DhcpState::renewing || state_ == DhcpState::rebinding;
+    const bool asked =
+        state_ == DhcpState::requesting || state_ == DhcpState::renewing || state_ == DhcpState::rebinding;
     const bool right_server = state_ == DhcpState::rebinding || o->server == offering_server_;
-    if (o->type == kOffer && state_ == DhcpState::selecting) on_offer(*o, {h->yiaddr}, now);
-    else if (o->type == kAck && asked && right_server) on_ack(*o, {h->yiaddr}, now);
-    else if (o->type == kNak && asked && right_server) on_nak(now);
-    else ++stats_.dhcp_ignored;
+    if (o->type == kOffer && state_ == DhcpState::selecting)
+        on_offer(*o, {h->yiaddr}, now);
+    else if (o->type == kAck && asked && right_server)
+        on_ack(*o, {h->yiaddr}, now);
+    else if (o->type == kNak && asked && right_server)
+        on_nak(now);
+    else
+        ++stats_.dhcp_ignored;
 }
 
 void Dhcp::on_offer(const Options& o, Ipv4Addr your_address, Instant now) {
@@ -194,7 +214,7 @@ void Dhcp::on_ack(const Options& o, Ipv4Addr your_address, Instant now) {
         next.renew_at = next.rebind_at = next.ends_at = Instant::never();
     } else {
         const u32 t2 = o.rebinding && *o.rebinding > 0 && *o.rebinding < lease ? *o.rebinding
-                                                                              : static_cast<u32>(u64{lease} * 7 / 8);
+                                                                               : static_cast<u32>(u64{lease} * 7 / 8);
         const u32 t1 = o.renewal && *o.renewal > 0 && *o.renewal <= t2 ? *o.renewal : t2 < lease / 2 ? t2 : lease / 2;
         next.renew_at = requested_ + Duration::from_s(t1);
         next.rebind_at = requested_ + Duration::from_s(t2);
@@ -278,17 +298,29 @@ void Dhcp::schedule(Instant now) {
 void Dhcp::poll(Instant now) {
     if (now < deadline_) return;
     switch (state_) {
-    case DhcpState::off: deadline_ = Instant::never(); return;
-    case DhcpState::init: begin(DhcpState::selecting, now); return;
-    case DhcpState::selecting: schedule(now); return;
-    case DhcpState::requesting:
-        if (tries_ >= kRequestTries) restart(now + Duration::from_s(1));
-        else schedule(now);
+    case DhcpState::off:
+        deadline_ = Instant::never();
         return;
-    case DhcpState::bound: begin(DhcpState::renewing, now); return;
+    case DhcpState::init:
+        begin(DhcpState::selecting, now);
+        return;
+    case DhcpState::selecting:
+        schedule(now);
+        return;
+    case DhcpState::requesting:
+        if (tries_ >= kRequestTries)
+            restart(now + Duration::from_s(1));
+        else
+            schedule(now);
+        return;
+    case DhcpState::bound:
+        begin(DhcpState::renewing, now);
+        return;
     case DhcpState::renewing:
-        if (now >= lease_->rebind_at) begin(DhcpState::rebinding, now);
-        else schedule(now);
+        if (now >= lease_->rebind_at)
+            begin(DhcpState::rebinding, now);
+        else
+            schedule(now);
         return;
     case DhcpState::rebinding:
         if (now < lease_->ends_at) return schedule(now);
@@ -343,19 +375,25 @@ std::optional<Dhcp::Outgoing> Dhcp::output(MutableBytes to, Instant now) {
     byte(kEnd);
     ++stats_.dhcp_out;
     const bool unicast = state_ == DhcpState::renewing;
-    return Outgoing{has_address ? lease_->ipv4.address : Ipv4Addr{},
-                    unicast ? lease_->server : Ipv4Addr{0xffff'ffff}};
+    return Outgoing{has_address ? lease_->ipv4.address : Ipv4Addr{}, unicast ? lease_->server : Ipv4Addr{0xffff'ffff}};
 }
 
 std::string_view to_string(DhcpState s) {
     switch (s) {
-    case DhcpState::off: return "off";
-    case DhcpState::init: return "init";
-    case DhcpState::selecting: return "selecting";
-    case DhcpState::requesting: return "requesting";
-    case DhcpState::bound: return "bound";
-    case DhcpState::renewing: return "renewing";
-    case DhcpState::rebinding: return "rebinding";
+    case DhcpState::off:
+        return "off";
+    case DhcpState::init:
+        return "init";
+    case DhcpState::selecting:
+        return "selecting";
+    case DhcpState::requesting:
+        return "requesting";
+    case DhcpState::bound:
+        return "bound";
+    case DhcpState::renewing:
+        return "renewing";
+    case DhcpState::rebinding:
+        return "rebinding";
     }
     return "?";
 }

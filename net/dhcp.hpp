@@ -16,16 +16,16 @@ namespace ringlet::net {
 
 class Dhcp {
 public:
-    static constexpr usize kMessageBytes = 352;   ///< what we send, padded: at least BOOTP's 300
+    static constexpr usize kMessageBytes = 352;  ///< what we send, padded: at least BOOTP's 300
 
     struct Lease {
         Ipv4Config ipv4;
         Ipv4Addr server;
-        u16 mtu = 0;                              ///< 0: not told
-        Instant renew_at, rebind_at, ends_at;     ///< T1, T2, expiry; never for an infinite lease
+        u16 mtu = 0;                           ///< 0: not told
+        Instant renew_at, rebind_at, ends_at;  ///< T1, T2, expiry; never for an infinite lease
     };
     struct Outgoing {
-        Ipv4Addr source, destination;             ///< ports are 68 and 67
+        Ipv4Addr source, destination;  ///< ports are 68 and 67
     };
 
     Dhcp(MacAddr mac, std::string_view hostname, SipKey key, Statistics& stats)
@@ -67,8 +67,8 @@ private:
     u64 counter_ = 0, entropy_ = 0;
     unsigned tries_ = 0;
     bool send_ = false, changed_ = false;
-    Instant started_;                   // of this exchange, for `secs`
-    Instant requested_;                 // when the REQUEST that an ACK answers was sent: the lease runs from there
+    Instant started_;    // of this exchange, for `secs`
+    Instant requested_;  // when the REQUEST that an ACK answers was sent: the lease runs from there
     Instant deadline_ = Instant::never();
     Ipv4Addr offered_, offering_server_;
     std::optional<Lease> lease_;

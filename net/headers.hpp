@@ -46,7 +46,7 @@ static_assert(sizeof(Ipv4Header) == 20 && alignof(Ipv4Header) == 1);
 struct IcmpHeader {
     u8 type, code;
     be16 checksum;
-    be16 id, sequence;     ///< echo; for fragmentation needed `sequence` is the next hop's MTU (RFC 1191)
+    be16 id, sequence;  ///< echo; for fragmentation needed `sequence` is the next hop's MTU (RFC 1191)
     static constexpr u8 kEchoReply = 0, kUnreachable = 3, kEcho = 8, kTimeExceeded = 11;
     static constexpr u8 kNetwork = 0, kHost = 1, kProtocol = 2, kPort = 3, kFragmentationNeeded = 4;
 };

@@ -17,17 +17,17 @@ namespace ringlet::net {
 /// What is known or still to be done about a packet's checksum and segmentation.
 struct PacketMeta {
     enum class Checksum : u8 {
-        none,       ///< RX: verify in software. TX: complete in the packet
-        verified,   ///< RX: the device or the host vouches for it
-        partial,    ///< TX: the device fills it in from csum_start/csum_offset (RX: a local peer left it so; it is good)
+        none,      ///< RX: verify in software. TX: complete in the packet
+        verified,  ///< RX: the device or the host vouches for it
+        partial,   ///< TX: the device fills it in from csum_start/csum_offset (RX: a local peer left it so; it is good)
     } checksum = Checksum::none;
     enum class Gso : u8 { none, tcp4, tcp6, udp } gso = Gso::none;
     bool ecn = false;
-    u16 csum_start = 0;     ///< offset from the start of the frame
-    u16 csum_offset = 0;    ///< from csum_start to the checksum field
-    u16 gso_size = 0;       ///< payload bytes per segment
-    u16 header_bytes = 0;   ///< all headers up to the payload, when gso != none
-    u32 owner_word = 0;     ///< whoever holds the packet keeps a number here (TCP: its sequence number)
+    u16 csum_start = 0;    ///< offset from the start of the frame
+    u16 csum_offset = 0;   ///< from csum_start to the checksum field
+    u16 gso_size = 0;      ///< payload bytes per segment
+    u16 header_bytes = 0;  ///< all headers up to the payload, when gso != none
+    u32 owner_word = 0;    ///< whoever holds the packet keeps a number here (TCP: its sequence number)
 };
 
 class PacketPool;
@@ -36,10 +36,13 @@ class PacketQueue;
 class PacketBuffer {
 public:
     static constexpr usize kSize = 2048;
-    static constexpr usize kHeadroom = 128;   ///< virtio header + Ethernet + IP + TCP with options
+    static constexpr usize kHeadroom = 128;  ///< virtio header + Ethernet + IP + TCP with options
 
     PacketBuffer(PacketBuffer&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
-    PacketBuffer& operator=(PacketBuffer&& o) noexcept { std::swap(slot_, o.slot_); return *this; }
+    PacketBuffer& operator=(PacketBuffer&& o) noexcept {
+        std::swap(slot_, o.slot_);
+        return *this;
+    }
     ~PacketBuffer();
 
     MutableBytes data() const { return {base() + slot_->begin, usize(slot_->end - slot_->begin)}; }
@@ -81,7 +84,9 @@ public:
         slot_->end = u16(slot_->end + n);
         return {base() + slot_->end - n, n};
     }
-    void trim_to(usize length) { if (length < size()) slot_->end = u16(slot_->begin + length); }
+    void trim_to(usize length) {
+        if (length < size()) slot_->end = u16(slot_->begin + length);
+    }
     PacketMeta& meta() const { return slot_->meta; }
 
 private:
@@ -112,7 +117,7 @@ public:
     std::optional<PacketBuffer> allocate();
     usize total() const { return total_; }
     usize free() const { return free_; }
-    u64 exhausted() const { return exhausted_; }   ///< failed allocations
+    u64 exhausted() const { return exhausted_; }  ///< failed allocations
 
 private:
     friend class PacketBuffer;
@@ -124,7 +129,11 @@ private:
     u64 exhausted_ = 0;
 };
 
-inline std::byte* PacketBuffer::base() const { return slot_->pool->memory_ + usize{slot_->index} * kSize; }
-inline DmaAddr PacketBuffer::dma() const { return slot_->pool->dma_ + (u64{slot_->index} * kSize + slot_->begin); }
+inline std::byte* PacketBuffer::base() const {
+    return slot_->pool->memory_ + usize{slot_->index} * kSize;
+}
+inline DmaAddr PacketBuffer::dma() const {
+    return slot_->pool->dma_ + (u64{slot_->index} * kSize + slot_->begin);
+}
 
 }  // namespace ringlet::net

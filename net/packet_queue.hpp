@@ -15,7 +15,10 @@ public:
     public:
         Ref() : buffer_(nullptr) {}
         Ref(const Ref& o) : buffer_(o.buffer_.slot_) {}
-        Ref& operator=(const Ref& o) { buffer_.slot_ = o.buffer_.slot_; return *this; }
+        Ref& operator=(const Ref& o) {
+            buffer_.slot_ = o.buffer_.slot_;
+            return *this;
+        }
         ~Ref() { buffer_.slot_ = nullptr; }
         explicit operator bool() const { return buffer_.slot_ != nullptr; }
         PacketBuffer* operator->() { return &buffer_; }
@@ -59,7 +62,10 @@ public:
         --count_;
         return PacketBuffer(s);
     }
-    void clear() { while (pop_front()) {} }
+    void clear() {
+        while (pop_front()) {
+        }
+    }
 
 private:
     Slot* head_ = nullptr;

@@ -3,9 +3,8 @@
 // Why nothing can hang, read backwards: a thread sleeps only when pump() returned false, that is when rearm() looked
 // again after its fence and found nothing. Reception is armed every time. Transmission is armed when output stopped for
 // want of room or of packet buffers: both come back with a completion. The receive ring is refilled by every flush();
-// if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again, and a
-// short timer does so in case nobody tells. Timers are part of Stack::deadline().
-// Context: the network monitor.
+// if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again,
+// and a short timer does so in case nobody tells. Timers are part of Stack::deadline(). Context: the network monitor.
 #pragma once
 
 #include <utility>
@@ -15,7 +14,7 @@
 
 namespace ringlet::net {
 
-inline constexpr int kPumpBudget = 64;   ///< frames received per round: bounds how long the monitor is held
+inline constexpr int kPumpBudget = 64;  ///< frames received per round: bounds how long the monitor is held
 
 /// True: run again at once (the budget is spent, or work arrived while rearming).
 template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
@@ -30,9 +29,9 @@ template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPu
     }
     stack.poll(now);
     Arm arm = Arm::rx;
-    u16 room = link.room();   // without carrier too: what was sent comes back to the pool
+    u16 room = link.room();  // without carrier too: what was sent comes back to the pool
     if (!up) {
-        (void)stack.output(now);   // yields no frame then; what is for ourselves goes round inside
+        (void)stack.output(now);  // yields no frame then; what is for ourselves goes round inside
     } else {
         while (true) {
             if (room == 0 && (room = link.room()) == 0) {

@@ -12,7 +12,9 @@ SipKey key_from(const std::array<u8, 16>& secret) {
 }
 
 /// Independent keys for the parts, so that what one reveals says nothing about another.
-SipKey derive(SipKey key, u64 purpose) { return {siphash(key, purpose, 0), siphash(key, purpose, 1)}; }
+SipKey derive(SipKey key, u64 purpose) {
+    return {siphash(key, purpose, 0), siphash(key, purpose, 1)};
+}
 
 tcp::Config tcp_config(const StackConfig& c, SipKey key) {
     tcp::Config t = c.tcp;
@@ -34,8 +36,8 @@ StackConfig sanitized(StackConfig c) {
 
 bool is_usable(const Ipv4Config& c) {
     const Ipv4Addr a = c.address;
-    return c.prefix <= 32 && !a.is_unspecified() && !a.is_loopback() && a.value >> 28 < 0xe && !c.is_subnet_broadcast(a) &&
-           !(c.prefix < 31 && (a.value & ~c.mask().value) == 0);
+    return c.prefix <= 32 && !a.is_unspecified() && !a.is_loopback() && a.value >> 28 < 0xe &&
+           !c.is_subnet_broadcast(a) && !(c.prefix < 31 && (a.value & ~c.mask().value) == 0);
 }
 
 }  // namespace
@@ -49,12 +51,17 @@ Stack::Stack(const StackConfig& config, PacketPool& pool)
 
 void Stack::start(Instant now) {
     switch (config_.addressing) {
-    case Addressing::none: break;
+    case Addressing::none:
+        break;
     case Addressing::fixed:
         if (is_usable(config_.fixed)) apply(config_.fixed, now);
         break;
-    case Addressing::dhcp_then_fixed: fallback_at_ = now + config_.dhcp_patience; [[fallthrough]];
-    case Addressing::dhcp: dhcp_.start(now); break;
+    case Addressing::dhcp_then_fixed:
+        fallback_at_ = now + config_.dhcp_patience;
+        [[fallthrough]];
+    case Addressing::dhcp:
+        dhcp_.start(now);
+        break;
     }
 }
 
@@ -115,7 +122,8 @@ Instant Stack::deadline() const {
 
 Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
     const auto r = route(remote.address);
-    if (!r || remote.address.is_broadcast() || remote.address.is_multicast() || ipv4_.is_subnet_broadcast(remote.address))
+    if (!r || remote.address.is_broadcast() || remote.address.is_multicast() ||
+        ipv4_.is_subnet_broadcast(remote.address))
         return fail(Error::unreachable);
     return tcp_.connect({r->source, 0}, remote, now);
 }

@@ -1,7 +1,7 @@
-// The stack, sans-IO: packets and the time go in, packets and readiness come out. Ethernet, ARP, IPv4, ICMP, UDP, DHCP and
-// TCP for one interface, plus loopback. No locks, no clock, no threads, no allocation per packet.
-// Usage (net/pump.hpp is the real one): input() what arrived, poll(), output() while there is room, drain readiness.
-// Context: the network monitor.
+// The stack, sans-IO: packets and the time go in, packets and readiness come out. Ethernet, ARP, IPv4, ICMP, UDP, DHCP
+// and TCP for one interface, plus loopback. No locks, no clock, no threads, no allocation per packet. Usage
+// (net/pump.hpp is the real one): input() what arrived, poll(), output() while there is room, drain readiness. Context:
+// the network monitor.
 #pragma once
 
 #include <array>
@@ -20,10 +20,10 @@ namespace ringlet::net {
 
 class Stack {
 public:
-    static constexpr usize kPings = 8;              ///< echo requests in flight
-    static constexpr usize kReplies = 64;           ///< ICMP answers waiting for room
-    static constexpr usize kLoopbackBurst = 64;     ///< packets to ourselves per output()
-    static constexpr usize kOutputSteps = 256;      ///< packets per output() that yield no frame
+    static constexpr usize kPings = 8;           ///< echo requests in flight
+    static constexpr usize kReplies = 64;        ///< ICMP answers waiting for room
+    static constexpr usize kLoopbackBurst = 64;  ///< packets to ourselves per output()
+    static constexpr usize kOutputSteps = 256;   ///< packets per output() that yield no frame
     static constexpr u32 kIcmpErrorsPerSecond = 20;
 
     Stack(const StackConfig& config, PacketPool& pool);
@@ -45,7 +45,9 @@ public:
     /// Without carrier frames are dropped, counted, instead of sent.
     void set_carrier(bool up) { carrier_ = up; }
     /// No packet buffer was free where one was needed: try again soon.
-    void note_starved(bool starved, Instant now) { retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never(); }
+    void note_starved(bool starved, Instant now) {
+        retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never();
+    }
     bool is_starved() const { return !retry_at_.is_never(); }
 
     // --- the sockets' side ----------------------------------------------------------------------------------------
@@ -59,9 +61,14 @@ public:
     /// True when output() would probably yield something.
     bool has_output() const;
 
-    /// Starts an echo request of `bytes` payload; poll ping_result() with what it returns. no_space, too_large, unreachable.
+    /// Starts an echo request of `bytes` payload; poll ping_result() with what it returns. no_space, too_large,
+    /// unreachable.
     Result<u32> ping(Ipv4Addr to, u16 bytes, Instant now);
-    struct PingResult { Duration round_trip; u8 ttl; u16 bytes; };
+    struct PingResult {
+        Duration round_trip;
+        u8 ttl;
+        u16 bytes;
+    };
     /// would_block while no answer has come; unreachable when ICMP says so. Anything but would_block ends the ping.
     Result<PingResult> ping_result(u32 ping);
     void ping_cancel(u32 ping);
@@ -80,7 +87,7 @@ public:
 
 private:
     struct Ping {
-        u32 id = 0;                  // 0: free
+        u32 id = 0;  // 0: free
         u16 ident = 0, sequence = 0;
         Ipv4Addr to;
         u16 bytes = 0;
@@ -88,7 +95,10 @@ private:
         Instant sent;
         std::optional<Result<PingResult>> result;
     };
-    struct Route { Ipv4Addr next_hop, source; bool local; };
+    struct Route {
+        Ipv4Addr next_hop, source;
+        bool local;
+    };
 
     // stack.cpp
     void apply(const Ipv4Config& next, Instant now);
@@ -129,12 +139,12 @@ private:
     Udp udp_;
     tcp::Tcp tcp_;
     Ipv4Config ipv4_;
-    PacketQueue replies_;             // ICMP answers: window = IP packet, routed when pulled
-    PacketQueue loopback_;            // window = IP packet to one of our addresses
+    PacketQueue replies_;   // ICMP answers: window = IP packet, routed when pulled
+    PacketQueue loopback_;  // window = IP packet to one of our addresses
     std::array<Ping, kPings> pings_{};
     u32 next_ping_ = 1, pings_unsent_ = 0;
     bool carrier_ = true, changed_ = false, fallback_ = false;
-    bool output_cut_ = false;        // output() stopped before everybody was asked
+    bool output_cut_ = false;  // output() stopped before everybody was asked
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
     Instant icmp_window_{};
     u32 icmp_budget_ = kIcmpErrorsPerSecond;

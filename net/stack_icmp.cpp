@@ -8,7 +8,9 @@
 namespace ringlet::net {
 namespace {
 
-std::byte pattern(usize i) { return static_cast<std::byte>(i * 7 + 1); }
+std::byte pattern(usize i) {
+    return static_cast<std::byte>(i * 7 + 1);
+}
 
 }  // namespace
 
@@ -27,10 +29,15 @@ void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Inst
         ++stats_.icmp_echo_in;
         echo_reply(std::move(p), ip, origin);
         return;
-    case IcmpHeader::kEchoReply: echo_answered(p, *h, ip, now); return;
+    case IcmpHeader::kEchoReply:
+        echo_answered(p, *h, ip, now);
+        return;
     case IcmpHeader::kUnreachable:
-    case IcmpHeader::kTimeExceeded: icmp_error_input(p.data().subspan(sizeof(IcmpHeader)), *h, now); return;
-    default: ++stats_.icmp_unknown;
+    case IcmpHeader::kTimeExceeded:
+        icmp_error_input(p.data().subspan(sizeof(IcmpHeader)), *h, now);
+        return;
+    default:
+        ++stats_.icmp_unknown;
     }
 }
 
@@ -87,12 +94,27 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
         kind = tcp::Unreachable::time_exceeded;
     } else {
         switch (h.code) {
-        case IcmpHeader::kNetwork: case 6: case 11: kind = tcp::Unreachable::network; break;
-        case IcmpHeader::kProtocol: kind = tcp::Unreachable::protocol; break;
-        case IcmpHeader::kPort: kind = tcp::Unreachable::port; break;
-        case IcmpHeader::kFragmentationNeeded: kind = tcp::Unreachable::fragmentation_needed; break;
-        case 9: case 10: case 13: kind = tcp::Unreachable::prohibited; break;
-        default: break;
+        case IcmpHeader::kNetwork:
+        case 6:
+        case 11:
+            kind = tcp::Unreachable::network;
+            break;
+        case IcmpHeader::kProtocol:
+            kind = tcp::Unreachable::protocol;
+            break;
+        case IcmpHeader::kPort:
+            kind = tcp::Unreachable::port;
+            break;
+        case IcmpHeader::kFragmentationNeeded:
+            kind = tcp::Unreachable::fragmentation_needed;
+            break;
+        case 9:
+        case 10:
+        case 13:
+            kind = tcp::Unreachable::prohibited;
+            break;
+        default:
+            break;
         }
     }
     ++stats_.icmp_errors_in;
@@ -109,15 +131,16 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
     case IpProtocol::icmp: {
         const auto echo = read_at<IcmpHeader>(*l4, 0);
         for (Ping& ping : pings_) {
-            if (ping.id == 0 || ping.unsent || ping.result || echo->type != IcmpHeader::kEcho || ping.ident != echo->id ||
-                ping.sequence != echo->sequence || ping.to.value != ip->destination)
+            if (ping.id == 0 || ping.unsent || ping.result || echo->type != IcmpHeader::kEcho ||
+                ping.ident != echo->id || ping.sequence != echo->sequence || ping.to.value != ip->destination)
                 continue;
             ping.result = fail(Error::unreachable);
             changed_ = true;
         }
         return;
     }
-    default: ++stats_.icmp_errors_ignored;
+    default:
+        ++stats_.icmp_errors_ignored;
     }
 }
 

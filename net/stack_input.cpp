@@ -1,5 +1,6 @@
-// Received frames on their way up: Ethernet (802.1Q tags are not ours), ARP, IPv4 (RFC 791, RFC 1122 §3.2), UDP, and the
-// doors to ICMP and TCP. Any return drops the packet into the pool; each has its counter. Context: the network monitor.
+// Received frames on their way up: Ethernet (802.1Q tags are not ours), ARP, IPv4 (RFC 791, RFC 1122 §3.2), UDP, and
+// the doors to ICMP and TCP. Any return drops the packet into the pool; each has its counter. Context: the network
+// monitor.
 #include "net/checksum.hpp"
 #include "net/stack.hpp"
 
@@ -23,14 +24,20 @@ void Stack::input(PacketBuffer frame, Instant now) {
         return;
     }
     switch (EtherType{u16{eth->type}}) {
-    case EtherType::ipv4: ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now); return;
+    case EtherType::ipv4:
+        ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+        return;
     case EtherType::arp:
         ++stats_.arp_in;
         arp_.input(frame, ipv4_, now);
         return;
     case EtherType::vlan:
-    case EtherType::service_vlan: ++stats_.ethernet_vlan; return;
-    default: ++stats_.ethernet_unknown_type; return;
+    case EtherType::service_vlan:
+        ++stats_.ethernet_vlan;
+        return;
+    default:
+        ++stats_.ethernet_unknown_type;
+        return;
     }
 }
 
@@ -118,7 +125,9 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
         p.pull_bytes(header_bytes);
         tcp_.input(source, destination, std::move(p), now);
         return;
-    case IpProtocol::udp: udp_input(std::move(p), ip, origin, now); return;
+    case IpProtocol::udp:
+        udp_input(std::move(p), ip, origin, now);
+        return;
     case IpProtocol::icmp:
         p.pull_bytes(header_bytes);
         icmp_input(std::move(p), ip, origin, now);

@@ -19,7 +19,9 @@ struct Queued {
 };
 static_assert(sizeof(Queued) == sizeof(UdpHeader));
 
-Queued& queued(const PacketBuffer& p) { return *reinterpret_cast<Queued*>(p.data().data()); }
+Queued& queued(const PacketBuffer& p) {
+    return *reinterpret_cast<Queued*>(p.data().data());
+}
 
 }  // namespace
 
@@ -27,7 +29,7 @@ struct Udp::Socket {
     bool open = false, in_ready = false, refused = false, was_full = false;
     u32 generation = 0;
     Endpoint local;
-    Endpoint last_peer;                // whom an ICMP error may be about
+    Endpoint last_peer;  // whom an ICMP error may be about
     PacketQueue receive, transmit;
     u64 dropped = 0;
     void* user_data = nullptr;
@@ -39,7 +41,9 @@ Udp::Udp(u16 max_sockets, SipKey key, PacketPool& pool, Statistics& stats) : key
     if (sockets_ != nullptr) capacity_ = max_sockets;
 }
 
-Udp::~Udp() { delete[] sockets_; }
+Udp::~Udp() {
+    delete[] sockets_;
+}
 
 Udp::Socket* Udp::find(UdpHandle h) const {
     if (h.index >= capacity_) return nullptr;
@@ -181,7 +185,8 @@ void Udp::close(UdpHandle h) {
 Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload) {
     Socket* s = find(h);
     if (s == nullptr || to.port == 0) return fail(Error::invalid);
-    if (payload.size() > max_payload || payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom - sizeof(UdpHeader))
+    if (payload.size() > max_payload ||
+        payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom - sizeof(UdpHeader))
         return fail(Error::too_large);
     if (s->transmit.count() >= kTransmitQueue) {
         s->was_full = true;

@@ -23,7 +23,7 @@ struct UdpHandle {
 
 class Udp {
 public:
-    static constexpr usize kReceiveQueue = 32;    ///< datagrams per socket
+    static constexpr usize kReceiveQueue = 32;  ///< datagrams per socket
     static constexpr usize kTransmitQueue = 16;
 
     /// The table is allocated here; without memory for it every open fails. `pool` and `stats` outlive it.
@@ -38,8 +38,8 @@ public:
     Verdict input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& datagram);
 
     struct Outgoing {
-        PacketBuffer packet;     ///< window = UDP header and payload; the checksum is not filled in yet
-        Ipv4Addr source;         ///< unspecified: the stack chooses
+        PacketBuffer packet;  ///< window = UDP header and payload; the checksum is not filled in yet
+        Ipv4Addr source;      ///< unspecified: the stack chooses
         Ipv4Addr destination;
     };
     std::optional<Outgoing> output();
@@ -49,7 +49,10 @@ public:
     void close(UdpHandle h);
     /// Queues one datagram. would_block: the queue is full or no packet is free. too_large: beyond `max_payload`.
     Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload);
-    struct Received { usize size; Endpoint from; };
+    struct Received {
+        usize size;
+        Endpoint from;
+    };
     /// The oldest datagram; what does not fit into `to` is cut off (size tells the whole length). would_block: none.
     Result<Received> receive_from(UdpHandle h, MutableBytes to);
     /// ICMP port unreachable for what we sent from local to remote: reported once by receive_from().
@@ -75,9 +78,9 @@ private:
 
     Socket* sockets_ = nullptr;
     u16 capacity_ = 0;
-    u16 next_output_ = 0;                    // round robin
-    u32 queued_output_ = 0;                  // datagrams waiting in all transmit queues
-    usize held_ = 0;                         // packets in all receive queues, at most a quarter of the pool
+    u16 next_output_ = 0;    // round robin
+    u32 queued_output_ = 0;  // datagrams waiting in all transmit queues
+    usize held_ = 0;         // packets in all receive queues, at most a quarter of the pool
     Socket* ready_head_ = nullptr;
     Socket* ready_tail_ = nullptr;
     SipKey key_;

@@ -11,6 +11,8 @@ constinit union Tree {
 } tree;
 }  // namespace
 
-fs::Vfs& files() { return tree.vfs; }
+fs::Vfs& files() {
+    return tree.vfs;
+}
 
 }  // namespace ringlet

@@ -11,6 +11,8 @@ constinit union Holder {
 } holder;
 }  // namespace
 
-net::Service& network() { return holder.service; }
+net::Service& network() {
+    return holder.service;
+}
 
 }  // namespace ringlet

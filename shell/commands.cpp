@@ -30,6 +30,8 @@ constexpr Command kCommands[] = {
 };
 }  // namespace
 
-std::span<const Command> commands() { return kCommands; }
+std::span<const Command> commands() {
+    return kCommands;
+}
 
 }  // namespace ringlet::shell

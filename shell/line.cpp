@@ -7,8 +7,9 @@
 namespace ringlet::shell {
 
 namespace {
-constexpr char kCtrlA = 1, kCtrlB = 2, kCtrlC = 3, kCtrlD = 4, kCtrlE = 5, kCtrlF = 6, kBackspace = 8, kTab = 9, kCtrlK = 11,
-               kCtrlL = 12, kCtrlN = 14, kCtrlP = 16, kCtrlU = 21, kCtrlW = 23, kEscape = 27, kDelete = 127;
+constexpr char kCtrlA = 1, kCtrlB = 2, kCtrlC = 3, kCtrlD = 4, kCtrlE = 5, kCtrlF = 6, kBackspace = 8, kTab = 9,
+               kCtrlK = 11, kCtrlL = 12, kCtrlN = 14, kCtrlP = 16, kCtrlU = 21, kCtrlW = 23, kEscape = 27,
+               kDelete = 127;
 
 usize common_prefix(std::string_view a, std::string_view b) {
     usize n = 0;
@@ -70,14 +71,28 @@ LineEditor::Event LineEditor::control(char c, TextSink out, Completer complete) 
         }
         if (cursor_ < length_) erase(cursor_, 1, out);
         break;
-    case kCtrlA: move_to(0, out); break;
-    case kCtrlE: move_to(length_, out); break;
-    case kCtrlB: if (cursor_ != 0) move_to(cursor_ - 1, out); break;
-    case kCtrlF: if (cursor_ < length_) move_to(cursor_ + 1, out); break;
+    case kCtrlA:
+        move_to(0, out);
+        break;
+    case kCtrlE:
+        move_to(length_, out);
+        break;
+    case kCtrlB:
+        if (cursor_ != 0) move_to(cursor_ - 1, out);
+        break;
+    case kCtrlF:
+        if (cursor_ < length_) move_to(cursor_ + 1, out);
+        break;
     case kBackspace:
-    case kDelete: if (cursor_ != 0) erase(cursor_ - 1, 1, out); break;
-    case kCtrlK: erase(cursor_, length_ - cursor_, out); break;
-    case kCtrlU: erase(0, cursor_, out); break;
+    case kDelete:
+        if (cursor_ != 0) erase(cursor_ - 1, 1, out);
+        break;
+    case kCtrlK:
+        erase(cursor_, length_ - cursor_, out);
+        break;
+    case kCtrlU:
+        erase(0, cursor_, out);
+        break;
     case kCtrlW: {
         usize from = cursor_;
         while (from != 0 && text_[from - 1] == ' ') --from;
@@ -89,18 +104,29 @@ LineEditor::Event LineEditor::control(char c, TextSink out, Completer complete) 
         out("\x1b[H\x1b[2J");
         redraw(out);
         break;
-    case kCtrlP: recall(1, out); break;
-    case kCtrlN: recall(-1, out); break;
-    case kTab: complete_word(out, complete); break;
-    case kEscape: escape_ = Escape::escape; break;
-    default: break;
+    case kCtrlP:
+        recall(1, out);
+        break;
+    case kCtrlN:
+        recall(-1, out);
+        break;
+    case kTab:
+        complete_word(out, complete);
+        break;
+    case kEscape:
+        escape_ = Escape::escape;
+        break;
+    default:
+        break;
     }
     return Event::none;
 }
 
 void LineEditor::escape(char c, TextSink out) {
     switch (escape_) {
-    case Escape::escape: escape_ = c == '[' || c == 'O' ? Escape::bracket : Escape::none; break;
+    case Escape::escape:
+        escape_ = c == '[' || c == 'O' ? Escape::bracket : Escape::none;
+        break;
     case Escape::bracket:
         if (c >= '0' && c <= '9') {
             escape_number_ = c;
@@ -111,26 +137,44 @@ void LineEditor::escape(char c, TextSink out) {
         }
         break;
     case Escape::number:
-        if (c >= '0' && c <= ';') break;   // more digits, or a modifier: the first digit decides
+        if (c >= '0' && c <= ';') break;  // more digits, or a modifier: the first digit decides
         escape_ = Escape::none;
-        if (c != '~') cursor_key(c, out);
-        else if (escape_number_ == '1' || escape_number_ == '7') cursor_key('H', out);
-        else if (escape_number_ == '4' || escape_number_ == '8') cursor_key('F', out);
-        else if (escape_number_ == '3' && cursor_ < length_) erase(cursor_, 1, out);
+        if (c != '~')
+            cursor_key(c, out);
+        else if (escape_number_ == '1' || escape_number_ == '7')
+            cursor_key('H', out);
+        else if (escape_number_ == '4' || escape_number_ == '8')
+            cursor_key('F', out);
+        else if (escape_number_ == '3' && cursor_ < length_)
+            erase(cursor_, 1, out);
         break;
-    case Escape::none: break;
+    case Escape::none:
+        break;
     }
 }
 
 void LineEditor::cursor_key(char final, TextSink out) {
     switch (final) {
-    case 'A': recall(1, out); break;
-    case 'B': recall(-1, out); break;
-    case 'C': if (cursor_ < length_) move_to(cursor_ + 1, out); break;
-    case 'D': if (cursor_ != 0) move_to(cursor_ - 1, out); break;
-    case 'H': move_to(0, out); break;
-    case 'F': move_to(length_, out); break;
-    default: break;
+    case 'A':
+        recall(1, out);
+        break;
+    case 'B':
+        recall(-1, out);
+        break;
+    case 'C':
+        if (cursor_ < length_) move_to(cursor_ + 1, out);
+        break;
+    case 'D':
+        if (cursor_ != 0) move_to(cursor_ - 1, out);
+        break;
+    case 'H':
+        move_to(0, out);
+        break;
+    case 'F':
+        move_to(length_, out);
+        break;
+    default:
+        break;
     }
 }
 
@@ -161,8 +205,10 @@ void LineEditor::erase(usize from, usize count, TextSink out) {
 
 void LineEditor::move_to(usize position, TextSink out) {
     char sequence[16];
-    if (position < cursor_) out(format_to(sequence, "\x1b[{}D", cursor_ - position));
-    else if (position > cursor_) out(format_to(sequence, "\x1b[{}C", position - cursor_));
+    if (position < cursor_)
+        out(format_to(sequence, "\x1b[{}D", cursor_ - position));
+    else if (position > cursor_)
+        out(format_to(sequence, "\x1b[{}C", position - cursor_));
     cursor_ = position;
 }
 

@@ -13,8 +13,8 @@ namespace ringlet::shell {
 
 /// What may complete the word before the cursor.
 struct Completions {
-    FixedVector<std::array<char, 64>, 64> words;   ///< NUL-terminated; a trailing '/' keeps the cursor glued
-    bool truncated = false;                        ///< there were more than fit
+    FixedVector<std::array<char, 64>, 64> words;  ///< NUL-terminated; a trailing '/' keeps the cursor glued
+    bool truncated = false;                       ///< there were more than fit
     void add(std::string_view word);
 };
 
@@ -39,7 +39,10 @@ public:
 
 private:
     enum class Escape : u8 { none, escape, bracket, number };
-    struct Entry { char text[kMaxLine]; usize length; };
+    struct Entry {
+        char text[kMaxLine];
+        usize length;
+    };
 
     Event control(char c, TextSink out, Completer complete);
     void escape(char c, TextSink out);

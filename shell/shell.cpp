@@ -11,7 +11,9 @@ namespace {
 
 constexpr char kCtrlC = 3;
 
-bool is_space(char c) { return c == ' ' || c == '\t'; }
+bool is_space(char c) {
+    return c == ' ' || c == '\t';
+}
 
 const Report* find_report(std::string_view name) {
     for (const Report& r : reports())
@@ -19,7 +21,9 @@ const Report* find_report(std::string_view name) {
     return nullptr;
 }
 
-void write_to_console(std::string_view text) { kernel::console_write(text); }
+void write_to_console(std::string_view text) {
+    kernel::console_write(text);
+}
 
 }  // namespace
 
@@ -36,8 +40,14 @@ std::string_view split(std::string_view line, std::span<char> storage, Arguments
         char quote = 0;
         for (; i < line.size() && (quote != 0 || !is_space(line[i])); ++i) {
             char c = line[i];
-            if (quote == 0 && (c == '"' || c == '\'')) { quote = c; continue; }
-            if (c == quote) { quote = 0; continue; }
+            if (quote == 0 && (c == '"' || c == '\'')) {
+                quote = c;
+                continue;
+            }
+            if (c == quote) {
+                quote = 0;
+                continue;
+            }
             if (c == '\\' && quote != '\'' && i + 1 < line.size()) c = line[++i];
             storage[used++] = c;
         }
@@ -76,7 +86,8 @@ void Shell::run() {
         const auto shown = directory_length_ <= 40 ? directory() : directory().substr(directory_length_ - 40);
         editor_.begin(format_to(prompt, "ringlet:{}$ ", shown), out);
         LineEditor::Event event;
-        do event = editor_.key(read_key(), out, completer); while (event == LineEditor::Event::none);
+        do event = editor_.key(read_key(), out, completer);
+        while (event == LineEditor::Event::none);
         if (event == LineEditor::Event::line) execute(editor_.line());
     }
 }

@@ -19,7 +19,7 @@ struct Arguments {
     static constexpr usize kMax = 16;
     std::string_view words[kMax];
     usize count = 0;
-    std::string_view rest;                 ///< everything after the first word, as typed
+    std::string_view rest;  ///< everything after the first word, as typed
 
     std::string_view operator[](usize i) const { return i < count ? words[i] : std::string_view{}; }
 };
@@ -32,8 +32,8 @@ enum class Outcome : u8 { done, failed, usage };
 
 struct Command {
     std::string_view name;
-    std::string_view usage;                ///< "cat FILE..."
-    std::string_view summary;              ///< one line for `help`
+    std::string_view usage;    ///< "cat FILE..."
+    std::string_view summary;  ///< one line for `help`
     Outcome (*run)(Shell& shell, const Arguments& args);
 };
 

@@ -67,8 +67,7 @@ void cpu_init() {
     isb();
     has_rndr = ((RINGLET_READ_SYSREG("id_aa64isar0_el1") >> 60) & 0xf) != 0;
     // SP_EL1 can be set only while it is in use. Nothing may touch the stack in between: one asm block.
-    asm volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0" ::"r"(address_of(ringlet_fault_stack_top))
-                 : "memory");
+    asm volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0" ::"r"(address_of(ringlet_fault_stack_top)) : "memory");
 }
 
 void early_put(char c) {

@@ -15,8 +15,7 @@ constinit GicState gic;
 namespace {
 
 namespace gicc {
-constexpr u32 kControl = 0x0, kPriorityMask = 0x4, kBinaryPoint = 0x8, kAcknowledge = 0xc,
-              kEndOfInterrupt = 0x10;
+constexpr u32 kControl = 0x0, kPriorityMask = 0x4, kBinaryPoint = 0x8, kAcknowledge = 0xc, kEndOfInterrupt = 0x10;
 }
 namespace v2m {
 constexpr u32 kType = 0x008, kSetSpi = 0x040;
@@ -24,8 +23,7 @@ constexpr u32 kType = 0x008, kSetSpi = 0x040;
 
 // Where the bits of an INTID are: its banked copy in the redistributor for v3's first 32.
 std::uintptr_t bank(u32 intid) {
-    return gic.version == GicVersion::v3 && intid < kFirstSpi ? gic.redistributor + gicr::kSgiFrame
-                                                              : gic.distributor;
+    return gic.version == GicVersion::v3 && intid < kFirstSpi ? gic.redistributor + gicr::kSgiFrame : gic.distributor;
 }
 
 void write_bit(u32 reg, u32 intid) {
@@ -162,8 +160,7 @@ void mask(IrqId id) {
     write_bit(gicd::kClearEnable, intid);
     // Effective when this returns, so that a handler may be removed afterwards.
     if (gic.version == GicVersion::v3)
-        static_cast<void>(
-            wait_until([] { return (mmio_read<u32>(gic.distributor) & gicd::kWritePending) == 0; }));
+        static_cast<void>(wait_until([] { return (mmio_read<u32>(gic.distributor) & gicd::kWritePending) == 0; }));
 }
 
 void unmask(IrqId id) {

@@ -11,16 +11,16 @@ inline constexpr u8 kDefaultPriority = 0xa0;
 
 /// Distributor registers (the first 32 INTIDs of GICv3 are in the redistributor's SGI frame, same offsets).
 namespace gicd {
-inline constexpr u32 kControl = 0x000, kType = 0x004, kGroup = 0x080, kSetEnable = 0x100,
-                     kClearEnable = 0x180, kClearPending = 0x280, kClearActive = 0x380, kPriority = 0x400,
-                     kTargets = 0x800, kConfig = 0xc00, kRouter = 0x6000;
+inline constexpr u32 kControl = 0x000, kType = 0x004, kGroup = 0x080, kSetEnable = 0x100, kClearEnable = 0x180,
+                     kClearPending = 0x280, kClearActive = 0x380, kPriority = 0x400, kTargets = 0x800, kConfig = 0xc00,
+                     kRouter = 0x6000;
 inline constexpr u32 kWritePending = 1u << 31;  // GICD_CTLR.RWP, v3
 }  // namespace gicd
 
 /// GICv3 redistributor of the boot CPU: RD frame, then the SGI frame 64 KiB on.
 namespace gicr {
-inline constexpr u32 kControl = 0x0000, kType = 0x0008, kWaker = 0x0014, kPropertyBase = 0x0070,
-                     kPendingBase = 0x0078, kSgiFrame = 0x1'0000;
+inline constexpr u32 kControl = 0x0000, kType = 0x0008, kWaker = 0x0014, kPropertyBase = 0x0070, kPendingBase = 0x0078,
+                     kSgiFrame = 0x1'0000;
 inline constexpr u32 kEnableLpis = 1u << 0, kControlWritePending = 1u << 3;
 }  // namespace gicr
 

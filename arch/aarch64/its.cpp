@@ -18,8 +18,8 @@ namespace ringlet::arch {
 namespace {
 
 namespace gits {
-constexpr u32 kControl = 0x0000, kType = 0x0008, kCommandBase = 0x0080, kCommandWrite = 0x0088,
-              kCommandRead = 0x0090, kBase0 = 0x0100, kTranslater = 0x1'0040;
+constexpr u32 kControl = 0x0000, kType = 0x0008, kCommandBase = 0x0080, kCommandWrite = 0x0088, kCommandRead = 0x0090,
+              kBase0 = 0x0100, kTranslater = 0x1'0040;
 constexpr u32 kEnabled = 1u << 0, kQuiescent = 1u << 31;
 constexpr u64 kFrameBytes = 0x2'0000;
 constexpr u64 kValid = u64{1} << 63, kIndirect = u64{1} << 62;
@@ -103,8 +103,7 @@ u8* property_of(u32 lpi) {
 Result<> set_table(u32 index, u64 address, u64 bytes, u64 flags) {
     const std::uintptr_t reg = its.base + gits::kBase0 + index * 8;
     const u64 pages = bytes / kPageSize - 1;
-    const u64 wanted =
-        gits::kValid | flags | gits::kCacheable | address | gits::kShareable | pages;  // 4 KiB pages
+    const u64 wanted = gits::kValid | flags | gits::kCacheable | address | gits::kShareable | pages;  // 4 KiB pages
     mmio_write<u64>(reg, wanted);
     const u64 got = mmio_read<u64>(reg);
     const u64 compared = gits::kValid | gits::kIndirect | 0xffff'ffff'f000 | u64{3} << 8 | 0xff;
@@ -150,8 +149,7 @@ Result<> set_tables(u64 type) {
 
 Result<> lpis_on() {
     const std::uintptr_t r = gic.redistributor;
-    if ((mmio_read<u32>(r + gicr::kControl) & gicr::kEnableLpis) != 0)
-        return fail(Error::in_use);  // cannot be undone
+    if ((mmio_read<u32>(r + gicr::kControl) & gicr::kEnableLpis) != 0) return fail(Error::in_use);  // cannot be undone
     mmio_write<u64>(r + gicr::kPropertyBase,
                     (its.block + kPropertyOffset) | kRedistributorAttributes | kPropertyIdBits);
     mmio_write<u64>(r + gicr::kPendingBase,
@@ -169,9 +167,8 @@ Result<> start(u64 type, u64 gicr_type) {
     if (its.block % kBlockBytes != 0) return fail(Error::no_memory);
     TRY(set_tables(type));
     TRY(lpis_on());
-    mmio_write<u64>(its.base + gits::kCommandBase, gits::kValid | gits::kCacheable |
-                                                       (its.block + kQueueOffset) | gits::kShareable |
-                                                       (kQueueBytes / kPageSize - 1));
+    mmio_write<u64>(its.base + gits::kCommandBase, gits::kValid | gits::kCacheable | (its.block + kQueueOffset) |
+                                                       gits::kShareable | (kQueueBytes / kPageSize - 1));
     mmio_write<u64>(its.base + gits::kCommandWrite, 0);
     mmio_write<u32>(its.base + gits::kControl, gits::kEnabled);
     // GITS_TYPER.PTA: commands name a redistributor by its address, else by GICR_TYPER's processor number.
@@ -201,8 +198,7 @@ Result<u8> device_for(u32 id) {
     if (its.entry_bytes > kPageSize / kMaxEvents) return fail(Error::unsupported);
     const PhysAddr itt = TRY(hooks::allocate_table_page());
     constexpr u64 kEventBits = 5;
-    if (const auto mapped = command(gits::kMapd | u64{id} << 32, kEventBits - 1, gits::kValid | itt.raw);
-        !mapped) {
+    if (const auto mapped = command(gits::kMapd | u64{id} << 32, kEventBits - 1, gits::kValid | itt.raw); !mapped) {
         hooks::free_table_page(itt);
         return fail(mapped.error());
     }
@@ -220,11 +216,9 @@ Lpi* lpi_entry(u32 lpi) {
 
 Result<> its_init(const MmioRange& registers, u64 gicr_type) {
     constexpr u64 kPhysicalLpis = 1u << 0;
-    if (registers.bytes < gits::kFrameBytes || (gicr_type & kPhysicalLpis) == 0)
-        return fail(Error::unsupported);
+    if (registers.bytes < gits::kFrameBytes || (gicr_type & kPhysicalLpis) == 0) return fail(Error::unsupported);
     // LPIs need at least 14 bits of INTID from the distributor: GICD_TYPER.IDbits.
-    if ((mmio_read<u32>(gic.distributor + gicd::kType) >> 19 & 0x1f) < kPropertyIdBits)
-        return fail(Error::unsupported);
+    if ((mmio_read<u32>(gic.distributor + gicd::kType) >> 19 & 0x1f) < kPropertyIdBits) return fail(Error::unsupported);
     its.base = TRY(map_device(registers.base, gits::kFrameBytes));
     const u64 type = mmio_read<u64>(its.base + gits::kType);
     its.entry_bytes = static_cast<u8>((type >> 4 & 0xf) + 1);
@@ -273,8 +267,7 @@ void its_set_enabled(u32 lpi, u8 enabled) {
     if (entry == nullptr) return;
     *property_of(lpi) = static_cast<u8>((kDefaultPriority & 0xfc) | 2 | (enabled & 1));
     device_fence();
-    static_cast<void>(
-        invalidate(*entry));  // a dead ITS delivers nothing: masked is true, unmasked is hopeless
+    static_cast<void>(invalidate(*entry));  // a dead ITS delivers nothing: masked is true, unmasked is hopeless
 }
 
 }  // namespace ringlet::arch

@@ -13,9 +13,8 @@ namespace ringlet::arch {
 
 namespace {
 
-constexpr u64 kValid = 1, kTableOrPage = 2, kAccessed = 1u << 10, kReadOnly = 1u << 7,
-              kInnerShareable = 3u << 8, kOuterShareable = 2u << 8, kNormal = 1u << 2, kDevice = 0u << 2,
-              kPxn = u64{1} << 53, kUxn = u64{1} << 54;
+constexpr u64 kValid = 1, kTableOrPage = 2, kAccessed = 1u << 10, kReadOnly = 1u << 7, kInnerShareable = 3u << 8,
+              kOuterShareable = 2u << 8, kNormal = 1u << 2, kDevice = 0u << 2, kPxn = u64{1} << 53, kUxn = u64{1} << 54;
 constexpr u64 kAddressMask = 0x0000'ffff'ffff'f000;
 constexpr std::uintptr_t kLimit = std::uintptr_t{1} << 48;
 constexpr u64 kAsid = u64{1} << 48;
@@ -85,8 +84,8 @@ bool overlaps(u64 a, u64 a_bytes, u64 b, u64 b_bytes) {
 }
 
 bool valid_range(std::uintptr_t va, u64 pa, usize bytes) {
-    return bytes != 0 && (va | pa | bytes) % kPageSize == 0 && va < kLimit && bytes <= kLimit - va &&
-           pa < kLimit && bytes <= kLimit - pa;
+    return bytes != 0 && (va | pa | bytes) % kPageSize == 0 && va < kLimit && bytes <= kLimit - va && pa < kLimit &&
+           bytes <= kLimit - pa;
 }
 
 bool any_mapped(std::uintptr_t va, usize bytes) {
@@ -128,8 +127,7 @@ Result<> map_unchecked(std::uintptr_t va, u64 pa, u64 bytes, u64 attrs) {
         const usize left_in_table = 512 - index_at(va, level);
         // Above level 3 the next entry may want another level: one at a time.
         const usize run = level < 3 ? 1 : bytes / size < left_in_table ? bytes / size : left_in_table;
-        for (usize i = 0; i < run; ++i)
-            put(*entry + i, (pa + i * size) | attrs | (level == 3 ? kTableOrPage : 0));
+        for (usize i = 0; i < run; ++i) put(*entry + i, (pa + i * size) | attrs | (level == 3 ? kTableOrPage : 0));
         va += run * size;
         pa += run * size;
         bytes -= run * size;
@@ -151,8 +149,7 @@ Result<> map_region(const MmioRange& range) {
     if (range.base.raw >= kLimit || range.bytes > kLimit - range.base.raw) return fail(Error::invalid);
     if (start >= end) return {};
     if (overlaps(start, end - start, kStackWindow, 1_GiB)) return fail(Error::unsupported);
-    const u64 text = address_of(__text_start), rodata = address_of(__rodata_start),
-              data = address_of(__data_start);
+    const u64 text = address_of(__text_start), rodata = address_of(__rodata_start), data = address_of(__data_start);
     if (text < start || text >= end) return map_ram(start, end, Access::read_write);
     TRY(map_ram(start, text, Access::read_write));
     TRY(map_ram(text, rodata, Access::read_execute));
@@ -176,8 +173,7 @@ Result<> paging_init(std::span<const MmioRange> ram) {
     const PhysAddr page = TRY(hooks::allocate_table_page());
     root = table_at(page.raw);
     for (const MmioRange& range : ram) TRY(map_region(range));
-    if ((*find(address_of(__text_start)).entry & kValid) == 0)
-        return fail(Error::invalid);                                // we are not in RAM?
+    if ((*find(address_of(__text_start)).entry & kValid) == 0) return fail(Error::invalid);  // we are not in RAM?
     static_cast<void>(map_device(PhysAddr(kVirtUart), kPageSize));  // early_put goes on working
     switch_to(root);
     return {};
@@ -209,8 +205,7 @@ Result<> unmap(std::uintptr_t va, usize bytes) {
 }
 
 Result<std::uintptr_t> map_device(PhysAddr pa, usize bytes) {
-    if (root == nullptr || bytes == 0 || pa.raw >= kLimit || bytes > kLimit - pa.raw)
-        return fail(Error::invalid);
+    if (root == nullptr || bytes == 0 || pa.raw >= kLimit || bytes > kLimit - pa.raw) return fail(Error::invalid);
     const u64 start = align_down<u64>(pa.raw, kPageSize), end = align_up<u64>(pa.raw + bytes, kPageSize);
     if (start == 0) return fail(Error::invalid);  // page 0 stays unmapped
     if (overlaps(start, end - start, kStackWindow, 1_GiB)) return fail(Error::exists);

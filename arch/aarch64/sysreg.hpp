@@ -3,14 +3,13 @@
 
 #include "lib/types.hpp"
 
-#define RINGLET_READ_SYSREG(name)                                                                            \
-    ({                                                                                                       \
-        ::ringlet::u64 sysreg_value_;                                                                        \
-        asm volatile("mrs %0, " name : "=r"(sysreg_value_)::"memory");                                       \
-        sysreg_value_;                                                                                       \
+#define RINGLET_READ_SYSREG(name)                                                                                      \
+    ({                                                                                                                 \
+        ::ringlet::u64 sysreg_value_;                                                                                  \
+        asm volatile("mrs %0, " name : "=r"(sysreg_value_)::"memory");                                                 \
+        sysreg_value_;                                                                                                 \
     })
-#define RINGLET_WRITE_SYSREG(name, value)                                                                    \
-    asm volatile("msr " name ", %0" ::"r"(::ringlet::u64{value}) : "memory")
+#define RINGLET_WRITE_SYSREG(name, value) asm volatile("msr " name ", %0" ::"r"(::ringlet::u64{value}) : "memory")
 
 namespace ringlet::arch {
 

@@ -71,8 +71,7 @@ const char* describe_abort(const Registers& r, std::string_view access) {
 }
 
 const char* explain(const Registers& r, FaultKind kind) {
-    if (kind == FaultKind::system_error)
-        return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
+    if (kind == FaultKind::system_error) return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
     if (kind == FaultKind::fiq) return "unexpected fast interrupt (FIQ)";
     switch (static_cast<u32>(r.esr >> 26)) {
     case kDataAbort:
@@ -107,8 +106,8 @@ bool is_probe(u64 pc) {
 void describe(const Registers& r, TextSink sink) {
     for (usize i = 0; i < 31; ++i)
         format(sink, "{}x{:<2} {:016x}{}", i % 4 == 0 ? "  " : " ", i, r.x[i], i % 4 == 3 ? "\n" : "");
-    format(sink, " sp  {:016x}\n  pc  {:016x} psr {:016x} esr {:016x} far {:016x}\n", r.sp, r.pc, r.pstate,
-           r.esr, r.far);
+    format(sink, " sp  {:016x}\n  pc  {:016x} psr {:016x} esr {:016x} far {:016x}\n", r.sp, r.pc, r.pstate, r.esr,
+           r.far);
 }
 
 }  // namespace ringlet::arch

@@ -52,8 +52,8 @@ void context_init(Context& context, MutableBytes stack, void (*entry)(void*), vo
     context.registers.uc_stack.ss_size = stack.size();
     context.registers.uc_link = nullptr;
     const u64 self = reinterpret_cast<std::uintptr_t>(&context);
-    makecontext(&context.registers, reinterpret_cast<void (*)()>(trampoline), 2,
-                static_cast<unsigned>(self >> 32), static_cast<unsigned>(self));
+    makecontext(&context.registers, reinterpret_cast<void (*)()>(trampoline), 2, static_cast<unsigned>(self >> 32),
+                static_cast<unsigned>(self));
 }
 
 void context_switch(Context& from, Context& to) {

@@ -24,8 +24,7 @@ public:
         std::unique_lock lock(mutex_);
         auto next = ranges_.lower_bound(base);
         if (bytes == 0 || base + bytes - 1 < base) host::test_error("bad range registered at", base);
-        if (next != ranges_.end() && next->first - base < bytes)
-            host::test_error("overlapping range at", base);
+        if (next != ranges_.end() && next->first - base < bytes) host::test_error("overlapping range at", base);
         if (next != ranges_.begin()) {
             const auto& before = *std::prev(next);
             if (base - before.first < before.second.bytes) host::test_error("overlapping range at", base);
@@ -44,8 +43,7 @@ public:
         const auto& [base, range] = *std::prev(after);
         offset = address - base;
         if (offset >= range.bytes) return nullptr;
-        if (range.bytes - offset < width)
-            host::test_error("access straddles the end of a device at", address);
+        if (range.bytes - offset < width) host::test_error("access straddles the end of a device at", address);
         return range.handler;
     }
 

@@ -24,8 +24,7 @@ namespace {
 constexpr usize kWindowBytes = 1_GiB;
 
 bool in_stack_window(std::uintptr_t va, usize bytes) {
-    return va >= kStackWindow && va - kStackWindow < kWindowBytes &&
-           bytes <= kWindowBytes - (va - kStackWindow);
+    return va >= kStackWindow && va - kStackWindow < kWindowBytes && bytes <= kWindowBytes - (va - kStackWindow);
 }
 
 std::atomic<void (*)(host::PowerEvent, u8)> power_hook{nullptr};

@@ -19,10 +19,8 @@ enum class Hypervisor : u8 { none, tcg, kvm, other };
 Hypervisor which_hypervisor() {
     if (!features().hypervisor) return Hypervisor::none;
     const auto r = cpuid(kHypervisorLeaf);
-    if (r.ebx == 0x5447'4354 && r.ecx == 0x4354'4743 && r.edx == 0x4743'5447)
-        return Hypervisor::tcg;  // TCGTCGTCGTCG
-    if (r.ebx == 0x4b4d'564b && r.ecx == 0x564b'4d56 && r.edx == 0x0000'004d)
-        return Hypervisor::kvm;  // KVMKVMKVM
+    if (r.ebx == 0x5447'4354 && r.ecx == 0x4354'4743 && r.edx == 0x4743'5447) return Hypervisor::tcg;  // TCGTCGTCGTCG
+    if (r.ebx == 0x4b4d'564b && r.ecx == 0x564b'4d56 && r.edx == 0x0000'004d) return Hypervisor::kvm;  // KVMKVMKVM
     return Hypervisor::other;
 }
 
@@ -156,7 +154,7 @@ Frequencies against_pit() {
 void pit_start() {
     constexpr u16 kControl = 0x43, kChannel2 = 0x42, kPortB = 0x61;
     port_out8(kPortB, static_cast<u8>((port_in8(kPortB) & ~2u) | 1u));  // gate on, loudspeaker off
-    port_out8(kControl, 0xb4);  // channel 2, both bytes, mode 2, binary
+    port_out8(kControl, 0xb4);                                          // channel 2, both bytes, mode 2, binary
     port_out8(kChannel2, 0);
     port_out8(kChannel2, 0);
 }

@@ -26,8 +26,7 @@ struct Scale {
     u64 tsc_hz = 0;
 
     u64 ns_at(u64 tsc) const {
-        return base_ns +
-               static_cast<u64>(static_cast<unsigned __int128>(tsc - base_tsc) * multiplier >> kShift);
+        return base_ns + static_cast<u64>(static_cast<unsigned __int128>(tsc - base_tsc) * multiplier >> kShift);
     }
 };
 
@@ -97,8 +96,7 @@ void arm() {
     if (tsc_deadline_mode) {
         // A deadline beyond a day is reached in steps, which also keeps the product below 64 bits.
         const u64 bounded = wait < 86'400 * kGiga ? wait : 86'400 * kGiga;
-        x86::write_msr(x86::kMsrTscDeadline,
-                       cycle_counter() + x86::multiply_divide(bounded, scale.tsc_hz, kGiga) + 1);
+        x86::write_msr(x86::kMsrTscDeadline, cycle_counter() + x86::multiply_divide(bounded, scale.tsc_hz, kGiga) + 1);
         return;
     }
     const u64 longest = x86::multiply_divide(~u32{0} - 1, kGiga, apic_hz);

@@ -30,8 +30,7 @@ constexpr bool bit(u32 word, unsigned n) {
 
 /// What the kernel uses of the CPU. Asked once: under a hypervisor every CPUID is an exit.
 struct Features {
-    bool x2apic = false, tsc_deadline = false, rdrand = false, hypervisor = false, smep = false,
-         gib_pages = false;
+    bool x2apic = false, tsc_deadline = false, rdrand = false, hypervisor = false, smep = false, gib_pages = false;
     u64 physical_end = u64{1} << 36;  ///< the first impossible physical address
 };
 /// Valid after detect_features(), which the entry code calls first of all (before that: the modest defaults).
@@ -48,10 +47,7 @@ inline u64 read_msr(u32 msr) {
     return u64{high} << 32 | low;
 }
 inline void write_msr(u32 msr, u64 value) {
-    asm volatile("wrmsr"
-                 :
-                 : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
-                 : "memory");
+    asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
 }
 
 }  // namespace ringlet::arch::x86

@@ -83,9 +83,8 @@ void cpu_init() {
         const u64 code = v == x86::kSpuriousVector ? reinterpret_cast<u64>(&ringlet_spurious)
                                                    : reinterpret_cast<u64>(&ringlet_vectors) + 16 * v;
         constexpr u8 kInterruptGate = 0x8e;
-        idt[v] = {
-            static_cast<u16>(code),       kCode, stack_for(v), kInterruptGate, static_cast<u16>(code >> 16),
-            static_cast<u32>(code >> 32), 0};
+        idt[v] = {static_cast<u16>(code),       kCode, stack_for(v), kInterruptGate, static_cast<u16>(code >> 16),
+                  static_cast<u32>(code >> 32), 0};
     }
     const TablePointer pointer{sizeof idt - 1, reinterpret_cast<u64>(idt)};
     asm volatile("lidt %0" : : "m"(pointer));

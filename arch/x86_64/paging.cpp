@@ -110,8 +110,7 @@ public:
     Cover cover(u64 start, u64 end) {
         while (!ram_.empty() && ram_[0].base.raw + ram_[0].bytes <= start) ram_ = ram_.subspan(1);
         if (ram_.empty() || ram_[0].base.raw >= end) return Cover::none;
-        return ram_[0].base.raw <= start && ram_[0].base.raw + ram_[0].bytes >= end ? Cover::whole
-                                                                                    : Cover::part;
+        return ram_[0].base.raw <= start && ram_[0].base.raw + ram_[0].bytes >= end ? Cover::whole : Cover::part;
     }
 
 private:
@@ -154,8 +153,7 @@ Result<> tighten_directory(u64* directory, u64 base, RamCursor& ram) {
 
 Result<> tighten_gib(u64 base, RamCursor& ram) {
     u64& entry = early_pdpt[base / 1_GiB];
-    if ((entry & kPresent) == 0)
-        return {};  // never mapped at boot: RAM beyond what early_map_high() was told
+    if ((entry & kPresent) == 0) return {};  // never mapped at boot: RAM beyond what early_map_high() was told
     const auto cover = ram.cover(base, base + 1_GiB);
     if (base != 0 && cover == RamCursor::Cover::none) {
         if (!is_leaf(entry, 2))

@@ -47,8 +47,7 @@ void poweroff() {
     }
     if (sleep_control != 0) {
         constexpr u8 kReducedSleepEnable = 1u << 5;
-        mmio_write<u8>(sleep_control,
-                       static_cast<u8>((acpi.sleep_control_s5 & 7) << 2 | kReducedSleepEnable));
+        mmio_write<u8>(sleep_control, static_cast<u8>((acpi.sleep_control_s5 & 7) << 2 | kReducedSleepEnable));
         wait_a_little();
     }
     // PIIX4 and ICH9 under SeaBIOS, then PIIX4 as older QEMU placed it. S5 is type 0 on all of them.
@@ -56,7 +55,8 @@ void poweroff() {
         port_out16(port, kSleepEnable);
         wait_a_little();
     }
-    for (const char* c = "\r\nThis machine cannot be switched off by software: halted.\r\n"; *c != 0; ++c) early_put(*c);
+    for (const char* c = "\r\nThis machine cannot be switched off by software: halted.\r\n"; *c != 0; ++c)
+        early_put(*c);
     halt();
 }
 

@@ -19,8 +19,7 @@ u8 cmos(u8 index) {
 }
 
 x86::RtcFields read_fields() {
-    return {cmos(kSeconds), cmos(kMinutes), cmos(kHours),  cmos(kDay),
-            cmos(kMonth),   cmos(kYear),    cmos(kCentury)};
+    return {cmos(kSeconds), cmos(kMinutes), cmos(kHours), cmos(kDay), cmos(kMonth), cmos(kYear), cmos(kCentury)};
 }
 
 }  // namespace

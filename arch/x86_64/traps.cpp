@@ -86,8 +86,8 @@ const char* words_for(const Registers& at) {
     if (at.vector == kPageFault) {
         const PageFaultCode code{at.error_code};
         const char* access = code.fetch() ? "execution" : code.write() ? "write" : "read";
-        said = format_to(room, "page fault: {} at 0x{:x} by code at 0x{:x}: {}", access, at.fault_address,
-                         at.rip, why(at.fault_address, code));
+        said = format_to(room, "page fault: {} at 0x{:x} by code at 0x{:x}: {}", access, at.fault_address, at.rip,
+                         why(at.fault_address, code));
     } else {
         const char* name = at.vector < 32 ? kFaultNames[at.vector] : "unexpected exception";
         said = format_to(room, "{} (error code 0x{:x}) by code at 0x{:x}", name, at.error_code, at.rip);

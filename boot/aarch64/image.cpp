@@ -44,8 +44,7 @@ Bytes bytes_at(u64 address, u64 length) {
 }
 
 bool inside(const arch::MmioRange& outer, u64 address, u64 bytes) {
-    return address >= outer.base.raw && bytes <= outer.bytes &&
-           address - outer.base.raw <= outer.bytes - bytes;
+    return address >= outer.base.raw && bytes <= outer.bytes && address - outer.base.raw <= outer.bytes - bytes;
 }
 
 bool in_ram(const BootInfo& info, u64 address, u64 bytes) {
@@ -65,10 +64,8 @@ Bytes devicetree_at(u64 address) {
 }
 
 void fill(BootInfo& info, Bytes devicetree) {
-    if (const auto done = memory_from_fdt(devicetree, info, complain); !done)
-        stop("the devicetree is damaged");
-    const u64 image = reinterpret_cast<u64>(__image_start),
-              image_bytes = static_cast<u64>(__image_end - __image_start);
+    if (const auto done = memory_from_fdt(devicetree, info, complain); !done) stop("the devicetree is damaged");
+    const u64 image = reinterpret_cast<u64>(__image_start), image_bytes = static_cast<u64>(__image_end - __image_start);
     if (!in_ram(info, image, image_bytes)) stop("the devicetree's memory nodes do not contain this image");
     if (!info.reserved.try_push_back({PhysAddr(image), image_bytes})) stop("too many reserved memory ranges");
     if (!in_ram(info, reinterpret_cast<u64>(devicetree.data()), info.devicetree.size()))

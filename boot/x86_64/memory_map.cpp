@@ -31,8 +31,8 @@ void add(RamList& list, Span s) {
         }
     }
     if (list.full()) {
-        auto* smallest = std::min_element(list.begin(), list.end(),
-                                          [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+        auto* smallest =
+            std::min_element(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
         if (smallest->bytes >= s.end - s.start) return;
         std::move(smallest + 1, list.end(), smallest);
         list.pop_back();

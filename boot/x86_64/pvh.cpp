@@ -170,8 +170,7 @@ void reach_high_ram(BootInfo& boot) {
     boot.ram = read_ram(info);
     const u64 image_start = arch::x86::at(__image_start);
     const u64 image_bytes = align_up<u64>(arch::x86::at(__image_end), kPageSize) - image_start;
-    if (!in_ram(boot.ram, image_start, image_bytes))
-        give_up("not enough memory: the image does not fit into RAM");
+    if (!in_ram(boot.ram, image_start, image_bytes)) give_up("not enough memory: the image does not fit into RAM");
     (void)boot.reserved.try_push_back({PhysAddr{image_start}, image_bytes});
     boot.command_line = read_command_line(info.cmdline_paddr);
     boot.acpi_rsdp = PhysAddr{info.rsdp_paddr};

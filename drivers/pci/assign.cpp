@@ -83,8 +83,7 @@ Assigner::Range Assigner::range_of(const Function* bridge, Kind kind) const {
     for (const arch::PciWindow& w : bus_.host_.windows) {
         u64 end;
         if (w.kind != kind || __builtin_add_overflow(w.pci, w.bytes, &end)) continue;
-        const Range r{std::max(w.pci, lowest(kind)),
-                      kind == Kind::memory64 ? end : std::min(end, u64{4_GiB})};
+        const Range r{std::max(w.pci, lowest(kind)), kind == Kind::memory64 ? end : std::min(end, u64{4_GiB})};
         if (r.base < r.end) return r;
     }
     return {};
@@ -128,8 +127,7 @@ void Assigner::keep_window(Function& f, Kind kind) {
     if (base == 0 || limit <= base || limit == ~u64{0}) return;
     const u64 bytes = limit - base + 1;
     const bool memory = kind != Kind::io;
-    const bool fits = (firmware_only() && f.parent_ == nullptr) ||
-                      inside_range(f.parent_, kind, base, bytes) ||
+    const bool fits = (firmware_only() && f.parent_ == nullptr) || inside_range(f.parent_, kind, base, bytes) ||
                       (memory && inside_range(f.parent_, Kind::memory32, base, bytes)) ||
                       (memory && inside_range(f.parent_, Kind::memory64, base, bytes));
     if (!fits || overlap(f.parent_, !memory, base, bytes)) return;
@@ -164,8 +162,7 @@ std::optional<u64> Assigner::overlap(const Function* bridge, bool io, u64 base, 
             if (f.bars_[n].assigned && (f.bars_[n].kind == Bar::Kind::io) == io)
                 look(f.bus_addresses_[n], f.bars_[n].bytes);
         for (const Kind kind : kKinds)
-            if ((kind == Kind::io) == io)
-                look(f.windows_[index_of(kind)].base, f.windows_[index_of(kind)].bytes);
+            if ((kind == Kind::io) == io) look(f.windows_[index_of(kind)].base, f.windows_[index_of(kind)].bytes);
     });
     return found;
 }
@@ -178,8 +175,7 @@ template <class F> void Assigner::for_each_item(const Function* bridge, Kind kin
     u64 wanted = 0;  // one bit per alignment that occurs
     for_each_on(bridge, [&](Function& f) {
         for (const Bar& bar : f.bars_)
-            if (bar.kind != Bar::Kind::none && !bar.assigned && kind_of(bar, bridge) == kind)
-                wanted |= bar.bytes;
+            if (bar.kind != Bar::Kind::none && !bar.assigned && kind_of(bar, bridge) == kind) wanted |= bar.bytes;
         const auto& w = f.windows_[index_of(kind)];
         if (w.bytes == 0 && w.needed != 0) wanted |= w.alignment;
     });
@@ -189,13 +185,11 @@ template <class F> void Assigner::for_each_item(const Function* bridge, Kind kin
         for_each_on(bridge, [&](Function& f) {
             for (unsigned n = 0; n < Function::kBars; ++n) {
                 const Bar& bar = f.bars_[n];
-                if (bar.kind != Bar::Kind::none && !bar.assigned && bar.bytes == align &&
-                    kind_of(bar, bridge) == kind)
+                if (bar.kind != Bar::Kind::none && !bar.assigned && bar.bytes == align && kind_of(bar, bridge) == kind)
                     visit(Item{f, n, bar.bytes, align});
             }
             const auto& w = f.windows_[index_of(kind)];
-            if (w.bytes == 0 && w.needed != 0 && w.alignment == align)
-                visit(Item{f, kWindow, w.needed, align});
+            if (w.bytes == 0 && w.needed != 0 && w.alignment == align) visit(Item{f, kWindow, w.needed, align});
         });
     }
 }
@@ -220,8 +214,7 @@ void Assigner::assign(Function* bridge, Kind kind) {
     u64 cursor = range.base;
     for_each_item(bridge, kind, [&](const Item& item) {
         if (place(item, bridge, kind, cursor)) return;
-        complain(item.function, item.number == kWindow ? "bridge window" : "BAR",
-                 "does not fit: no addresses left");
+        complain(item.function, item.number == kWindow ? "bridge window" : "BAR", "does not fit: no addresses left");
         // So that nobody asks again for what is behind it.
         if (item.number == kWindow) item.function.windows_[index_of(kind)].needed = 0;
     });
@@ -254,9 +247,8 @@ void Assigner::set_bar(Function& f, unsigned n, u64 address) {
     f.write32(at, static_cast<u32>(address));
     if (bar.is_64bit) f.write32(static_cast<u16>(at + 4), static_cast<u32>(address >> 32));
     const u32 mask = bar.kind == Bar::Kind::io ? 0xfffffffc : 0xfffffff0;
-    const bool kept =
-        (f.read32(at) & mask) == static_cast<u32>(address) &&
-        (!bar.is_64bit || f.read32(static_cast<u16>(at + 4)) == static_cast<u32>(address >> 32));
+    const bool kept = (f.read32(at) & mask) == static_cast<u32>(address) &&
+                      (!bar.is_64bit || f.read32(static_cast<u16>(at + 4)) == static_cast<u32>(address >> 32));
     if ((command & (kCommandIo | kCommandMemory)) != 0) f.write16(kCommand, command);
     if (!kept) {
         complain(f, "BAR", "does not keep its address");
@@ -284,8 +276,7 @@ void Assigner::set_window(Function& f, Kind kind, u64 base, u64 bytes) {
         f.write16(kPrefetchLimit, static_cast<u16>(limit >> 16 & 0xfff0));
         f.write32(kPrefetchBaseUpper, static_cast<u32>(base >> 32));
         f.write32(kPrefetchLimitUpper, static_cast<u32>(limit >> 32));
-        if (f.read32(kPrefetchBaseUpper) != base >> 32)
-            return complain(f, "bridge", "forwards no 64-bit addresses");
+        if (f.read32(kPrefetchBaseUpper) != base >> 32) return complain(f, "bridge", "forwards no 64-bit addresses");
     }
     f.windows_[index_of(kind)].base = base;
     f.windows_[index_of(kind)].bytes = bytes;

@@ -82,8 +82,7 @@ void Bus::scan_slots(u8 bus, Function* parent) {
 /// forwards?
 bool Bus::numbered_by_firmware(const Function& bridge, u8 bus, u8 highest, u8 limit) const {
     const u8 secondary = bridge.read8(kSecondaryBus), subordinate = bridge.read8(kSubordinateBus);
-    return bridge.read8(kPrimaryBus) == bus && secondary > highest && subordinate >= secondary &&
-           subordinate <= limit;
+    return bridge.read8(kPrimaryBus) == bus && secondary > highest && subordinate >= secondary && subordinate <= limit;
 }
 
 /// Scans `bus` and everything behind it; no number above `limit` may be used. Returns the highest number
@@ -104,8 +103,8 @@ u8 Bus::scan_bus(u8 bus, u8 limit, Function* parent, usize depth) {
             if (f.address_.bus != bus || !f.is_bridge_ || f.secondary_bus_ != 0) continue;
             if (numbered != numbered_by_firmware(f, bus, highest, limit)) continue;
             if (depth + 1 >= kMaxDepth || highest == limit) {
-                kernel::log(LogLevel::warning, "pci: no bus number left behind {:02x}:{:02x}.{}", bus,
-                            f.address_.slot, f.address_.function);
+                kernel::log(LogLevel::warning, "pci: no bus number left behind {:02x}:{:02x}.{}", bus, f.address_.slot,
+                            f.address_.function);
                 continue;
             }
             if (numbered) {
@@ -131,8 +130,7 @@ Result<arch::IrqLine> Bus::intx_line(const Function& f) const {
     u8 pin = f.interrupt_pin();
     if (pin == 0) return fail(Error::not_found);
     const Function* at = &f;
-    for (; at->parent() != nullptr; at = at->parent())
-        pin = static_cast<u8>((pin - 1 + at->address().slot) % 4 + 1);
+    for (; at->parent() != nullptr; at = at->parent()) pin = static_cast<u8>((pin - 1 + at->address().slot) % 4 + 1);
     const u8 slot = at->address().slot;
     if (host_.intx.empty()) return pc_interrupt_line(f, slot, pin);
     for (const arch::PciIntx& row : host_.intx)

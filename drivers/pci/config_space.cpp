@@ -38,8 +38,7 @@ Result<> ConfigSpace::map_bus(u8 bus) {
     if (bus < first_bus_ || bus > last_bus_) return fail(Error::invalid);
     const u32 bit = u32{1} << (bus % 32);
     if ((mapped_[bus / 32] & bit) != 0) return {};
-    if (window_)
-        TRY(arch::map_device(*window_ + u64{bus} * kBusBytes - u64{first_bus_} * kBusBytes, kBusBytes));
+    if (window_) TRY(arch::map_device(*window_ + u64{bus} * kBusBytes - u64{first_bus_} * kBusBytes, kBusBytes));
     mapped_[bus / 32] |= bit;
     return {};
 }

@@ -16,8 +16,8 @@ struct Bar {
     enum class Kind : u8 { none, io, memory } kind = Kind::none;
     bool is_64bit = false, prefetchable = false;
     bool assigned = false;  ///< false: it has a size but no address (none was free)
-    PhysAddr address;  ///< memory, or an I/O window mapped into memory: physical address; x86 I/O: the port
-    u64 bytes = 0;     ///< a power of two
+    PhysAddr address;       ///< memory, or an I/O window mapped into memory: physical address; x86 I/O: the port
+    u64 bytes = 0;          ///< a power of two
 };
 
 class Function : public ListNode<> {

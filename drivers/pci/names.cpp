@@ -70,14 +70,12 @@ std::string_view virtio_name(u16 device) {
     // Transitional ids (virtio 1.2 §4.1.2.1) count differently from modern ones, which are 0x1040 + the
     // device type.
     static constexpr std::pair<u16, std::string_view> kNames[] = {
-        {0x1000, "virtio-net"},     {0x1001, "virtio-blk"},   {0x1002, "virtio-balloon"},
-        {0x1003, "virtio-console"}, {0x1004, "virtio-scsi"},  {0x1005, "virtio-rng"},
-        {0x1009, "virtio-9p"},      {0x1041, "virtio-net"},   {0x1042, "virtio-blk"},
-        {0x1043, "virtio-console"}, {0x1044, "virtio-rng"},   {0x1045, "virtio-balloon"},
-        {0x1048, "virtio-scsi"},    {0x1049, "virtio-9p"},    {0x1050, "virtio-gpu"},
-        {0x1052, "virtio-input"},   {0x1053, "virtio-vsock"}, {0x1054, "virtio-crypto"},
-        {0x1057, "virtio-iommu"},   {0x1058, "virtio-mem"},   {0x105a, "virtio-fs"},
-        {0x105b, "virtio-pmem"},
+        {0x1000, "virtio-net"},   {0x1001, "virtio-blk"},     {0x1002, "virtio-balloon"}, {0x1003, "virtio-console"},
+        {0x1004, "virtio-scsi"},  {0x1005, "virtio-rng"},     {0x1009, "virtio-9p"},      {0x1041, "virtio-net"},
+        {0x1042, "virtio-blk"},   {0x1043, "virtio-console"}, {0x1044, "virtio-rng"},     {0x1045, "virtio-balloon"},
+        {0x1048, "virtio-scsi"},  {0x1049, "virtio-9p"},      {0x1050, "virtio-gpu"},     {0x1052, "virtio-input"},
+        {0x1053, "virtio-vsock"}, {0x1054, "virtio-crypto"},  {0x1057, "virtio-iommu"},   {0x1058, "virtio-mem"},
+        {0x105a, "virtio-fs"},    {0x105b, "virtio-pmem"},
     };
     for (const auto& [id, name] : kNames)
         if (id == device) return name;

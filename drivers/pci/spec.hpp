@@ -18,8 +18,7 @@ inline constexpr u8 kHeaderMultiFunction = 0x80, kHeaderTypeMask = 0x7f, kHeader
 // Type 1 header.
 inline constexpr u16 kPrimaryBus = 0x18, kSecondaryBus = 0x19, kSubordinateBus = 0x1a;
 inline constexpr u16 kIoBase = 0x1c, kIoLimit = 0x1d, kMemoryBase = 0x20, kMemoryLimit = 0x22;
-inline constexpr u16 kPrefetchBase = 0x24, kPrefetchLimit = 0x26, kPrefetchBaseUpper = 0x28,
-                     kPrefetchLimitUpper = 0x2c;
+inline constexpr u16 kPrefetchBase = 0x24, kPrefetchLimit = 0x26, kPrefetchBaseUpper = 0x28, kPrefetchLimitUpper = 0x2c;
 inline constexpr u16 kIoBaseUpper = 0x30, kIoLimitUpper = 0x32;
 
 inline constexpr u8 kCapVendor = 0x09, kCapPciExpress = 0x10, kCapMsix = 0x11;

@@ -12,8 +12,7 @@ namespace ringlet {
 namespace {
 
 // PC16550D §8: register, and bits by their names there.
-constexpr u8 kData = 0, kInterruptEnable = 1, kInterruptId = 2, kFifoControl = 2, kLineControl = 3,
-             kModemControl = 4;
+constexpr u8 kData = 0, kInterruptEnable = 1, kInterruptId = 2, kFifoControl = 2, kLineControl = 3, kModemControl = 4;
 constexpr u8 kLineStatus = 5, kScratch = 7;
 constexpr u8 kDivisorLow = 0, kDivisorHigh = 1;  // while DLAB is set
 constexpr u8 kReceiveInterrupt = 0x01;
@@ -50,8 +49,7 @@ Result<Ns16550> Ns16550::probe(const arch::Serial& serial) {
     std::uintptr_t base = serial.address;
     if (serial.kind == arch::SerialKind::ns16550_mmio) {
         base = TRY(arch::map_device(PhysAddr{serial.address}, bytes));
-    } else if (serial.kind != arch::SerialKind::ns16550_port || !arch::kHasPortIo ||
-               base > 0x1'0000 - bytes) {
+    } else if (serial.kind != arch::SerialKind::ns16550_port || !arch::kHasPortIo || base > 0x1'0000 - bytes) {
         return fail(Error::unsupported);
     }
     Ns16550 uart(serial, base);

@@ -43,9 +43,9 @@ private:
     std::uintptr_t base_;
     u8 shift_;
     bool ports_;
-    bool stuck_ = false;  ///< it did not drain in time: asked only once per character until it does
+    bool stuck_ = false;         ///< it did not drain in time: asked only once per character until it does
     std::optional<char> early_;  ///< came before probe()
-    u8 room_ = 1;         ///< characters that fit once the transmitter is empty
+    u8 room_ = 1;                ///< characters that fit once the transmitter is empty
 };
 
 }  // namespace ringlet

@@ -25,7 +25,7 @@ constexpr u32 kReceiveEmpty = 1u << 4, kTransmitFull = 1u << 5;  // UARTFR
 constexpr u32 kDataErrors = 0x700;                               // UARTDR: framing, parity, break
 constexpr u32 kFifoEnable = 1u << 4, kWord8 = 3u << 5;           // UARTLCR_H
 constexpr u32 kUartEnable = 1u << 0, kTransmitEnable = 1u << 8, kReceiveEnable = 1u << 9;  // UARTCR
-constexpr u32 kReceive = 1u << 4, kReceiveTimeout = 1u << 6;  // UARTIMSC and friends
+constexpr u32 kReceive = 1u << 4, kReceiveTimeout = 1u << 6;                               // UARTIMSC and friends
 constexpr u32 kFifoDepth = 32;
 constexpr u32 kPatience = 100'000;  // polls: far more than 32 characters at 9600 baud take on a slow machine
 

@@ -34,9 +34,12 @@ std::optional<Error> refuse(const fs::BlockRequest& r, const BlkGeometry& g, u64
 
 std::optional<Error> status_error(u8 status) {
     switch (status) {
-    case BlkSpec::kStatusOk: return std::nullopt;
-    case BlkSpec::kStatusUnsupp: return Error::unsupported;
-    default: return Error::io;  // IOERR, or a value the device had no right to write (our poison among them)
+    case BlkSpec::kStatusOk:
+        return std::nullopt;
+    case BlkSpec::kStatusUnsupp:
+        return Error::unsupported;
+    default:
+        return Error::io;  // IOERR, or a value the device had no right to write (our poison among them)
     }
 }
 

@@ -1,8 +1,9 @@
 // Block device driver, virtio 1.2 §5.2: satisfies fs::BlockDevice. Requests are the submitter's; what the device needs
-// besides (header, status byte) lies in DMA slots that belong to the request in flight. Nothing is allocated per request
-// and nothing is lost when the ring is full: requests wait in a list. A device that breaks its queue is reset and the
-// unanswered requests are replayed (they are idempotent); when that fails too, all complete with Error::device_broken.
-// Context: submit() and flush_submissions() any thread; completion in the interrupt. One spinlock over everything.
+// besides (header, status byte) lies in DMA slots that belong to the request in flight. Nothing is allocated per
+// request and nothing is lost when the ring is full: requests wait in a list. A device that breaks its queue is reset
+// and the unanswered requests are replayed (they are idempotent); when that fails too, all complete with
+// Error::device_broken. Context: submit() and flush_submissions() any thread; completion in the interrupt. One spinlock
+// over everything.
 #pragma once
 
 #include <atomic>
@@ -27,13 +28,12 @@ using RequestList = List<fs::BlockRequest, fs::BlockRequest>;
 /// How a block driver is built: a template argument.
 struct BlkConfig {
     using Feature = BlkSpec::Feature;
-    Features<BlkSpec> features{
-        .required = {Common::version_1},
-        .optional = {Common::event_idx, Common::indirect_desc, Feature::size_max, Feature::seg_max, Feature::ro,
-                     Feature::blk_size, Feature::flush}};
-    u16 queue_size = 64;        ///< ring entries, and requests in flight
-    u16 max_segments = 32;      ///< pieces of data per request
-    u16 indirect_tables = 32;   ///< allocated at the start, max_segments + 2 descriptors each
+    Features<BlkSpec> features{.required = {Common::version_1},
+                               .optional = {Common::event_idx, Common::indirect_desc, Feature::size_max,
+                                            Feature::seg_max, Feature::ro, Feature::blk_size, Feature::flush}};
+    u16 queue_size = 64;       ///< ring entries, and requests in flight
+    u16 max_segments = 32;     ///< pieces of data per request
+    u16 indirect_tables = 32;  ///< allocated at the start, max_segments + 2 descriptors each
 };
 
 template <BlkConfig kC> struct BlkConfigChecked {
@@ -118,34 +118,41 @@ public:
     void poll() { interrupts_.poll(); }
 
     DeviceInfo info() const override {
-        DeviceInfo d{.name = name_, .type = Spec::kName, .transport = transport_.name(),
-                     .interrupts = interrupts_.mode(), .broken = false, .recoveries = 0, .offered = offered_,
-                     .negotiated = features_.bits(), .feature_names = Spec::kNames, .queues = {}};
+        DeviceInfo d{.name = name_,
+                     .type = Spec::kName,
+                     .transport = transport_.name(),
+                     .interrupts = interrupts_.mode(),
+                     .broken = false,
+                     .recoveries = 0,
+                     .offered = offered_,
+                     .negotiated = features_.bits(),
+                     .feature_names = Spec::kNames,
+                     .queues = {}};
         auto s = state_.lock();
         d.broken = s->dead;
         d.recoveries = s->recoveries;
         if (s->queue) {
-            d.queues.try_push_back({"requests", Spec::kRequestQueue, s->queue->size(), s->queue->in_flight(),
-                                    s->queue->counters()});
+            d.queues.try_push_back(
+                {"requests", Spec::kRequestQueue, s->queue->size(), s->queue->in_flight(), s->queue->counters()});
         }
         return d;
     }
 
 private:
-    struct Slot {                     // DMA side of one request; 32 bytes, so that none crosses a page
+    struct Slot {  // DMA side of one request; 32 bytes, so that none crosses a page
         Spec::Request header;
         u8 status;
         u8 unused[15];
     };
     static_assert(sizeof(Slot) == 32);
-    struct InFlight {                 // the token: owns its slot until completion
+    struct InFlight {  // the token: owns its slot until completion
         fs::BlockRequest* request;
         u16 slot;
     };
     using Queue = Virtqueue<SplitRing, InFlight, kC.queue_size>;
     struct State {
         std::optional<Queue> queue;
-        RequestList waiting;             ///< submitted, not in the ring yet; in order
+        RequestList waiting;  ///< submitted, not in the ring yet; in order
         std::array<u16, kC.queue_size> free_slots{};
         u16 slots_free = 0;
         u32 recoveries = 0;
@@ -162,9 +169,11 @@ private:
         geometry_ = TRY(read_geometry(h));
         interrupts_.bind(transport_, std::move(wiring_), {.queues = 1, .slow = 0}, on_interrupt, this, Spec::kName);
         const u16 entries = u16(kC.max_segments + 2);
-        auto made = TRY(h.template queue<SplitRing>(
-            Spec::kRequestQueue, RingOptions{.size = kC.queue_size, .indirect_tables = kC.indirect_tables,
-                                             .indirect_entries = entries, .indirect_above = 1}));
+        auto made =
+            TRY(h.template queue<SplitRing>(Spec::kRequestQueue, RingOptions{.size = kC.queue_size,
+                                                                             .indirect_tables = kC.indirect_tables,
+                                                                             .indirect_entries = entries,
+                                                                             .indirect_above = 1}));
         const u16 longest = made.first.max_segments();
         if (longest < 3) return fail(Error::unsupported);
         geometry_.limits.max_segments = std::min<u32>(geometry_.limits.max_segments, longest - 2u);
@@ -218,8 +227,11 @@ private:
         Slot& slot = *slots_.template at<Slot>(usize{index} * sizeof(Slot));
         const DmaAddr at = slots_.addr(usize{index} * sizeof(Slot));
         const bool write = r.op == fs::BlockRequest::Op::write, flush = r.op == fs::BlockRequest::Op::flush;
-        slot.header = {.type = flush ? Spec::kTypeFlush : write ? Spec::kTypeOut : Spec::kTypeIn,
-                       .reserved = 0, .sector = flush ? 0 : r.lba.raw};
+        slot.header = {.type = flush   ? Spec::kTypeFlush
+                               : write ? Spec::kTypeOut
+                                       : Spec::kTypeIn,
+                       .reserved = 0,
+                       .sector = flush ? 0 : r.lba.raw};
         slot.status = kPoison;
         std::array<Segment, kC.max_segments + 2> pieces;
         usize n = 0;
@@ -241,7 +253,8 @@ private:
             while (auto used = s.queue->pop()) {
                 found = true;
                 const u16 index = used->token.slot;
-                const u8 status = *static_cast<volatile u8*>(&slots_.template at<Slot>(usize{index} * sizeof(Slot))->status);
+                const u8 status =
+                    *static_cast<volatile u8*>(&slots_.template at<Slot>(usize{index} * sizeof(Slot))->status);
                 used->token.request->error = status_error(status);
                 s.free_slots[s.slots_free++] = index;
                 done.push_back(*used->token.request);
@@ -350,8 +363,8 @@ private:
     std::atomic<u64> sectors_{0};
     kernel::DmaRegion slots_;
     mutable kernel::Guarded<State, kernel::Rank::device, kernel::Spinlock> state_;
-    const Queue* state_bell_ = nullptr;   ///< for ring_bell() alone, which needs no lock
-    Interrupts<T> interrupts_;            ///< last: silenced before the queue goes
+    const Queue* state_bell_ = nullptr;  ///< for ring_bell() alone, which needs no lock
+    Interrupts<T> interrupts_;           ///< last: silenced before the queue goes
 };
 
 }  // namespace ringlet::virtio

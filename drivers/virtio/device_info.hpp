@@ -1,5 +1,6 @@
 // What the shell's `virtio` command shows: every live device with its features, queues and counters. Drivers register
-// themselves, intrusively; no global constructor. Context: thread; devices come at boot and go with their driver object.
+// themselves, intrusively; no global constructor. Context: thread; devices come at boot and go with their driver
+// object.
 #pragma once
 
 #include <span>
@@ -20,14 +21,14 @@ struct QueueInfo {
 };
 
 struct DeviceInfo {
-    std::string_view name;             ///< "net0", "vda"
-    std::string_view type;             ///< "network", "block"
-    std::string_view transport;        ///< "pci", "mmio"
+    std::string_view name;       ///< "net0", "vda"
+    std::string_view type;       ///< "network", "block"
+    std::string_view transport;  ///< "pci", "mmio"
     InterruptMode interrupts = InterruptMode::polling;
     bool broken = false;
     u32 recoveries = 0;
     FeatureBits offered, negotiated;
-    std::span<const FeatureName> feature_names;   ///< of this device type; the common ones are known to feature_name()
+    std::span<const FeatureName> feature_names;  ///< of this device type; the common ones are known to feature_name()
     FixedVector<QueueInfo, 8> queues;
 
     /// Empty when nobody has named this bit.

@@ -21,7 +21,7 @@ constexpr u32 kMostDeviceBytes = 4096;
 struct Window {
     u8 bar = 0;
     u32 offset = 0, length = 0;
-    u16 capability = 0;   ///< 0: not found
+    u16 capability = 0;  ///< 0: not found
 };
 
 /// The messages of a PCI function. PCI Local Bus 3.0 §6.8.2.
@@ -63,7 +63,9 @@ Window find(const pci::Function& f, u8 wanted, u8 least_capability, u32 least_le
     f.for_each_capability([&](u8 id, u16 at) {
         if (id != kVendorCapability || f.read8(u16(at + 3)) != wanted || f.read8(u16(at + 2)) < least_capability)
             return true;
-        const Window w{.bar = f.read8(u16(at + 4)), .offset = f.read32(u16(at + 8)), .length = f.read32(u16(at + 12)),
+        const Window w{.bar = f.read8(u16(at + 4)),
+                       .offset = f.read32(u16(at + 8)),
+                       .length = f.read32(u16(at + 12)),
                        .capability = at};
         if (w.bar >= pci::Function::kBars || f.bar(w.bar).kind != pci::Bar::Kind::memory || w.length < least_length)
             return true;

@@ -15,8 +15,10 @@ public:
 
     /// One device access, ordered after all earlier stores to normal memory.
     void ring() const {
-        if (kind_ == Kind::mmio16) arch::mmio_write<u16>(where_, u16(value_));
-        else if (kind_ == Kind::mmio32) arch::mmio_write<u32>(where_, value_);
+        if (kind_ == Kind::mmio16)
+            arch::mmio_write<u16>(where_, u16(value_));
+        else if (kind_ == Kind::mmio32)
+            arch::mmio_write<u32>(where_, value_);
     }
 
 private:

@@ -49,14 +49,18 @@ struct FeatureBits {
     friend constexpr bool operator==(FeatureBits, FeatureBits) = default;
 };
 
-template <class... F> constexpr FeatureBits mask(F... f) { return (FeatureBits::of(unsigned(f)) | ... | FeatureBits{}); }
+template <class... F> constexpr FeatureBits mask(F... f) {
+    return (FeatureBits::of(unsigned(f)) | ... | FeatureBits{});
+}
 
 /// A row of a device type's table of prerequisites: `feature` needs one of `any_of`. Rows are ANDed.
 struct Needs {
     u8 feature = 0;
     FeatureBits any_of;
 };
-template <class F, class... G> constexpr Needs needs(F feature, G... any_of) { return {u8(feature), mask(any_of...)}; }
+template <class F, class... G> constexpr Needs needs(F feature, G... any_of) {
+    return {u8(feature), mask(any_of...)};
+}
 
 /// For people: the name of a bit.
 struct FeatureName {
@@ -64,9 +68,10 @@ struct FeatureName {
     std::string_view name;
 };
 inline constexpr FeatureName kCommonNames[] = {
-    {24, "notify_on_empty"}, {27, "any_layout"}, {28, "indirect_desc"}, {29, "event_idx"}, {32, "version_1"},
-    {33, "access_platform"}, {34, "ring_packed"}, {35, "in_order"}, {36, "order_platform"}, {37, "sr_iov"},
-    {38, "notification_data"}, {39, "notif_config_data"}, {40, "ring_reset"},
+    {24, "notify_on_empty"}, {27, "any_layout"},      {28, "indirect_desc"},     {29, "event_idx"},
+    {32, "version_1"},       {33, "access_platform"}, {34, "ring_packed"},       {35, "in_order"},
+    {36, "order_platform"},  {37, "sr_iov"},          {38, "notification_data"}, {39, "notif_config_data"},
+    {40, "ring_reset"},
 };
 
 template <class F, class Spec>
@@ -77,8 +82,7 @@ template <class Spec> struct FeatureSet {
     FeatureBits bits;
 
     template <class... F>
-        requires(std::is_enum_v<F> && ...)
-    constexpr FeatureSet(F... f) : bits(mask(f...)) {
+    requires(std::is_enum_v<F>&&...) constexpr FeatureSet(F... f) : bits(mask(f...)) {
         static_assert((FeatureOf<F, Spec> && ...),
                       "a feature set takes the features of its own device type and the common ones, no others");
     }
@@ -135,9 +139,12 @@ public:
 
     template <auto kFeature> constexpr bool has() const {
         static_assert(FeatureOf<decltype(kFeature), Spec>, "this feature belongs to another device type");
-        if constexpr (kF.required.contains(kFeature)) return true;
-        else if constexpr (kF.optional.contains(kFeature)) return bits_.test(unsigned(kFeature));
-        else return false;
+        if constexpr (kF.required.contains(kFeature))
+            return true;
+        else if constexpr (kF.optional.contains(kFeature))
+            return bits_.test(unsigned(kFeature));
+        else
+            return false;
     }
 };
 

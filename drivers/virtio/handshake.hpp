@@ -24,7 +24,8 @@ public:
         if constexpr (std::is_same_v<decltype(kGate), const Always>) {
             return value(field);
         } else {
-            static_assert(kF.lists(kGate), "this configuration field belongs to a feature that the driver does not list");
+            static_assert(kF.lists(kGate),
+                          "this configuration field belongs to a feature that the driver does not list");
             if constexpr (kF.required.contains(kGate)) {
                 return value(field);
             } else {
@@ -47,9 +48,12 @@ private:
         return fail(Error::device_broken);
     }
     template <class V> V load(usize at) const {
-        if constexpr (sizeof(V) == 1 && std::is_integral_v<V>) return V(t_->config_u8(at));
-        else if constexpr (sizeof(V) == 2 && std::is_integral_v<V>) return V(t_->config_u16(at));
-        else if constexpr (sizeof(V) == 4 && std::is_integral_v<V>) return V(t_->config_u32(at));
+        if constexpr (sizeof(V) == 1 && std::is_integral_v<V>)
+            return V(t_->config_u8(at));
+        else if constexpr (sizeof(V) == 2 && std::is_integral_v<V>)
+            return V(t_->config_u16(at));
+        else if constexpr (sizeof(V) == 4 && std::is_integral_v<V>)
+            return V(t_->config_u32(at));
         else if constexpr (sizeof(V) == 8 && std::is_integral_v<V>)
             return V(t_->config_u32(at) | u64{t_->config_u32(at + 4)} << 32);
         else {

@@ -5,11 +5,16 @@ namespace ringlet::virtio {
 
 std::string_view to_string(InterruptMode mode) {
     switch (mode) {
-    case InterruptMode::per_queue: return "MSI-X, a vector per queue";
-    case InterruptMode::split: return "MSI-X, data and slow queues apart";
-    case InterruptMode::shared: return "MSI-X, one vector";
-    case InterruptMode::line: return "wired line";
-    case InterruptMode::polling: return "polling";
+    case InterruptMode::per_queue:
+        return "MSI-X, a vector per queue";
+    case InterruptMode::split:
+        return "MSI-X, data and slow queues apart";
+    case InterruptMode::shared:
+        return "MSI-X, one vector";
+    case InterruptMode::line:
+        return "wired line";
+    case InterruptMode::polling:
+        return "polling";
     }
     return "?";
 }
@@ -62,7 +67,8 @@ Result<> InterruptSlots::unmask() {
     for (u16 i = 0; i < kMaxVectors; ++i) {
         Slot& slot = slots_[i];
         if (!slot.open) continue;
-        if (!slot.requested) TRY(kernel::irq_request(slot.id, mode_ == InterruptMode::line ? on_line : on_vector, &slot, name_));
+        if (!slot.requested)
+            TRY(kernel::irq_request(slot.id, mode_ == InterruptMode::line ? on_line : on_vector, &slot, name_));
         slot.requested = true;
         if (mode_ != InterruptMode::line) wiring_.vectors->unmask(i);
     }

@@ -44,10 +44,12 @@ Status Mmio::status() {
     const u32 s = kStatus.read(base_);
     return s > 0xff ? Status::gone : Status(s);
 }
-void Mmio::set_status(Status s) { kStatus.write(base_, u32(s)); }
+void Mmio::set_status(Status s) {
+    kStatus.write(base_, u32(s));
+}
 
-// The first 64 bits only: no feature is defined above, and QEMU takes every selector but 0 for 1, so that a zero written
-// to the words above would take VERSION_1 back.
+// The first 64 bits only: no feature is defined above, and QEMU takes every selector but 0 for 1, so that a zero
+// written to the words above would take VERSION_1 back.
 
 FeatureBits Mmio::device_features() {
     u32 part[2];
@@ -89,9 +91,17 @@ InterruptStatus Mmio::interrupt_status() {
     return {bits};
 }
 
-u32 Mmio::config_generation() { return kConfigGeneration.read(base_); }
-u8 Mmio::config_u8(usize offset) { return arch::mmio_read<u8>(base_ + kConfig + offset); }
-u16 Mmio::config_u16(usize offset) { return arch::mmio_read<u16>(base_ + kConfig + offset); }
-u32 Mmio::config_u32(usize offset) { return arch::mmio_read<u32>(base_ + kConfig + offset); }
+u32 Mmio::config_generation() {
+    return kConfigGeneration.read(base_);
+}
+u8 Mmio::config_u8(usize offset) {
+    return arch::mmio_read<u8>(base_ + kConfig + offset);
+}
+u16 Mmio::config_u16(usize offset) {
+    return arch::mmio_read<u16>(base_ + kConfig + offset);
+}
+u32 Mmio::config_u32(usize offset) {
+    return arch::mmio_read<u32>(base_ + kConfig + offset);
+}
 
 }  // namespace ringlet::virtio

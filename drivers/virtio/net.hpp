@@ -25,8 +25,8 @@ struct NetConfig {
     Features<NetSpec> features{
         .required = {Common::version_1, Feature::mac},
         .optional = {Common::event_idx, Feature::mtu, Feature::status, Feature::csum, Feature::guest_csum}};
-    u16 rx_size = 64, tx_size = 64;   ///< ring entries
-    u16 rx_buffers = 64;              ///< packets kept posted for reception, at most rx_size
+    u16 rx_size = 64, tx_size = 64;  ///< ring entries
+    u16 rx_buffers = 64;             ///< packets kept posted for reception, at most rx_size
 };
 
 /// What a device header says about a received frame's checksum, believed only when it lies inside the frame.
@@ -67,8 +67,8 @@ public:
 
     /// Brings the device up; on success it runs. `pool` and `name` outlive the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool,
-                                              std::string_view name, Wake wake, void* wake_context) {
+    static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool, std::string_view name,
+                                              Wake wake, void* wake_context) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
         std::unique_ptr<Net> driver(new (std::nothrow) Net(std::move(device), pool, name, wake, wake_context));
         if (!driver) return fail(Error::no_memory);
@@ -151,9 +151,16 @@ public:
     void poll() { interrupts_.poll(); }
 
     DeviceInfo info() const override {
-        DeviceInfo d{.name = name_, .type = Spec::kName, .transport = transport_.name(),
-                     .interrupts = interrupts_.mode(), .broken = dead_, .recoveries = recoveries_,
-                     .offered = offered_, .negotiated = features_.bits(), .feature_names = Spec::kNames, .queues = {}};
+        DeviceInfo d{.name = name_,
+                     .type = Spec::kName,
+                     .transport = transport_.name(),
+                     .interrupts = interrupts_.mode(),
+                     .broken = dead_,
+                     .recoveries = recoveries_,
+                     .offered = offered_,
+                     .negotiated = features_.bits(),
+                     .feature_names = Spec::kNames,
+                     .queues = {}};
         if (rx_) d.queues.try_push_back({"rx", Spec::kReceiveQueue, rx_->size(), rx_->in_flight(), rx_->counters()});
         if (tx_) d.queues.try_push_back({"tx", Spec::kTransmitQueue, tx_->size(), tx_->in_flight(), tx_->counters()});
         return d;
@@ -166,7 +173,8 @@ private:
     using TxQueue = Virtqueue<SplitRing, net::PacketBuffer, kC.tx_size>;
 
     Net(BasicDevice<T> d, net::PacketPool& pool, std::string_view name, Wake wake, void* context)
-        : transport_(d.transport), wiring_(std::move(d.wiring)), pool_(pool), name_(name), wake_(wake), wake_context_(context) {}
+        : transport_(d.transport), wiring_(std::move(d.wiring)), pool_(pool), name_(name), wake_(wake),
+          wake_context_(context) {}
 
     /// The first start and, with the queues there already, every later one.
     Result<> start() {
@@ -174,8 +182,10 @@ private:
         offered_ = h.offered();
         features_ = h.features();
         mac_.octets = TRY(h.config().read(Spec::kMac));
-        if (!rx_) interrupts_.bind(transport_, std::move(wiring_), kPlan, on_interrupt, this, Spec::kName);
-        else if (!interrupts_.bind_again(transport_)) return fail(Error::device_broken);
+        if (!rx_)
+            interrupts_.bind(transport_, std::move(wiring_), kPlan, on_interrupt, this, Spec::kName);
+        else if (!interrupts_.bind_again(transport_))
+            return fail(Error::device_broken);
         TRY(enable(h, Spec::kReceiveQueue, rx_, kC.rx_size));
         TRY(enable(h, Spec::kTransmitQueue, tx_, kC.tx_size));
         tx_->suppress();
@@ -318,10 +328,10 @@ private:
     FeatureBits offered_;
     net::MacAddr mac_;
     u16 mtu_ = 1500;
-    u16 skip_ = 0;              ///< buffers that still belong to a merged frame being dropped
+    u16 skip_ = 0;  ///< buffers that still belong to a merged frame being dropped
     u32 recoveries_ = 0;
     bool link_up_ = true, needs_reset_ = false;
-    bool dead_ = true;          ///< not running, or given up
+    bool dead_ = true;  ///< not running, or given up
     std::atomic<bool> rx_signalled_{false}, tx_signalled_{false}, config_changed_{false};
     Counter rx_dropped_, tx_dropped_;
     std::optional<RxQueue> rx_;

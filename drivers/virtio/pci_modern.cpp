@@ -26,8 +26,12 @@ constexpr AddressRegister<0x30> queue_device;
 }  // namespace common
 }  // namespace
 
-Status PciModern::status() { return Status(common::device_status.read(r_.common)); }
-void PciModern::set_status(Status s) { common::device_status.write(r_.common, u8(s)); }
+Status PciModern::status() {
+    return Status(common::device_status.read(r_.common));
+}
+void PciModern::set_status(Status s) {
+    common::device_status.write(r_.common, u8(s));
+}
 
 FeatureBits PciModern::device_features() {
     u32 part[4];
@@ -78,11 +82,21 @@ bool PciModern::set_queue_vector(u16 queue, u16 vector) {
 }
 
 /// §4.1.4.5: reading clears the status and deasserts the line.
-InterruptStatus PciModern::interrupt_status() { return {arch::mmio_read<u8>(r_.isr)}; }
+InterruptStatus PciModern::interrupt_status() {
+    return {arch::mmio_read<u8>(r_.isr)};
+}
 
-u32 PciModern::config_generation() { return common::config_generation.read(r_.common); }
-u8 PciModern::config_u8(usize offset) { return arch::mmio_read<u8>(r_.device + offset); }
-u16 PciModern::config_u16(usize offset) { return arch::mmio_read<u16>(r_.device + offset); }
-u32 PciModern::config_u32(usize offset) { return arch::mmio_read<u32>(r_.device + offset); }
+u32 PciModern::config_generation() {
+    return common::config_generation.read(r_.common);
+}
+u8 PciModern::config_u8(usize offset) {
+    return arch::mmio_read<u8>(r_.device + offset);
+}
+u16 PciModern::config_u16(usize offset) {
+    return arch::mmio_read<u16>(r_.device + offset);
+}
+u32 PciModern::config_u32(usize offset) {
+    return arch::mmio_read<u32>(r_.device + offset);
+}
 
 }  // namespace ringlet::virtio

@@ -9,18 +9,18 @@ namespace ringlet::virtio {
 /// Where the capabilities of §4.1.4 lie, as mapped addresses.
 struct PciRegions {
     u16 device_type = 0;
-    std::uintptr_t common = 0;      ///< at least kCommonBytes
+    std::uintptr_t common = 0;  ///< at least kCommonBytes
     std::uintptr_t notify = 0;
     u32 notify_bytes = 0;
     u32 notify_multiplier = 0;
     std::uintptr_t isr = 0;
-    std::uintptr_t device = 0;      ///< 0: no device configuration
+    std::uintptr_t device = 0;  ///< 0: no device configuration
     u32 device_bytes = 0;
 };
 
 class PciModern {
 public:
-    static constexpr u32 kCommonBytes = 56;   ///< through queue_device; later fields belong to features not used here
+    static constexpr u32 kCommonBytes = 56;  ///< through queue_device; later fields belong to features not used here
 
     explicit constexpr PciModern(const PciRegions& regions) : r_(regions) {}
 

@@ -31,11 +31,11 @@ struct QueueAddrs {
 /// How a ring is made. `size` obeys the layout and the device's maximum.
 struct RingOptions {
     u16 size = 0;
-    bool event_idx = false;       ///< EVENT_IDX was negotiated (§2.7.10)
-    u16 indirect_tables = 0;      ///< tables allocated once, at the start; 0 unless INDIRECT_DESC was negotiated
-    u16 indirect_entries = 0;     ///< descriptors per table
-    u16 indirect_above = 1;       ///< chains with more segments than this use a table when one is free
-    u16 first_index = 0;          ///< where the free-running indices start: 0 (§2.7); tests start just before the wrap
+    bool event_idx = false;    ///< EVENT_IDX was negotiated (§2.7.10)
+    u16 indirect_tables = 0;   ///< tables allocated once, at the start; 0 unless INDIRECT_DESC was negotiated
+    u16 indirect_entries = 0;  ///< descriptors per table
+    u16 indirect_above = 1;    ///< chains with more segments than this use a table when one is free
+    u16 first_index = 0;       ///< where the free-running indices start: 0 (§2.7); tests start just before the wrap
 };
 
 /// Two functions carry all the fences, so that no caller can forget one:
@@ -56,9 +56,9 @@ concept Ring = requires(R r, const R c, std::span<const Segment> s) {
     { r.pop() } -> std::same_as<std::optional<Completion>>;
     { r.suppress() } -> std::same_as<void>;
     { r.rearm() } -> std::same_as<bool>;
-    { c.broken() } -> std::same_as<bool>;                  // the device lied: nothing more comes out until reset()
-    { c.bad_used() } -> std::same_as<u64>;                 // lies counted, clamped lengths among them
-    { r.reset() } -> std::same_as<void>;                   // as created; the device must have been reset before
+    { c.broken() } -> std::same_as<bool>;   // the device lied: nothing more comes out until reset()
+    { c.bad_used() } -> std::same_as<u64>;  // lies counted, clamped lengths among them
+    { r.reset() } -> std::same_as<void>;    // as created; the device must have been reset before
 };
 
 }  // namespace ringlet::virtio

@@ -57,9 +57,12 @@ std::optional<u16> SplitRing::push(std::span<const Segment> readable, std::span<
     if (count == 0 || free_ == 0 || broken_) return std::nullopt;
     const bool fits_table = tables_free_ != 0 && count <= options_.indirect_entries;
     u16 head;
-    if (count > options_.indirect_above && fits_table) head = push_indirect(readable, writable);
-    else if (count <= free_) head = push_direct(readable, writable);
-    else return std::nullopt;
+    if (count > options_.indirect_above && fits_table)
+        head = push_indirect(readable, writable);
+    else if (count <= free_)
+        head = push_direct(readable, writable);
+    else
+        return std::nullopt;
 
     u64 bytes = 0;
     for (const Segment& s : writable) bytes += s.len;

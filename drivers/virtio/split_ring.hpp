@@ -25,11 +25,19 @@ static_assert(SplitLayout{256}.bytes() == 6670 && SplitLayout{1}.used() % 4 == 0
 
 class SplitRing {
 public:
-    struct Desc { Shared<u64> addr; Shared<u32> len; Shared<u16> flags; Shared<u16> next; };
-    struct UsedElem { Shared<u32> id; Shared<u32> len; };
+    struct Desc {
+        Shared<u64> addr;
+        Shared<u32> len;
+        Shared<u16> flags;
+        Shared<u16> next;
+    };
+    struct UsedElem {
+        Shared<u32> id;
+        Shared<u32> len;
+    };
     static_assert(sizeof(Desc) == 16 && sizeof(UsedElem) == 8);
-    static constexpr u16 kNext = 1, kWrite = 2, kIndirect = 4;   // VIRTQ_DESC_F_*
-    static constexpr u16 kNoInterrupt = 1, kNoNotify = 1;        // VIRTQ_AVAIL_F_*, VIRTQ_USED_F_*
+    static constexpr u16 kNext = 1, kWrite = 2, kIndirect = 4;  // VIRTQ_DESC_F_*
+    static constexpr u16 kNoInterrupt = 1, kNoNotify = 1;       // VIRTQ_AVAIL_F_*, VIRTQ_USED_F_*
 
     static constexpr bool valid_size(u16 n) { return n != 0 && n <= 32768 && (n & (n - 1)) == 0; }
     static constexpr usize footprint(u16 n) { return SplitLayout{n}.bytes(); }
@@ -46,7 +54,9 @@ public:
     u64 bad_used() const { return bad_used_; }
     QueueAddrs addrs() const;
     /// The longest chain that push() can ever accept.
-    u16 max_segments() const { return std::max(size_, options_.indirect_tables != 0 ? options_.indirect_entries : u16{0}); }
+    u16 max_segments() const {
+        return std::max(size_, options_.indirect_tables != 0 ? options_.indirect_entries : u16{0});
+    }
 
     /// Puts a chain into the ring; the device sees it at the next publish(). Nothing, and nothing changed, when it does
     /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
@@ -93,8 +103,10 @@ public:
     /// Asks for an interrupt at the next completion. True: one came before the request was visible, so look again.
     bool rearm() {
         if (broken_) return false;
-        if (options_.event_idx) used_event()->store(used_idx_);
-        else avail_flags()->store(0);
+        if (options_.event_idx)
+            used_event()->store(used_idx_);
+        else
+            avail_flags()->store(0);
         std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.14: enable before the last look; pairs with the
                                                               // device's fence between used.idx and used_event
         return used_idx_ != used_idx_word()->load(std::memory_order_acquire);
@@ -105,11 +117,11 @@ public:
 
 private:
     struct Shadow {
-        u32 writable = 0;    ///< bytes the device may write in the chain that starts here
-        u16 next = 0;        ///< free list, or the chain's next descriptor
-        u16 tail = 0;        ///< last descriptor of the chain that starts here
-        u16 chain = 0;       ///< descriptors of the chain that starts here; 0: not the head of a chain in flight
-        u16 table = 0;       ///< its indirect table, or kNoTable
+        u32 writable = 0;  ///< bytes the device may write in the chain that starts here
+        u16 next = 0;      ///< free list, or the chain's next descriptor
+        u16 tail = 0;      ///< last descriptor of the chain that starts here
+        u16 chain = 0;     ///< descriptors of the chain that starts here; 0: not the head of a chain in flight
+        u16 table = 0;     ///< its indirect table, or kNoTable
     };
     static constexpr u16 kNoTable = 0xffff;
 
@@ -117,7 +129,10 @@ private:
               std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack);
     bool look();
     void release(u16 id);
-    void break_ring() { broken_ = true; ++bad_used_; }
+    void break_ring() {
+        broken_ = true;
+        ++bad_used_;
+    }
     u16 push_direct(std::span<const Segment> readable, std::span<const Segment> writable);
     u16 push_indirect(std::span<const Segment> readable, std::span<const Segment> writable);
 
@@ -135,13 +150,13 @@ private:
     RingOptions options_;
     kernel::DmaRegion memory_, tables_;
     std::unique_ptr<Shadow[]> shadow_;
-    std::unique_ptr<u16[]> table_stack_;   ///< the free indirect tables
+    std::unique_ptr<u16[]> table_stack_;  ///< the free indirect tables
     Shared<u16>* avail_ = nullptr;
     Shared<u16>* used_ = nullptr;
     u16 size_ = 0, mask_ = 0;
     u16 free_ = 0, free_head_ = 0, in_flight_ = 0, tables_free_ = 0;
-    u16 avail_idx_ = 0, pending_ = 0;      ///< published index; chains pushed but not published
-    u16 used_idx_ = 0, used_seen_ = 0;     ///< consumed; last value of used.idx that was believed
+    u16 avail_idx_ = 0, pending_ = 0;   ///< published index; chains pushed but not published
+    u16 used_idx_ = 0, used_seen_ = 0;  ///< consumed; last value of used.idx that was believed
     bool broken_ = false;
     u64 bad_used_ = 0;
 };

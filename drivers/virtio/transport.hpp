@@ -20,10 +20,14 @@ enum class Status : u8 {
     features_ok = 8,
     needs_reset = 64,
     failed = 128,
-    gone = 255,   ///< all ones: nobody answers on the bus
+    gone = 255,  ///< all ones: nobody answers on the bus
 };
-constexpr Status operator|(Status a, Status b) { return Status(u8(a) | u8(b)); }
-constexpr bool any(Status a, Status b) { return (u8(a) & u8(b)) != 0; }
+constexpr Status operator|(Status a, Status b) {
+    return Status(u8(a) | u8(b));
+}
+constexpr bool any(Status a, Status b) {
+    return (u8(a) & u8(b)) != 0;
+}
 
 /// Why a device interrupted a shared line (§4.1.4.5, §4.2.2 InterruptStatus).
 struct InterruptStatus {
@@ -41,11 +45,11 @@ concept Transport = requires(T t, const T c, u16 n, FeatureBits f, Status s, Que
     { t.set_status(s) } -> std::same_as<void>;
     { t.device_features() } -> std::same_as<FeatureBits>;
     { t.set_driver_features(f) } -> std::same_as<void>;
-    { t.queue_size_max(n) } -> std::same_as<u16>;                          // 0: no such queue
-    { t.enable_queue(n, n, where) } -> std::same_as<Result<Doorbell>>;     // queue, size; the hot path leaves here
-    { t.set_config_vector(n) } -> std::same_as<bool>;                      // written and read back (§4.1.5.1.2.1)
-    { t.set_queue_vector(n, n) } -> std::same_as<bool>;                    // queue, vector
-    { t.interrupt_status() } -> std::same_as<InterruptStatus>;             // read and acknowledged
+    { t.queue_size_max(n) } -> std::same_as<u16>;                       // 0: no such queue
+    { t.enable_queue(n, n, where) } -> std::same_as<Result<Doorbell>>;  // queue, size; the hot path leaves here
+    { t.set_config_vector(n) } -> std::same_as<bool>;                   // written and read back (§4.1.5.1.2.1)
+    { t.set_queue_vector(n, n) } -> std::same_as<bool>;                 // queue, vector
+    { t.interrupt_status() } -> std::same_as<InterruptStatus>;          // read and acknowledged
     { t.config_bytes() } -> std::same_as<usize>;
     { t.config_generation() } -> std::same_as<u32>;
     { t.config_u8(offset) } -> std::same_as<u8>;

@@ -40,8 +40,10 @@ public:
         const u16 before = published_;
         published_ = ring_.in_flight();
         const bool wanted = ring_.publish();
-        if (wanted) kicks_.add();
-        else if (published_ != before) kicks_suppressed_.add();
+        if (wanted)
+            kicks_.add();
+        else if (published_ != before)
+            kicks_suppressed_.add();
         return wanted;
     }
     void ring_bell() const { bell_.ring(); }
@@ -87,9 +89,12 @@ public:
     R& ring() { return ring_; }
     const R& ring() const { return ring_; }
     QueueCounters counters() const {
-        return {.kicks = kicks_.value(), .kicks_suppressed = kicks_suppressed_.value(),
-                .interrupts = interrupts_.value(), .spurious = spurious_.value(),
-                .ring_full = ring_full_.value(), .bad_used = bad_used_before_ + ring_.bad_used()};
+        return {.kicks = kicks_.value(),
+                .kicks_suppressed = kicks_suppressed_.value(),
+                .interrupts = interrupts_.value(),
+                .spurious = spurious_.value(),
+                .ring_full = ring_full_.value(),
+                .bad_used = bad_used_before_ + ring_.bad_used()};
     }
 
 private:

@@ -21,7 +21,8 @@ Result<> run() {
     print("echo: listening on port 7\n");
     for (;;) {
         auto peer = TRY(listener.accept());
-        auto worker = Thread::spawn({.name = "echo", .stack_bytes = 8192}, [p = std::move(peer)]() mutable { serve(p); });
+        auto worker =
+            Thread::spawn({.name = "echo", .stack_bytes = 8192}, [p = std::move(peer)]() mutable { serve(p); });
         if (worker) worker->detach();
     }
 }

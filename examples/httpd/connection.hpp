@@ -18,7 +18,8 @@ public:
     usize room() const { return capacity_ - size_; }
     void grew(usize bytes) { size_ += bytes; }
     bool append(std::string_view text);
-    /// All parts in a row, without the formatter: for what every request needs. False, and nothing appended, without memory.
+    /// All parts in a row, without the formatter: for what every request needs. False, and nothing appended, without
+    /// memory.
     bool append_all(std::initializer_list<std::string_view> parts);
     template <class... A> bool print(FormatString<std::type_identity_t<A>...> f, const A&... a) {
         bool fits = true;
@@ -29,7 +30,10 @@ public:
     /// Drops `bytes` from the front.
     void consume(usize bytes);
     void clear() { size_ = 0; }
-    void release() { data_.reset(); size_ = capacity_ = 0; }
+    void release() {
+        data_.reset();
+        size_ = capacity_ = 0;
+    }
 
 private:
     std::unique_ptr<char[]> data_;
@@ -38,9 +42,9 @@ private:
 
 struct Server::Connection : ListNode<> {
     enum class State : u8 {
-        reading,      ///< waiting for a whole request head
-        sending,      ///< the head is in `out`, the body comes from `file` or `listing`
-        lingering,    ///< answered and shut down: the peer's last bytes are read and dropped before closing
+        reading,    ///< waiting for a whole request head
+        sending,    ///< the head is in `out`, the body comes from `file` or `listing`
+        lingering,  ///< answered and shut down: the peer's last bytes are read and dropped before closing
     };
 
     explicit Connection(TcpStream s) : stream(std::move(s)) {}
@@ -49,9 +53,9 @@ struct Server::Connection : ListNode<> {
     State state = State::reading;
     Interest interest = Interest::read;
     bool keep_alive = false, head_only = false, chunked = false;
-    Text in;                          ///< received, not yet consumed
-    u64 discard = 0;                  ///< body bytes of the request still to be dropped
-    Text out;                         ///< response head, error body or listing text not yet taken by the socket
+    Text in;          ///< received, not yet consumed
+    u64 discard = 0;  ///< body bytes of the request still to be dropped
+    Text out;         ///< response head, error body or listing text not yet taken by the socket
     File file;
     u64 file_offset = 0, file_left = 0;
     Directory listing;

@@ -11,7 +11,9 @@ namespace httpd {
 
 namespace {
 
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
     return std::ranges::equal(a, b, {}, lower, lower);
@@ -88,18 +90,26 @@ void connection_options(std::string_view value, Fields& f) {
 
 void take_field(std::string_view name, std::string_view value, Fields& f, Request& out) {
     const auto is = [name](std::string_view other) { return equals_ignoring_case(name, other); };
-    if (is("host")) ++f.hosts;
-    else if (is("connection")) connection_options(value, f);
-    else if (is("transfer-encoding")) f.transfer_encoding = true;
-    else if (is("expect")) f.expects = true;
+    if (is("host"))
+        ++f.hosts;
+    else if (is("connection"))
+        connection_options(value, f);
+    else if (is("transfer-encoding"))
+        f.transfer_encoding = true;
+    else if (is("expect"))
+        f.expects = true;
     else if (is("content-length")) {
         const auto n = parse_number<u64>(value);
         if (!n || (f.content_length && *f.content_length != *n)) f.bad = true;
         f.content_length = n;
-    } else if (is("range")) out.range = parse_range(value);
-    else if (is("if-range")) out.if_range = value;
-    else if (is("if-none-match")) out.if_none_match = value;
-    else if (is("if-modified-since")) out.if_modified_since = parse_date(value);
+    } else if (is("range"))
+        out.range = parse_range(value);
+    else if (is("if-range"))
+        out.if_range = value;
+    else if (is("if-none-match"))
+        out.if_none_match = value;
+    else if (is("if-modified-since"))
+        out.if_modified_since = parse_date(value);
 }
 
 std::optional<Status> parse_request_line(std::string_view line, Request& out) {
@@ -166,7 +176,7 @@ bool append_segment(std::string_view segment, Request& out) {
     if (segment.empty() || segment == ".") return true;
     if (segment == "..") {
         if (out.path_length <= 1) return false;
-        --out.path_length;                                        // the '/' after the last segment
+        --out.path_length;  // the '/' after the last segment
         while (out.path[out.path_length - 1] != '/') --out.path_length;
         return true;
     }
@@ -177,13 +187,14 @@ bool append_segment(std::string_view segment, Request& out) {
     return true;
 }
 
-constexpr std::string_view kDays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};   // 1970-01-01 was a Thursday
-constexpr std::string_view kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr std::string_view kDays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};  // 1970-01-01 was a Thursday
+constexpr std::string_view kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; years 1970 to 9999.
 constexpr u64 days_from_civil(u64 year, u64 month, u64 day) {
     const u64 y = month <= 2 ? year - 1 : year;
-    const u64 shifted = (month + 9) % 12;                         // March is 0
+    const u64 shifted = (month + 9) % 12;  // March is 0
     return 365 * y + y / 4 - y / 100 + y / 400 + (153 * shifted + 2) / 5 + day - 1 - 719468;
 }
 static_assert(days_from_civil(1970, 1, 1) == 0 && days_from_civil(2000, 2, 29) == 11016);
@@ -211,7 +222,7 @@ Parsed parse_request(std::string_view received, Request& out) {
 
 bool decode_path(std::string_view target, Request& out) {
     if (const usize scheme = target.find("://"); !target.starts_with('/') && scheme != target.npos) {
-        const usize slash = target.find('/', scheme + 3);         // absolute-form, RFC 9112 §3.2.2
+        const usize slash = target.find('/', scheme + 3);  // absolute-form, RFC 9112 §3.2.2
         target = slash == target.npos ? "/" : target.substr(slash);
     }
     if (!target.starts_with('/')) return false;
@@ -237,12 +248,12 @@ bool decode_path(std::string_view target, Request& out) {
             if (high < 0 || low < 0) return false;
             c = static_cast<char>(high * 16 + low);
             i += 2;
-            if (c == '/') return false;                           // an encoded slash is part of no file name
+            if (c == '/') return false;  // an encoded slash is part of no file name
         }
         if (c == 0 || length == sizeof segment - 1) return false;
         segment[length++] = c;
     }
-    if (!directory && out.path_length > 1) --out.path_length;     // the request named no directory
+    if (!directory && out.path_length > 1) --out.path_length;  // the request named no directory
     out.path[out.path_length] = 0;
     return true;
 }
@@ -276,7 +287,7 @@ std::string_view format_date(u64 unix_seconds, std::span<char, kDateBytes> to) {
     const u64 shifted = days + 719468, of_era = shifted % 146097;
     const u64 year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     const u64 of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const u64 march = (5 * of_year + 2) / 153;                    // months since March
+    const u64 march = (5 * of_year + 2) / 153;  // months since March
     const u64 day = of_year - (153 * march + 2) / 5 + 1, month = march < 10 ? march + 3 : march - 9;
     const u64 year = shifted / 146097 * 400 + year_of_era + (month <= 2);
     // By hand, because each answer has two of them.
@@ -297,8 +308,8 @@ std::string_view format_date(u64 unix_seconds, std::span<char, kDateBytes> to) {
 }
 
 std::optional<u64> parse_date(std::string_view t) {
-    if (t.size() != kDateBytes || t.substr(3, 2) != ", " || t[7] != ' ' || t[11] != ' ' || t[16] != ' ' || t[19] != ':' ||
-        t[22] != ':' || t.substr(25) != " GMT")
+    if (t.size() != kDateBytes || t.substr(3, 2) != ", " || t[7] != ' ' || t[11] != ' ' || t[16] != ' ' ||
+        t[19] != ':' || t[22] != ':' || t.substr(25) != " GMT")
         return std::nullopt;
     const auto day = parse_number<u64>(t.substr(5, 2)), year = parse_number<u64>(t.substr(12, 4));
     const auto hour = parse_number<u64>(t.substr(17, 2)), minute = parse_number<u64>(t.substr(20, 2)),
@@ -311,16 +322,40 @@ std::optional<u64> parse_date(std::string_view t) {
 }
 
 std::string_view content_type(std::string_view name) {
-    struct Type { std::string_view extension, type; };
+    struct Type {
+        std::string_view extension, type;
+    };
     static constexpr Type kTypes[] = {
-        {"html", "text/html; charset=utf-8"}, {"htm", "text/html; charset=utf-8"}, {"css", "text/css; charset=utf-8"},
-        {"js", "text/javascript; charset=utf-8"}, {"mjs", "text/javascript; charset=utf-8"}, {"json", "application/json"},
-        {"txt", "text/plain; charset=utf-8"}, {"md", "text/markdown; charset=utf-8"}, {"xml", "application/xml"},
-        {"csv", "text/csv; charset=utf-8"}, {"svg", "image/svg+xml"}, {"png", "image/png"}, {"jpg", "image/jpeg"},
-        {"jpeg", "image/jpeg"}, {"gif", "image/gif"}, {"webp", "image/webp"}, {"avif", "image/avif"}, {"ico", "image/x-icon"},
-        {"pdf", "application/pdf"}, {"wasm", "application/wasm"}, {"zip", "application/zip"}, {"gz", "application/gzip"},
-        {"tar", "application/x-tar"}, {"mp3", "audio/mpeg"}, {"ogg", "audio/ogg"}, {"mp4", "video/mp4"}, {"webm", "video/webm"},
-        {"woff", "font/woff"}, {"woff2", "font/woff2"}, {"ttf", "font/ttf"},
+        {"html", "text/html; charset=utf-8"},
+        {"htm", "text/html; charset=utf-8"},
+        {"css", "text/css; charset=utf-8"},
+        {"js", "text/javascript; charset=utf-8"},
+        {"mjs", "text/javascript; charset=utf-8"},
+        {"json", "application/json"},
+        {"txt", "text/plain; charset=utf-8"},
+        {"md", "text/markdown; charset=utf-8"},
+        {"xml", "application/xml"},
+        {"csv", "text/csv; charset=utf-8"},
+        {"svg", "image/svg+xml"},
+        {"png", "image/png"},
+        {"jpg", "image/jpeg"},
+        {"jpeg", "image/jpeg"},
+        {"gif", "image/gif"},
+        {"webp", "image/webp"},
+        {"avif", "image/avif"},
+        {"ico", "image/x-icon"},
+        {"pdf", "application/pdf"},
+        {"wasm", "application/wasm"},
+        {"zip", "application/zip"},
+        {"gz", "application/gzip"},
+        {"tar", "application/x-tar"},
+        {"mp3", "audio/mpeg"},
+        {"ogg", "audio/ogg"},
+        {"mp4", "video/mp4"},
+        {"webm", "video/webm"},
+        {"woff", "font/woff"},
+        {"woff2", "font/woff2"},
+        {"ttf", "font/ttf"},
     };
     const std::string_view file = name.substr(name.rfind('/') + 1);
     const usize dot = file.rfind('.');
@@ -332,45 +367,71 @@ std::string_view content_type(std::string_view name) {
 
 std::string_view html_escape(char c, std::span<char, 1> plain) {
     switch (c) {
-    case '&': return "&amp;";
-    case '<': return "&lt;";
-    case '>': return "&gt;";
-    case '"': return "&quot;";
-    case '\'': return "&#39;";
-    default: plain[0] = c; return {plain.data(), 1};
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        plain[0] = c;
+        return {plain.data(), 1};
     }
 }
 
 std::string_view url_escape(char c, std::span<char, 3> to) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                       c == '.' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '~';
     if (plain) {
         to[0] = c;
         return {to.data(), 1};
     }
-    return format_to(to, "%{}{}", "0123456789ABCDEF"[static_cast<u8>(c) >> 4], "0123456789ABCDEF"[static_cast<u8>(c) & 15]);
+    return format_to(to, "%{}{}", "0123456789ABCDEF"[static_cast<u8>(c) >> 4],
+                     "0123456789ABCDEF"[static_cast<u8>(c) & 15]);
 }
 
 std::string_view reason(Status s) {
     switch (s) {
-    case Status::ok: return "OK";
-    case Status::partial_content: return "Partial Content";
-    case Status::moved_permanently: return "Moved Permanently";
-    case Status::not_modified: return "Not Modified";
-    case Status::bad_request: return "Bad Request";
-    case Status::forbidden: return "Forbidden";
-    case Status::not_found: return "Not Found";
-    case Status::method_not_allowed: return "Method Not Allowed";
-    case Status::request_timeout: return "Request Timeout";
-    case Status::length_required: return "Length Required";
-    case Status::content_too_large: return "Content Too Large";
-    case Status::uri_too_long: return "URI Too Long";
-    case Status::range_not_satisfiable: return "Range Not Satisfiable";
-    case Status::header_fields_too_large: return "Request Header Fields Too Large";
-    case Status::internal_error: return "Internal Server Error";
-    case Status::not_implemented: return "Not Implemented";
-    case Status::unavailable: return "Service Unavailable";
-    case Status::version_not_supported: return "HTTP Version Not Supported";
+    case Status::ok:
+        return "OK";
+    case Status::partial_content:
+        return "Partial Content";
+    case Status::moved_permanently:
+        return "Moved Permanently";
+    case Status::not_modified:
+        return "Not Modified";
+    case Status::bad_request:
+        return "Bad Request";
+    case Status::forbidden:
+        return "Forbidden";
+    case Status::not_found:
+        return "Not Found";
+    case Status::method_not_allowed:
+        return "Method Not Allowed";
+    case Status::request_timeout:
+        return "Request Timeout";
+    case Status::length_required:
+        return "Length Required";
+    case Status::content_too_large:
+        return "Content Too Large";
+    case Status::uri_too_long:
+        return "URI Too Long";
+    case Status::range_not_satisfiable:
+        return "Range Not Satisfiable";
+    case Status::header_fields_too_large:
+        return "Request Header Fields Too Large";
+    case Status::internal_error:
+        return "Internal Server Error";
+    case Status::not_implemented:
+        return "Not Implemented";
+    case Status::unavailable:
+        return "Service Unavailable";
+    case Status::version_not_supported:
+        return "HTTP Version Not Supported";
     }
     return "Unknown";
 }

@@ -34,16 +34,16 @@ enum class Status : u16 {
 };
 std::string_view reason(Status s);
 
-inline constexpr usize kMaxHead = 8192;      ///< request line and fields together; more is 431
-inline constexpr usize kMaxTarget = 2048;    ///< more is 414
-inline constexpr usize kMaxPath = 1024;      ///< decoded
-inline constexpr u64 kMaxBody = 65536;       ///< a request body that is read and ignored; more is 413
+inline constexpr usize kMaxHead = 8192;    ///< request line and fields together; more is 431
+inline constexpr usize kMaxTarget = 2048;  ///< more is 414
+inline constexpr usize kMaxPath = 1024;    ///< decoded
+inline constexpr u64 kMaxBody = 65536;     ///< a request body that is read and ignored; more is 413
 
 enum class Method : u8 { get, head, other };
 
 /// A byte range of a representation: [first, last], or the last `suffix` bytes.
 struct RangeSpec {
-    std::optional<u64> first, last;          ///< first empty: suffix length in `last`
+    std::optional<u64> first, last;  ///< first empty: suffix length in `last`
 };
 
 /// Points into the buffer that was parsed, except `path`.
@@ -51,14 +51,14 @@ struct Request {
     Method method = Method::other;
     bool http_1_1 = false;
     bool keep_alive = false;
-    u64 body_bytes = 0;                      ///< to be read and dropped after the head
-    std::string_view target;                 ///< as sent, query included
-    std::string_view query;                  ///< after '?', without it
-    char path[kMaxPath];                     ///< decoded and normalised, begins with '/', NUL-terminated
+    u64 body_bytes = 0;       ///< to be read and dropped after the head
+    std::string_view target;  ///< as sent, query included
+    std::string_view query;   ///< after '?', without it
+    char path[kMaxPath];      ///< decoded and normalised, begins with '/', NUL-terminated
     usize path_length = 0;
-    std::optional<RangeSpec> range;          ///< a single range; several or malformed: none (the whole is sent)
+    std::optional<RangeSpec> range;  ///< a single range; several or malformed: none (the whole is sent)
     std::string_view if_none_match, if_range;
-    std::optional<u64> if_modified_since;    ///< seconds since 1970
+    std::optional<u64> if_modified_since;  ///< seconds since 1970
 
     std::string_view decoded_path() const { return {path, path_length}; }
 };
@@ -66,8 +66,8 @@ struct Request {
 /// The outcome of looking at the bytes received so far.
 struct Parsed {
     enum class State : u8 { incomplete, complete, refused } state = State::incomplete;
-    usize head_bytes = 0;                    ///< complete: length of the head including its empty line
-    Status status = Status::ok;              ///< refused: what to answer before closing
+    usize head_bytes = 0;        ///< complete: length of the head including its empty line
+    Status status = Status::ok;  ///< refused: what to answer before closing
 };
 
 /// Parses one request head at the front of `received`. Never reads past it; never accepts what RFC 9112 §2-§6 forbids.
@@ -78,7 +78,9 @@ Parsed parse_request(std::string_view received, Request& out);
 bool decode_path(std::string_view target, Request& out);
 
 /// The satisfiable part of `range` in a representation of `size` bytes; nothing: 416.
-struct ByteRange { u64 first = 0, bytes = 0; };
+struct ByteRange {
+    u64 first = 0, bytes = 0;
+};
 std::optional<ByteRange> resolve(const RangeSpec& range, u64 size);
 
 /// RFC 9110 §13.1.2: does a comma-separated list of entity tags (or "*") contain `etag`? Weak comparison.

@@ -37,8 +37,8 @@ void announce(const httpd::Options& options) {
         return;
     }
     char text[16];
-    log(LogLevel::info, "httpd: serving {} on http://{}:{}/", options.root, net::to_text(address->address, std::span<char, 16>(text)),
-        options.port);
+    log(LogLevel::info, "httpd: serving {} on http://{}:{}/", options.root,
+        net::to_text(address->address, std::span<char, 16>(text)), options.port);
 }
 
 }  // namespace
@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
         print("httpd: cannot listen on port {}: {}\n", options.port, listening.error());
         return 1;
     }
-    if (auto announcer = Thread::spawn({.name = "announce", .stack_bytes = 8192}, [options] { announce(options); })) announcer->detach();
+    if (auto announcer = Thread::spawn({.name = "announce", .stack_bytes = 8192}, [options] { announce(options); }))
+        announcer->detach();
     const auto ended = server.run();
     print("httpd: stopped: {}\n", ended.error());
     return 1;

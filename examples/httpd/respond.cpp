@@ -10,8 +10,8 @@ namespace httpd {
 
 namespace {
 
-constexpr u64 kSmallBody = 2048;        // bytes of a file that are copied behind the head
-constexpr usize kListingPiece = 2048;   // bytes of directory listing produced at a time
+constexpr u64 kSmallBody = 2048;       // bytes of a file that are copied behind the head
+constexpr usize kListingPiece = 2048;  // bytes of directory listing produced at a time
 
 /// A number as text, for Text::append_all().
 class Digits {
@@ -53,7 +53,7 @@ struct Validators {
         etag = {etag_text, static_cast<usize>(at - etag_text)};
     }
     bool unchanged_for(const Request& r) const {
-        if (!r.if_none_match.empty()) return etag_matches(r.if_none_match, etag);   // RFC 9110 §13.2.2: it decides alone
+        if (!r.if_none_match.empty()) return etag_matches(r.if_none_match, etag);  // RFC 9110 §13.2.2: it decides alone
         return r.if_modified_since && modified <= *r.if_modified_since;
     }
     bool range_applies(const Request& r) const {
@@ -69,17 +69,22 @@ Status status_of(Error e) {
     case Error::not_found:
     case Error::not_directory:
     case Error::name_too_long:
-    case Error::too_many_links: return Status::not_found;
-    case Error::no_memory: return Status::unavailable;
-    case Error::unsupported: return Status::forbidden;
-    default: return Status::internal_error;
+    case Error::too_many_links:
+        return Status::not_found;
+    case Error::no_memory:
+        return Status::unavailable;
+    case Error::unsupported:
+        return Status::forbidden;
+    default:
+        return Status::internal_error;
     }
 }
 
 /// Joins the served root and a request path, which begins with '/'.
 std::string_view join(std::string_view root, std::string_view path, std::span<char> to) {
     if (root.ends_with('/')) root.remove_suffix(1);
-    const usize root_bytes = std::min(root.size(), to.size()), path_bytes = std::min(path.size(), to.size() - root_bytes);
+    const usize root_bytes = std::min(root.size(), to.size()),
+                path_bytes = std::min(path.size(), to.size() - root_bytes);
     std::copy_n(root.data(), root_bytes, to.data());
     std::copy_n(path.data(), path_bytes, to.data() + root_bytes);
     return {to.data(), root_bytes + path_bytes};
@@ -102,7 +107,7 @@ void Server::respond(Connection& c, const Request& r) {
     char storage[2 * kMaxPath];
     const std::string_view path = join(options_.root, r.decoded_path(), storage);
     const bool asks_directory = r.decoded_path().ends_with('/');
-    if (asks_directory && respond_index(c, r, path)) return;   // first, because it is what most of these ask for
+    if (asks_directory && respond_index(c, r, path)) return;  // first, because it is what most of these ask for
     const auto stat = files().stat(path);
     if (!stat) return respond_error(c, status_of(stat.error()));
     if (stat->type == NodeType::directory) {
@@ -130,7 +135,8 @@ void Server::respond_file(Connection& c, const Request& r, File file, const Stat
         const auto part = resolve(*r.range, stat.size);
         if (!part) {
             char field[64];
-            return respond_error(c, Status::range_not_satisfiable, format_to(field, "Content-Range: bytes */{}\r\n", stat.size));
+            return respond_error(c, Status::range_not_satisfiable,
+                                 format_to(field, "Content-Range: bytes */{}\r\n", stat.size));
         }
         range = *part;
         status = Status::partial_content;
@@ -141,7 +147,8 @@ void Server::respond_file(Connection& c, const Request& r, File file, const Stat
         if (!first) return respond_error(c, status_of(first.error()));
     }
     begin_head(c.out, status, c.keep_alive);
-    c.out.append_all({"Content-Type: ", content_type(r.decoded_path().ends_with('/') ? "index.html" : r.decoded_path()), "\r\nContent-Length: ", Digits(range.bytes),
+    c.out.append_all({"Content-Type: ", content_type(r.decoded_path().ends_with('/') ? "index.html" : r.decoded_path()),
+                      "\r\nContent-Length: ", Digits(range.bytes),
                       "\r\nAccept-Ranges: bytes\r\nETag: ", validators.etag, "\r\nLast-Modified: ", modified, "\r\n"});
     if (status == Status::partial_content)
         c.out.print("Content-Range: bytes {}-{}/{}\r\n", range.first, range.first + range.bytes - 1, stat.size);
@@ -179,8 +186,10 @@ bool Server::respond_index(Connection& c, const Request& r, std::string_view pat
     auto file = files().open(join(path, "/index.html", storage));
     if (!file) return false;
     const auto stat = file->stat();
-    if (!stat) respond_error(c, status_of(stat.error()));
-    else respond_file(c, r, std::move(*file), *stat);
+    if (!stat)
+        respond_error(c, status_of(stat.error()));
+    else
+        respond_file(c, r, std::move(*file), *stat);
     return true;
 }
 
@@ -203,8 +212,10 @@ void Server::respond_directory(Connection& c, const Request& r, std::string_view
     page.append("</title></head><body><h1>");
     append_escaped_html(page, r.decoded_path());
     page.append("</h1><ul>\n");
-    if (c.chunked) c.out.print("{:x}\r\n{}\r\n", page.size(), page.view());
-    else c.out.append(page.view());
+    if (c.chunked)
+        c.out.print("{:x}\r\n{}\r\n", page.size(), page.view());
+    else
+        c.out.append(page.view());
 }
 
 /// Puts the next piece of a listing into `out`. False: the connection must be closed.
@@ -214,8 +225,10 @@ bool Server::fill_listing(Connection& c) {
     while (piece.size() < kListingPiece) {
         const auto more = c.listing.next(entry);
         if (!more || !*more) {
-            if (more) piece.append("</ul></body></html>\n");
-            else piece.append("<li>the rest of this directory cannot be read</li></ul></body></html>\n");
+            if (more)
+                piece.append("</ul></body></html>\n");
+            else
+                piece.append("<li>the rest of this directory cannot be read</li></ul></body></html>\n");
             c.in_listing = false;
             break;
         }
@@ -237,14 +250,15 @@ bool Server::fill_listing(Connection& c) {
 }
 
 void Server::respond_error(Connection& c, Status status, std::string_view extra_fields) {
-    const bool must_close = status == Status::request_timeout || (status >= Status::bad_request && c.state == Connection::State::reading &&
-                                                                  status != Status::not_found && status != Status::method_not_allowed &&
-                                                                  status != Status::range_not_satisfiable &&
-                                                                  status != Status::forbidden);
+    const bool must_close =
+        status == Status::request_timeout || (status >= Status::bad_request && c.state == Connection::State::reading &&
+                                              status != Status::not_found && status != Status::method_not_allowed &&
+                                              status != Status::range_not_satisfiable && status != Status::forbidden);
     if (must_close) c.keep_alive = false;
     char body[160];
-    const std::string_view text = format_to(body, "<!DOCTYPE html><html><head><title>{} {}</title></head><body><h1>{} {}</h1></body></html>\n",
-                                            static_cast<u16>(status), reason(status), static_cast<u16>(status), reason(status));
+    const std::string_view text =
+        format_to(body, "<!DOCTYPE html><html><head><title>{} {}</title></head><body><h1>{} {}</h1></body></html>\n",
+                  static_cast<u16>(status), reason(status), static_cast<u16>(status), reason(status));
     begin_head(c.out, status, c.keep_alive);
     c.out.print("{}Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\r\n", extra_fields, text.size());
     if (!c.head_only) c.out.append(text);

@@ -8,11 +8,11 @@
 namespace httpd {
 
 namespace {
-constexpr u64 kListenerToken = 0;                       // connections use their own address
+constexpr u64 kListenerToken = 0;  // connections use their own address
 constexpr Duration kExpiryInterval = Duration::from_s(1);
 constexpr Duration kLingerTimeout = Duration::from_s(2);
 constexpr u32 kLingerBytes = 256 * 1024;
-constexpr int kStepsPerTurn = 64;                       // fairness: then the next connection has its turn
+constexpr int kStepsPerTurn = 64;  // fairness: then the next connection has its turn
 }  // namespace
 
 char* Text::reserve(usize bytes) {
@@ -73,9 +73,12 @@ Result<> Server::run() {
         const auto found = selector_.wait(ready, next_expiry_);
         now_ = now();
         for (const Ready& r : found) {
-            if (r.token != kListenerToken) serve(*reinterpret_cast<Connection*>(r.token), r);
-            else if (r.finished) return fail(Error::closed);
-            else accept_all();
+            if (r.token != kListenerToken)
+                serve(*reinterpret_cast<Connection*>(r.token), r);
+            else if (r.finished)
+                return fail(Error::closed);
+            else
+                accept_all();
         }
         if (now_ >= next_expiry_) expire();
     }
@@ -112,7 +115,9 @@ void Server::close(Connection& c) {
     }
 }
 
-void Server::set_deadline(Connection& c, Duration from_now) { c.deadline = now_ + from_now; }
+void Server::set_deadline(Connection& c, Duration from_now) {
+    c.deadline = now_ + from_now;
+}
 
 void Server::expire() {
     for (auto it = connections_.begin(); it != connections_.end();) {
@@ -147,9 +152,12 @@ void Server::serve(Connection& c, const Ready& ready) {
 
 Server::Progress Server::step(Connection& c) {
     switch (c.state) {
-    case Connection::State::reading: return read_request(c);
-    case Connection::State::sending: return send(c);
-    case Connection::State::lingering: return linger(c);
+    case Connection::State::reading:
+        return read_request(c);
+    case Connection::State::sending:
+        return send(c);
+    case Connection::State::lingering:
+        return linger(c);
     }
     return Progress::closed;
 }
@@ -186,7 +194,7 @@ Server::Progress Server::read_request(Connection& c) {
     case Parsed::State::incomplete: {
         bool ended = false;
         if (read_more(c, ended)) return Progress::again;
-        if (c.in.empty()) c.in.release();   // hundreds may wait like this for long
+        if (c.in.empty()) c.in.release();  // hundreds may wait like this for long
         return ended ? Progress::closed : Progress::wait_read;
     }
     case Parsed::State::refused:
@@ -268,7 +276,7 @@ Server::Progress Server::finish_response(Connection& c) {
 
 Server::Progress Server::linger(Connection& c) {
     c.in.clear();
-    const Instant deadline = c.deadline;   // reading must not prolong it
+    const Instant deadline = c.deadline;  // reading must not prolong it
     bool ended = false;
     const bool more = read_more(c, ended);
     c.deadline = deadline;

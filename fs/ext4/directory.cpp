@@ -13,9 +13,8 @@ usize entry_length(u16 rec_len, usize block_size) {
 }
 
 NodeType entry_type(u8 file_type) {
-    constexpr NodeType kTypes[] = {NodeType::file,        NodeType::file,         NodeType::directory,
-                                   NodeType::char_device, NodeType::block_device, NodeType::fifo,
-                                   NodeType::socket,      NodeType::symlink};
+    constexpr NodeType kTypes[] = {NodeType::file,         NodeType::file, NodeType::directory, NodeType::char_device,
+                                   NodeType::block_device, NodeType::fifo, NodeType::socket,    NodeType::symlink};
     return file_type < std::size(kTypes) ? kTypes[file_type] : NodeType::file;
 }
 
@@ -53,8 +52,7 @@ Result<BlockRef> Ext4Inode::directory_block(u64 logical, Check kind) {
     if (!geometry().checksums() || block.verified(bit)) return block;
     const DirEntryHeader first = *ringlet::read_at<DirEntryHeader>(block.bytes(), 0);
     const bool indexed = (flags_ & kInodeIndex) != 0;
-    const bool whole =
-        first.inode == 0 && entry_length(first.rec_len, block.bytes().size()) == block.bytes().size();
+    const bool whole = first.inode == 0 && entry_length(first.rec_len, block.bytes().size()) == block.bytes().size();
     bool good;
     if (indexed && logical == 0)
         good = index_is_good(block.bytes(), kDxRootEntries, seed_);
@@ -73,8 +71,7 @@ Result<Slot> Ext4Inode::slot_at(Bytes region, usize offset) const {
     const usize length = entry_length(header->rec_len, geometry().block_size);
     // Without the file type feature its byte is the upper half of the name's length, always 0.
     const bool typed = geometry().has(kIncompatFiletype);
-    if (length < sizeof(*header) || length > region.size() - offset ||
-        header->name_len > length - sizeof(*header) ||
+    if (length < sizeof(*header) || length > region.size() - offset || header->name_len > length - sizeof(*header) ||
         (!typed && header->inode != 0 && header->file_type != 0) || header->inode > geometry().inodes)
         return fail(Error::corrupt);
     Slot slot;
@@ -108,8 +105,7 @@ Result<u32> Ext4Inode::find_linear(std::string_view name) {
 
 Result<Ref<Inode>> Ext4Inode::lookup(std::string_view name) {
     if (type_ != NodeType::directory) return fail(Error::not_directory);
-    if (name.empty() || name.size() > kNameMax)
-        return fail(name.empty() ? Error::not_found : Error::name_too_long);
+    if (name.empty() || name.size() > kNameMax) return fail(name.empty() ? Error::not_found : Error::name_too_long);
     if (name == "." || (name == ".." && number_ == kRootInode)) return volume_.inode(number_);
     u32 found;
     if (is_inline()) {

@@ -26,7 +26,6 @@ Result<bool> looks_like_ext4(BlockDevice& device);
 
 /// Reads and checks superblock and group descriptors. `device` outlives the filesystem. unsupported, corrupt,
 /// io, no_memory, not_found (no ext4 there); `why` says it in words.
-Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options,
-                                               MountText& why);
+Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options, MountText& why);
 
 }  // namespace ringlet::fs

@@ -9,9 +9,9 @@
 namespace ringlet::fs::ext4 {
 namespace {
 
-constexpr u32 kSupported = kIncompatFiletype | kIncompatRecover | kIncompatMetaBg | kIncompatExtents |
-                           kIncompat64bit | kIncompatMmp | kIncompatFlexBg | kIncompatEaInode |
-                           kIncompatCsumSeed | kIncompatLargedir | kIncompatInlineData;
+constexpr u32 kSupported = kIncompatFiletype | kIncompatRecover | kIncompatMetaBg | kIncompatExtents | kIncompat64bit |
+                           kIncompatMmp | kIncompatFlexBg | kIncompatEaInode | kIncompatCsumSeed | kIncompatLargedir |
+                           kIncompatInlineData;
 
 std::string_view incompat_name(u32 bit) {
     switch (bit) {
@@ -53,8 +53,7 @@ Result<> check_layout(const Superblock& s, Geometry& g, MountText& why) {
         g.descriptor_size > 1024)
         return refuse(why, Error::corrupt, "bad group descriptor size {}", g.descriptor_size);
     const u32 per_bitmap = g.block_size * 8;
-    if (g.inodes_per_group == 0 || g.inodes_per_group > per_bitmap ||
-        g.inodes_per_group < g.block_size / g.inode_size)
+    if (g.inodes_per_group == 0 || g.inodes_per_group > per_bitmap || g.inodes_per_group < g.block_size / g.inode_size)
         return refuse(why, Error::corrupt, "bad inodes per group {}", g.inodes_per_group);
     u64 most = per_bitmap;
     if (bigalloc) {
@@ -68,8 +67,7 @@ Result<> check_layout(const Superblock& s, Geometry& g, MountText& why) {
     const u32 wanted_first = g.block_size == 1024 ? 1 : 0;
     if (g.first_data_block != wanted_first && !(bigalloc && g.first_data_block == 0))
         return refuse(why, Error::corrupt, "bad first data block {}", g.first_data_block);
-    if (g.blocks <= g.first_data_block + 1)
-        return refuse(why, Error::corrupt, "bad block count {}", g.blocks);
+    if (g.blocks <= g.first_data_block + 1) return refuse(why, Error::corrupt, "bad block count {}", g.blocks);
 
     const u64 groups = (g.blocks - g.first_data_block + g.blocks_per_group - 1) / g.blocks_per_group;
     if (groups * g.inodes_per_group != g.inodes || groups > ~u32{0})
@@ -124,8 +122,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     g.backup_groups[0] = s.backup_bgs[0];
     g.backup_groups[1] = s.backup_bgs[1];
     if (g.blocks > (device_bytes >> g.block_shift))
-        return refuse(why, Error::corrupt, "{} blocks of {} bytes do not fit the device", g.blocks,
-                      g.block_size);
+        return refuse(why, Error::corrupt, "{} blocks of {} bytes do not fit the device", g.blocks, g.block_size);
     if (g.first_inode < 11 || g.first_inode > g.inodes)
         return refuse(why, Error::corrupt, "bad first inode {}", g.first_inode);
     if (auto r = check_layout(s, g, why); !r) return fail(r.error());
@@ -133,12 +130,9 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     std::memcpy(g.uuid, s.uuid, sizeof(g.uuid));
     for (usize i = 0; i < 4; ++i) g.hash_seed[i] = s.hash_seed[i];
     g.hash_unsigned = (s.flags & kFlagUnsignedHash) != 0;
-    g.checksum_seed =
-        g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
+    g.checksum_seed = g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
     if (g.has(kIncompatRecover))
-        why.length =
-            format_to(why.text, "journal not replayed: the last changes before a crash may be missing")
-                .size();
+        why.length = format_to(why.text, "journal not replayed: the last changes before a crash may be missing").size();
     return g;
 }
 
@@ -159,8 +153,7 @@ u64 Geometry::descriptor_block(u32 index) const {
     if (!has(kIncompatMetaBg) || index < first_meta_group) return u64{superblock_block} + 1 + index;
     const u32 group = index * (block_size / descriptor_size);
     const u32 skip = block_size == 1024 && group == 0 && first_data_block == 0 ? 1 : 0;
-    return u64{first_data_block} + u64{group} * blocks_per_group + (group_has_superblock(group) ? 1 : 0) +
-           skip;
+    return u64{first_data_block} + u64{group} * blocks_per_group + (group_has_superblock(group) ? 1 : 0) + skip;
 }
 
 }  // namespace ringlet::fs::ext4

@@ -88,15 +88,13 @@ std::optional<u32> name_hash(u8 version, std::span<const u32, 4> seed, std::stri
     if (kind == 0) {
         hash = legacy(name, is_unsigned);
     } else if (kind == 1) {
-        for (std::string_view rest = name; !rest.empty();
-             rest.remove_prefix(std::min<usize>(32, rest.size()))) {
+        for (std::string_view rest = name; !rest.empty(); rest.remove_prefix(std::min<usize>(32, rest.size()))) {
             pack(rest, in, is_unsigned);
             half_md4(buf, in);
         }
         hash = buf[1];
     } else {
-        for (std::string_view rest = name; !rest.empty();
-             rest.remove_prefix(std::min<usize>(16, rest.size()))) {
+        for (std::string_view rest = name; !rest.empty(); rest.remove_prefix(std::min<usize>(16, rest.size()))) {
             pack(rest, std::span(in).first(4), is_unsigned);
             tea(buf, in);
         }

@@ -60,8 +60,7 @@ Result<> Ext4Inode::load_root(Descent& d, std::string_view name) {
     if (info.reserved_zero != 0 || info.info_length != sizeof(info) || info.indirect_levels > most)
         return fail(Error::corrupt);
     d.levels = info.indirect_levels;
-    const u8 version =
-        static_cast<u8>(info.hash_version + (info.hash_version < 3 && geometry().hash_unsigned ? 3 : 0));
+    const u8 version = static_cast<u8>(info.hash_version + (info.hash_version < 3 && geometry().hash_unsigned ? 3 : 0));
     const auto hash = name_hash(version, geometry().hash_seed, name);
     if (!hash) return fail(Error::unsupported);
     d.hash = *hash;

@@ -59,8 +59,7 @@ Result<usize> Ext4Inode::read_inline(u64 offset, MutableBytes to) {
         done = std::min(v.head.size() - at, to.size());
         std::memcpy(to.data(), v.head.data() + at, done);
     }
-    if (done < to.size())
-        std::memcpy(to.data() + done, v.tail.data() + (at + done - v.head.size()), to.size() - done);
+    if (done < to.size()) std::memcpy(to.data() + done, v.tail.data() + (at + done - v.head.size()), to.size() - done);
     return to.size();
 }
 

@@ -33,8 +33,7 @@ std::optional<NodeType> type_of(u16 mode) {
 /// Two more bits of seconds and thirty of nanoseconds, when the inode is large enough to have them.
 Timestamp time_of(u32 seconds, u32 extra) {
     const u32 ns = extra >> 2;
-    return {static_cast<i64>(static_cast<i32>(seconds)) + (i64{extra & 3} << 32),
-            ns < 1'000'000'000 ? ns : 0};
+    return {static_cast<i64>(static_cast<i32>(seconds)) + (i64{extra & 3} << 32), ns < 1'000'000'000 ? ns : 0};
 }
 
 }  // namespace
@@ -149,8 +148,7 @@ Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
     const usize length = static_cast<usize>(std::min<u64>(size - start, size_ - offset));
     read_ahead(offset, length, hint);
     const Run run = TRY(map(offset >> shift));
-    if (run.physical == 0)
-        return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
+    if (run.physical == 0) return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
     BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));
     return std::move(block).into_view(start, length);
 }

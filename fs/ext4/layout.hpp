@@ -11,9 +11,8 @@ inline constexpr usize kSuperblockOffset = 1024, kSuperblockBytes = 1024;
 inline constexpr u32 kRootInode = 2;
 
 struct Superblock {
-    le32 inodes_count, blocks_count_lo, r_blocks_count_lo, free_blocks_count_lo, free_inodes_count,
-        first_data_block, log_block_size, log_cluster_size, blocks_per_group, clusters_per_group,
-        inodes_per_group, mtime, wtime;
+    le32 inodes_count, blocks_count_lo, r_blocks_count_lo, free_blocks_count_lo, free_inodes_count, first_data_block,
+        log_block_size, log_cluster_size, blocks_per_group, clusters_per_group, inodes_per_group, mtime, wtime;
     le16 mnt_count, max_mnt_count, magic, state, errors, minor_rev_level;
     le32 lastcheck, checkinterval, creator_os, rev_level;
     le16 def_resuid, def_resgid;
@@ -50,10 +49,9 @@ inline constexpr usize kChecksumType = 0x175;  ///< one byte in unused1
 
 inline constexpr u32 kCompatSparseSuper2 = 0x200;
 
-inline constexpr u32 kIncompatFiletype = 0x2, kIncompatRecover = 0x4, kIncompatMetaBg = 0x10,
-                     kIncompatExtents = 0x40, kIncompat64bit = 0x80, kIncompatMmp = 0x100,
-                     kIncompatFlexBg = 0x200, kIncompatEaInode = 0x400, kIncompatCsumSeed = 0x2000,
-                     kIncompatLargedir = 0x4000, kIncompatInlineData = 0x8000;
+inline constexpr u32 kIncompatFiletype = 0x2, kIncompatRecover = 0x4, kIncompatMetaBg = 0x10, kIncompatExtents = 0x40,
+                     kIncompat64bit = 0x80, kIncompatMmp = 0x100, kIncompatFlexBg = 0x200, kIncompatEaInode = 0x400,
+                     kIncompatCsumSeed = 0x2000, kIncompatLargedir = 0x4000, kIncompatInlineData = 0x8000;
 inline constexpr u32 kRoSparseSuper = 0x1, kRoGdtCsum = 0x10, kRoBigalloc = 0x200, kRoMetadataCsum = 0x400;
 inline constexpr u32 kFlagSignedHash = 1, kFlagUnsignedHash = 2;
 
@@ -75,8 +73,7 @@ struct DiskInode {
     le32 generation, file_acl_lo, size_high, obso_faddr;
     le16 blocks_high, file_acl_high, uid_high, gid_high, checksum_lo, reserved;
 };
-static_assert(sizeof(DiskInode) == 128 && offsetof(DiskInode, block) == 40 &&
-              offsetof(DiskInode, checksum_lo) == 0x7c);
+static_assert(sizeof(DiskInode) == 128 && offsetof(DiskInode, block) == 40 && offsetof(DiskInode, checksum_lo) == 0x7c);
 
 /// What follows in inodes larger than 128 bytes, as far as extra_isize reaches.
 struct DiskInodeExtra {
@@ -85,8 +82,8 @@ struct DiskInodeExtra {
 };
 static_assert(sizeof(DiskInodeExtra) == 32);
 
-inline constexpr u32 kInodeIndex = 0x1000, kInodeHugeFile = 0x4'0000, kInodeExtents = 0x8'0000,
-                     kInodeEncrypt = 0x800, kInodeInlineData = 0x1000'0000, kInodeCasefold = 0x4000'0000;
+inline constexpr u32 kInodeIndex = 0x1000, kInodeHugeFile = 0x4'0000, kInodeExtents = 0x8'0000, kInodeEncrypt = 0x800,
+                     kInodeInlineData = 0x1000'0000, kInodeCasefold = 0x4000'0000;
 
 struct ExtentHeader {
     le16 magic, entries, max, depth;

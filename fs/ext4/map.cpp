@@ -113,9 +113,7 @@ Result<Run> Ext4Inode::map_pointers(u32 logical) {
         }
         end = u64{1} << shift;
     }
-    const auto pointer_at = [&](u64 i) {
-        return u64{*ringlet::read_at<le32>(table, static_cast<usize>(i) * 4)};
-    };
+    const auto pointer_at = [&](u64 i) { return u64{*ringlet::read_at<le32>(table, static_cast<usize>(i) * 4)}; };
     const u64 first = pointer_at(index);
     u64 length = 1;
     while (index + length < end && pointer_at(index + length) == (first == 0 ? 0 : first + length)) ++length;
@@ -166,8 +164,7 @@ void Ext4Inode::read_ahead(u64 offset, usize length, ReadAhead* hint) {
     // one that was not under way already.
     if (ahead >= size_ || (window != 0 && ahead >= end + window / 2)) return;
     window = window == 0 ? kFirstWindow : std::min(window * 2, kLargestWindow);
-    window =
-        static_cast<u32>(std::min<u64>(window, room));  // what is prefetched must survive until it is read
+    window = static_cast<u32>(std::min<u64>(window, room));  // what is prefetched must survive until it is read
     const u64 target = std::min({end + window, size_, ahead + room});
     hint->window.store(window, kRelaxed);
     hint->ahead_to.store(std::max(target, ahead), kRelaxed);

@@ -42,8 +42,7 @@ Result<bool> looks_like_ext4(BlockDevice& device) {
     return read_at<le16>(bytes, offsetof(ext4::Superblock, magic)) == le16(ext4::kMagic);
 }
 
-Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options,
-                                               MountText& why) {
+Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Options& options, MountText& why) {
     why.length = 0;
     auto mounted = ext4::Volume::mount(device, options, why);
     if (!mounted && why.length == 0) why.length = format_to(why.text, "{}", mounted.error()).size();
@@ -70,14 +69,13 @@ template <class T> Bytes bytes_of(const T& v) {
 
 }  // namespace
 
-Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext4Options& options,
-                                                  MountText& why) {
+Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext4Options& options, MountText& why) {
     std::byte bytes[kSuperblockBytes];
     if (auto r = read_raw_superblock(device, bytes); !r) return fail(r.error());
     const Geometry geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
     if (geometry.block_size < device.limits().block_size) {
-        why.length = format_to(why.text, "blocks of {} bytes on a device with blocks of {}",
-                               geometry.block_size, device.limits().block_size)
+        why.length = format_to(why.text, "blocks of {} bytes on a device with blocks of {}", geometry.block_size,
+                               device.limits().block_size)
                          .size();
         return fail(Error::unsupported);
     }
@@ -148,8 +146,7 @@ Result<u64> Volume::inode_table(u32 group) {
     if (auto r = check_descriptor(group, descriptor); !r) return fail(r.error());
     const GroupDesc d = *ringlet::read_at<GroupDesc>(descriptor, 0);
     u64 table = d.inode_table_lo;
-    if (geometry_.descriptor_size >= 64)
-        table |= u64{*ringlet::read_at<le32>(descriptor, kInodeTableHi)} << 32;
+    if (geometry_.descriptor_size >= 64) table |= u64{*ringlet::read_at<le32>(descriptor, kInodeTableHi)} << 32;
     const u64 bytes = u64{geometry_.inodes_per_group} * geometry_.inode_size;
     if (!geometry_.contains(table, (bytes + geometry_.block_size - 1) >> geometry_.block_shift))
         return fail(Error::corrupt);
@@ -174,8 +171,7 @@ Result<Volume::RawInode> Volume::raw_inode(u32 number) {
 
     // §"Inode checksum": the number, the generation, the inode with its two checksum fields zero.
     const DiskInode inode = *ringlet::read_at<DiskInode>(raw.bytes, 0);
-    constexpr usize kLow = offsetof(DiskInode, checksum_lo),
-                    kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
+    constexpr usize kLow = offsetof(DiskInode, checksum_lo), kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
     constexpr std::byte kZero[2] = {};
     const le32 disk_number = number;
     u32 crc = crc32c(geometry_.checksum_seed, bytes_of(disk_number));

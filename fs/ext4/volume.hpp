@@ -100,8 +100,7 @@ private:
 
 class Volume final : public FileSystem {
 public:
-    static Result<std::unique_ptr<FileSystem>> mount(BlockDevice& device, const Ext4Options& options,
-                                                     MountText& why);
+    static Result<std::unique_ptr<FileSystem>> mount(BlockDevice& device, const Ext4Options& options, MountText& why);
     ~Volume() override;
 
     Result<Ref<Inode>> root() override { return inode(kRootInode); }

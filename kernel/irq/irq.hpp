@@ -19,7 +19,11 @@ Result<> irq_request(arch::IrqId id, IrqHandler handler, void* context, std::str
 /// Removes it; when this returns the handler is not running and will not be called again.
 void irq_release(arch::IrqId id, IrqHandler handler, void* context);
 
-struct IrqInfo { arch::IrqId id; std::string_view name; u64 count, spurious; };
+struct IrqInfo {
+    arch::IrqId id;
+    std::string_view name;
+    u64 count, spurious;
+};
 void for_each_irq(FunctionRef<void(const IrqInfo&)> visit);
 
 }  // namespace ringlet::kernel

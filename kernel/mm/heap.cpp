@@ -151,8 +151,7 @@ void free_slot(Heap& h, SlotRef at) {
     h.stats.used_bytes -= kClasses[slab.size_class];
     if (slab.used-- == slab.capacity) link(partial, slab);
     if (slab.used != 0) return;
-    if (partial->next != partial)
-        release_slab(h, slab);  // others have room: do not keep an empty page as well
+    if (partial->next != partial) release_slab(h, slab);  // others have room: do not keep an empty page as well
 }
 
 }  // namespace

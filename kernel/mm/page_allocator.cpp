@@ -62,8 +62,7 @@ struct Zone {
     /// True when the allocator knows this page as free or allocated.
     bool owns(u64 index) const {
         for (unsigned k = 0; k <= max_order; ++k)
-            if ((index >> k) < (span >> k) && (free_set(k).contains(index >> k) || allocated(index, k)))
-                return true;
+            if ((index >> k) < (span >> k) && (free_set(k).contains(index >> k) || allocated(index, k))) return true;
         return false;
     }
 };
@@ -185,8 +184,7 @@ struct Layout {
 
     static Zone zone(PageRange r) {
         Zone z;
-        z.max_order =
-            std::min<unsigned>(kMaxOrder, static_cast<unsigned>(std::bit_width(r.end - r.first)) - 1);
+        z.max_order = std::min<unsigned>(kMaxOrder, static_cast<unsigned>(std::bit_width(r.end - r.first)) - 1);
         z.base = align_down(r.first, u64{1} << z.max_order);
         z.span = r.end - z.base;
         return z;
@@ -225,8 +223,7 @@ Layout plan(std::span<const arch::MmioRange> ram) {
     return layout;
 }
 
-std::optional<PageRange> place_bookkeeping(const Layout& layout, std::span<const arch::MmioRange> reserved,
-                                           u64 limit) {
+std::optional<PageRange> place_bookkeeping(const Layout& layout, std::span<const arch::MmioRange> reserved, u64 limit) {
     const u64 pages = (layout.bytes + kPageSize - 1) / kPageSize;
     std::optional<PageRange> found;
     for (const PageRange& r : layout.ranges) {

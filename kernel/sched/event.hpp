@@ -17,9 +17,9 @@ public:
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
 
-    void set();                        ///< context: any, interrupts included; idempotent
-    void wait();                       ///< context: thread, holding no spinlock
-    bool wait_until(Instant deadline); ///< false: the deadline passed first
+    void set();                         ///< context: any, interrupts included; idempotent
+    void wait();                        ///< context: thread, holding no spinlock
+    bool wait_until(Instant deadline);  ///< false: the deadline passed first
     bool is_set() const { return set_.load(std::memory_order_acquire); }
     void clear() { set_.store(false, std::memory_order_relaxed); }
 

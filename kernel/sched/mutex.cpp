@@ -32,8 +32,7 @@ u8 deserved_priority(const Thread& thread) {
 }
 
 void Mutex::acquire(Rank rank) {
-    rank_acquired(
-        rank);  // before it can block: a wrong order is reported even when it would not deadlock today
+    rank_acquired(rank);  // before it can block: a wrong order is reported even when it would not deadlock today
     Thread* const self = current_thread();
     if (self == nullptr) return;  // before there are threads nobody competes
     const SchedulerGuard guard;

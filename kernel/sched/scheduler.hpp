@@ -53,7 +53,7 @@ public:
     Mutex* wants = nullptr;  ///< the mutex it waits for
     Mutex* owned = nullptr;  ///< the mutexes it holds, latest first
     Thread* joiner = nullptr;
-    u32 held_ranks = 0;  ///< while not running; else in Cpu
+    u32 held_ranks = 0;                ///< while not running; else in Cpu
     Duration slice_left = kTimeSlice;  ///< what its next turn may last; less after a preemption inside a slice
 
     u64 cpu_time_ns = 0;

@@ -21,8 +21,7 @@ List<Thread, AllTag>& all() {
 }
 
 constinit u32 next_id = 1;
-constinit Thread* zombies =
-    nullptr;  // exited and detached, linked by `joiner`; guarded by the scheduler lock
+constinit Thread* zombies = nullptr;  // exited and detached, linked by `joiner`; guarded by the scheduler lock
 
 void set_name(Thread& thread, std::string_view name) {
     const usize n = std::min(name.size(), sizeof thread.name - 1);
@@ -94,8 +93,7 @@ std::string_view state_name(const Thread& thread) {
 
 u64 cpu_time(const Thread& thread) {
     const Cpu& cpu = this_cpu();
-    return thread.cpu_time_ns +
-           (&thread == cpu.current ? arch::monotonic_now().ns - cpu.running_since.ns : 0);
+    return thread.cpu_time_ns + (&thread == cpu.current ? arch::monotonic_now().ns - cpu.running_since.ns : 0);
 }
 
 }  // namespace

@@ -15,9 +15,9 @@ namespace ringlet::kernel {
 class Thread;
 
 struct ThreadConfig {
-    std::string_view name;             ///< copied, at most 15 characters
-    u8 priority = 16;                  ///< 0 (idle) .. 31 (most urgent)
-    usize stack_bytes = 32768;         ///< rounded up to pages; a guard page lies below
+    std::string_view name;      ///< copied, at most 15 characters
+    u8 priority = 16;           ///< 0 (idle) .. 31 (most urgent)
+    usize stack_bytes = 32768;  ///< rounded up to pages; a guard page lies below
 };
 
 /// Joins on destruction unless detached. Context: thread.
@@ -29,13 +29,19 @@ public:
     template <class F> static Result<ThreadHandle> spawn(const ThreadConfig& config, F body) {
         std::unique_ptr<F> owned(new (std::nothrow) F(std::move(body)));
         if (!owned) return fail(Error::no_memory);
-        auto handle = spawn(config, [](void* p) { (*std::unique_ptr<F>(static_cast<F*>(p)))(); }, owned.get());
+        auto handle = spawn(
+            config, [](void* p) { (*std::unique_ptr<F>(static_cast<F*>(p)))(); }, owned.get());
         if (handle) owned.release();
         return handle;
     }
     ThreadHandle(ThreadHandle&& o) noexcept : thread_(std::exchange(o.thread_, nullptr)) {}
-    ThreadHandle& operator=(ThreadHandle&& o) noexcept { std::swap(thread_, o.thread_); return *this; }
-    ~ThreadHandle() { if (thread_ != nullptr) join(); }
+    ThreadHandle& operator=(ThreadHandle&& o) noexcept {
+        std::swap(thread_, o.thread_);
+        return *this;
+    }
+    ~ThreadHandle() {
+        if (thread_ != nullptr) join();
+    }
     void join();
     void detach();
 
@@ -56,7 +62,7 @@ Result<> scheduler_init();
 struct ThreadInfo {
     u32 id = 0;
     char name[16] = {};
-    std::string_view state;            ///< "running", "ready", "waiting", "sleeping", "exited"
+    std::string_view state;  ///< "running", "ready", "waiting", "sleeping", "exited"
     u8 priority = 0;
     u64 cpu_time_ns = 0;
     u64 switches = 0;

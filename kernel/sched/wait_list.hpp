@@ -6,7 +6,7 @@ namespace ringlet::kernel {
 class Thread;
 
 struct WaitList {
-    Thread* head = nullptr;            ///< most urgent first, FIFO inside one priority
+    Thread* head = nullptr;  ///< most urgent first, FIFO inside one priority
 };
 
 }  // namespace ringlet::kernel

@@ -13,7 +13,9 @@ public:
     WaitQueue(const WaitQueue&) = delete;
 
     /// `held` is a Guarded<>::Access; returns with it held and `ready()` true. Context: thread.
-    template <class Access, class Pred> void wait(Access& held, Pred ready) { wait_until(held, Instant::never(), ready); }
+    template <class Access, class Pred> void wait(Access& held, Pred ready) {
+        wait_until(held, Instant::never(), ready);
+    }
     /// False when the deadline passed and `ready()` is still false.
     template <class Access, class Pred> bool wait_until(Access& held, Instant deadline, Pred ready) {
         while (!ready()) {
@@ -25,11 +27,13 @@ public:
         }
         return true;
     }
-    void wake_one();                   ///< context: any, interrupts included
+    void wake_one();  ///< context: any, interrupts included
     void wake_all();
 
 private:
-    struct Ticket { Thread* thread; };
+    struct Ticket {
+        Thread* thread;
+    };
     Ticket enqueue();
     bool sleep(Ticket ticket, Instant deadline);
     WaitList waiters_;

@@ -8,7 +8,21 @@
 
 namespace ringlet::kernel {
 
-enum class Rank : u8 { leaf, timer, wait_queue, run_queue, device, page_allocator, heap, block_cache, inode, fs, net, service, application };
+enum class Rank : u8 {
+    leaf,
+    timer,
+    wait_queue,
+    run_queue,
+    device,
+    page_allocator,
+    heap,
+    block_cache,
+    inode,
+    fs,
+    net,
+    service,
+    application
+};
 
 /// `Lock` provides acquire(Rank) and release(Rank): Spinlock (kernel/sync/spinlock.hpp; disables interrupts while held,
 /// for short sections, any context) or Mutex (kernel/sched/mutex.hpp; sleeps, threads only).

@@ -21,8 +21,7 @@ u64 wall_clock_ns() {
         const u64 uptime = now().ns;
         const u64 seconds = arch::wall_clock_unix_seconds().value_or(0);
         u64 unix_ns = 0;
-        const bool usable =
-            !__builtin_mul_overflow(seconds, u64{1'000'000'000}, &unix_ns) && unix_ns > uptime;
+        const bool usable = !__builtin_mul_overflow(seconds, u64{1'000'000'000}, &unix_ns) && unix_ns > uptime;
         const u64 found = usable ? unix_ns - uptime : 0;
         // Somebody may have set the clock meanwhile: theirs wins.
         if (offset_ns.compare_exchange_strong(offset, found)) offset = found;

@@ -76,7 +76,7 @@ bool Selector::collect(const Stack& stack, std::span<Ready> out, usize& count) {
     const Watch* first_reported = nullptr;
     while (count < out.size() && !ready_.empty()) {
         Watch& watch = ready_.front();
-        if (&watch == first_reported) break;   // once round
+        if (&watch == first_reported) break;  // once round
         ready_.remove(watch);
         const Ready r = look(stack, watch);
         if (!r.readable && !r.writable && !r.finished) continue;
@@ -98,7 +98,7 @@ std::span<const Ready> Selector::wait(std::span<Ready> out, Instant deadline) {
 void Selector::wake() {
     woken_.store(true);
     waiter_.event.set();
-    service_.leader_event_.set();   // it may sleep there; whoever else leads looks round once and sleeps on
+    service_.leader_event_.set();  // it may sleep there; whoever else leads looks round once and sleeps on
 }
 
 }  // namespace ringlet::net

@@ -14,9 +14,9 @@ enum class Interest : u8 { none = 0, read = 1, write = 2, both = 3 };
 
 struct Ready {
     u64 token = 0;
-    bool readable = false;             ///< read, accept or receive will not block (end of stream included)
-    bool writable = false;             ///< write will take something; for a connection being opened: it is open
-    bool finished = false;             ///< reset, refused, timed out: the next call returns the error. Always reported
+    bool readable = false;  ///< read, accept or receive will not block (end of stream included)
+    bool writable = false;  ///< write will take something; for a connection being opened: it is open
+    bool finished = false;  ///< reset, refused, timed out: the next call returns the error. Always reported
 };
 
 class Selector {

@@ -74,9 +74,12 @@ void Service::push_output(Monitor::Access& held) {
     const bool again = pump(held, kernel::now());
     // Whoever leads has its own alarm; it was set before this output started its timers.
     kernel::Event* leader = leader_.load();
-    if (again) leader->set();
-    else if (leader == &thread_event_) cover_deadline(held);
-    else if (held->stack->deadline() < held->leader_sleeps_until) leader->set();
+    if (again)
+        leader->set();
+    else if (leader == &thread_event_)
+        cover_deadline(held);
+    else if (held->stack->deadline() < held->leader_sleeps_until)
+        leader->set();
 }
 
 void Service::run() {
@@ -94,8 +97,10 @@ void Service::run() {
             if (alarm <= now || due < alarm) alarm = due;
             until = alarm;
         }
-        if (again) kernel::yield();
-        else (void)thread_event_.wait_until(until);
+        if (again)
+            kernel::yield();
+        else
+            (void)thread_event_.wait_until(until);
     }
 }
 
@@ -105,8 +110,9 @@ void Service::stop() {
 }
 
 Result<> Service::start() {
-    auto thread = TRY(kernel::ThreadHandle::spawn({.name = "net", .priority = 20, .stack_bytes = 16384},
-                                                  [](void* self) { static_cast<Service*>(self)->run(); }, this));
+    auto thread = TRY(kernel::ThreadHandle::spawn(
+        {.name = "net", .priority = 20, .stack_bytes = 16384}, [](void* self) { static_cast<Service*>(self)->run(); },
+        this));
     thread.detach();
     return {};
 }
@@ -137,8 +143,7 @@ Result<Ipv4Config> Service::wait_for_address(Duration timeout) {
     if (!held->stack) return fail(Error::not_found);
     detail::Waiter waiter;
     held->stack_waiters.push_back(waiter);
-    const bool got = wait(held, waiter, after(timeout),
-                          [&] { return !held->stack->ipv4().address.is_unspecified(); });
+    const bool got = wait(held, waiter, after(timeout), [&] { return !held->stack->ipv4().address.is_unspecified(); });
     held->stack_waiters.remove(waiter);
     if (!got) return fail(Error::timed_out);
     return held->stack->ipv4();
@@ -174,7 +179,9 @@ template <class T> struct Snapshot {
         capacity = items == nullptr ? 0 : n;
         return items != nullptr;
     }
-    void add(const T& v) { if (size < capacity) items[size++] = v; }
+    void add(const T& v) {
+        if (size < capacity) items[size++] = v;
+    }
 };
 
 }  // namespace

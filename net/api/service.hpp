@@ -36,7 +36,7 @@ struct SocketInfo {
 struct PingReply {
     Duration round_trip;
     u8 ttl = 0;
-    u16 bytes = 0;                     ///< payload bytes that came back, all checked
+    u16 bytes = 0;  ///< payload bytes that came back, all checked
 };
 
 /// A counter snapshot.
@@ -52,7 +52,7 @@ namespace detail {
 /// A thread asleep in a socket call; lives on its stack.
 struct Waiter : ListNode<> {
     kernel::Event event;
-    kernel::Event* wake = &event;      ///< the service's own while this thread leads; under the monitor
+    kernel::Event* wake = &event;  ///< the service's own while this thread leads; under the monitor
 };
 
 struct ReadyTag;
@@ -72,12 +72,12 @@ struct Watch : ListNode<ReadyTag>, ListNode<MemberTag> {
 
 /// Everything under the monitor.
 struct Core {
-    std::optional<Stack> stack;        ///< empty until Service::open()
+    std::optional<Stack> stack;  ///< empty until Service::open()
     void* link = nullptr;
     bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
-    List<Waiter> stack_waiters;        ///< for an address or an echo reply
-    Instant thread_sleeps_until = Instant::never();   ///< the network thread's alarm; never moved later, only run out
-    Instant leader_sleeps_until = Instant::never();   ///< the leading application's
+    List<Waiter> stack_waiters;                      ///< for an address or an echo reply
+    Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
+    Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
@@ -100,8 +100,8 @@ public:
         config.mac = link.mac();
         config.mtu = link.mtu();
         config.offloads = link.offloads();
-        return open(&link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, pool,
-                    config);
+        return open(
+            &link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, pool, config);
     }
     /// The network thread's body; returns after stop(). Exactly one thread runs it.
     void run();
@@ -137,8 +137,7 @@ public:
     static Instant after(Duration timeout) { return timeout == kForever ? Instant::never() : kernel::now() + timeout; }
     /// Sleeps until `ready()` (evaluated under the monitor) or the deadline (false), running the stack meanwhile when
     /// nobody else does. `waiter` must be on the list that the wake-up walks.
-    template <class Pred>
-    bool wait(Monitor::Access& held, detail::Waiter& waiter, Instant deadline, Pred ready) {
+    template <class Pred> bool wait(Monitor::Access& held, detail::Waiter& waiter, Instant deadline, Pred ready) {
         const bool leads = try_lead();
         kernel::Event& event = leads ? leader_event_ : waiter.event;
         waiter.wake = &event;

@@ -44,7 +44,7 @@ void Socket::close() {
     Watch* watch = std::exchange(watch_, nullptr);
     if (watch == nullptr) return;
     auto held = service_->lock();
-    const bool deferred = watch->selector != nullptr;   // its thread sends with the next wait()
+    const bool deferred = watch->selector != nullptr;  // its thread sends with the next wait()
     if (deferred) Selector::forget(*watch);
     Stack& stack = *held->stack;
     if (watch->kind == Watch::Kind::datagram) {
@@ -101,23 +101,21 @@ Result<TcpStream> TcpStream::connect(Service& service, Endpoint remote, Duration
 }
 
 Result<usize> TcpStream::read(MutableBytes to) {
-    return block(Service::after(read_timeout_),
-                 [&](Stack& s) { return s.tcp().read(watch_->tcp, to, kernel::now()); });
+    return block(Service::after(read_timeout_), [&](Stack& s) { return s.tcp().read(watch_->tcp, to, kernel::now()); });
 }
 
 Result<usize> TcpStream::try_read(MutableBytes to) {
     if (watch_ == nullptr) return fail(Error::closed);
     auto held = service_->lock();
     const auto n = held->stack->tcp().read(watch_->tcp, to, kernel::now());
-    if (n) push(held);   // the window may have opened, or a starved receive ring may want the buffers
+    if (n) push(held);  // the window may have opened, or a starved receive ring may want the buffers
     return n;
 }
 
 Result<> TcpStream::write(Bytes from) {
     while (!from.empty()) {
-        const usize n = TRY(block(Service::after(write_timeout_), [&](Stack& s) {
-            return s.tcp().write(watch_->tcp, from, kernel::now());
-        }));
+        const usize n = TRY(block(Service::after(write_timeout_),
+                                  [&](Stack& s) { return s.tcp().write(watch_->tcp, from, kernel::now()); }));
         from = from.subspan(n);
     }
     return {};
@@ -145,7 +143,7 @@ void TcpStream::abort() {
         auto held = service_->lock();
         held->stack->tcp().abort(watch_->tcp, kernel::now());
     }
-    close();   // the handle is stale now, which close() takes in its stride
+    close();  // the handle is stale now, which close() takes in its stride
 }
 
 Result<> TcpStream::configure(const tcp::Options& options) {
@@ -175,8 +173,7 @@ Result<TcpListener> TcpListener::bind(Service& service, Endpoint local, u16 back
 }
 
 Result<TcpStream> TcpListener::accept(Duration timeout) {
-    const tcp::Handle h =
-        TRY(block(Service::after(timeout), [&](Stack& s) { return s.tcp().accept(watch_->tcp); }));
+    const tcp::Handle h = TRY(block(Service::after(timeout), [&](Stack& s) { return s.tcp().accept(watch_->tcp); }));
     auto held = service_->lock();
     detail::Watch* watch = adopt(*held->stack, make_watch(detail::Watch::Kind::stream), h);
     if (watch == nullptr) return fail(Error::no_memory);

@@ -16,7 +16,7 @@ bool Assembler::insert(SeqNum seq, PacketBuffer p, u32 limit) {
     }
     const SeqNum end = seq + static_cast<u32>(p.size());
     if (before && end_of(before) > seq) {
-        if (end_of(before) >= end) return true;   // nothing new
+        if (end_of(before) >= end) return true;  // nothing new
         p.pull_bytes(end_of(before) - seq);
         seq = end_of(before);
     }
@@ -25,7 +25,7 @@ bool Assembler::insert(SeqNum seq, PacketBuffer p, u32 limit) {
             p.trim_to(begin_of(after) - seq);
             break;
         }
-        const PacketQueue::Ref covered = after;   // the new one has all of it
+        const PacketQueue::Ref covered = after;  // the new one has all of it
         after = covered.next();
         pieces_.take_after(before);
     }
@@ -36,7 +36,7 @@ bool Assembler::insert(SeqNum seq, PacketBuffer p, u32 limit) {
     }
     if (pieces_.count() >= limit) {
         if (!after) return false;
-        drop_last();   // behind `after` or `after` itself: never `before`
+        drop_last();  // behind `after` or `after` itself: never `before`
     }
     p.meta().owner_word = seq.raw();
     pieces_.insert_after(before, std::move(p));

@@ -33,9 +33,9 @@ public:
     }
     constexpr void set_mss(u32 mss) { mss_ = mss; }
     constexpr void on_ack(u32 acked, Instant) {
-        if (window_ < ssthresh_) {                                     // §3.1 slow start
+        if (window_ < ssthresh_) {  // §3.1 slow start
             window_ += std::min(acked, mss_);
-        } else {                                                       // congestion avoidance, by bytes (RFC 3465)
+        } else {  // congestion avoidance, by bytes (RFC 3465)
             credit_ += acked;
             if (credit_ >= window_) {
                 credit_ -= window_;
@@ -44,21 +44,21 @@ public:
         }
         window_ = std::min(window_, kMaximum);
     }
-    constexpr void on_loss(u32 flight, Instant) {                      // §3.2 steps 2, 3
+    constexpr void on_loss(u32 flight, Instant) {  // §3.2 steps 2, 3
         ssthresh_ = std::max(flight / 2, 2 * mss_);
         window_ = ssthresh_ + 3 * mss_;
     }
-    constexpr void on_duplicate_ack() { window_ = std::min(window_ + mss_, kMaximum); }   // step 4
-    constexpr void on_partial_ack(u32 acked) {                         // RFC 6582 §3.2 step 3, partial
+    constexpr void on_duplicate_ack() { window_ = std::min(window_ + mss_, kMaximum); }  // step 4
+    constexpr void on_partial_ack(u32 acked) {  // RFC 6582 §3.2 step 3, partial
         window_ -= std::min(window_, acked);
         if (acked >= mss_) window_ += mss_;
         window_ = std::max(window_, mss_);
     }
-    constexpr void on_recovered(u32 flight, Instant) {                 // full: option 1, which avoids a burst
+    constexpr void on_recovered(u32 flight, Instant) {  // full: option 1, which avoids a burst
         window_ = std::min(ssthresh_, std::max(flight, mss_) + mss_);
         credit_ = 0;
     }
-    constexpr void on_timeout(u32 flight, Instant) {                   // §3.1 (4): one segment, then slow start
+    constexpr void on_timeout(u32 flight, Instant) {  // §3.1 (4): one segment, then slow start
         ssthresh_ = std::max(flight / 2, 2 * mss_);
         window_ = mss_;
         credit_ = 0;
@@ -68,7 +68,7 @@ public:
     constexpr u32 slow_start_threshold() const { return ssthresh_; }
 
 private:
-    constexpr u32 initial() const { return std::min(10 * mss_, std::max(2 * mss_, 14'600u)); }   // RFC 6928 §2
+    constexpr u32 initial() const { return std::min(10 * mss_, std::max(2 * mss_, 14'600u)); }  // RFC 6928 §2
     u32 mss_ = 536;
     u32 window_ = 536;
     u32 ssthresh_ = kMaximum;
@@ -80,10 +80,10 @@ using Congestion = NewReno;
 
 /// Fast recovery (RFC 6582 §3.2): where it ends, and the duplicate ACKs that start it.
 struct Recovery {
-    SeqNum recover;          ///< highest sequence number sent when the last recovery or timeout began
+    SeqNum recover;  ///< highest sequence number sent when the last recovery or timeout began
     u8 duplicates = 0;
     bool active = false;
-    bool guarded = false;    ///< `recover` holds after a timeout: duplicate ACKs below it start nothing (step 1)
+    bool guarded = false;  ///< `recover` holds after a timeout: duplicate ACKs below it start nothing (step 1)
 };
 
 }  // namespace ringlet::net::tcp

@@ -6,8 +6,9 @@
 namespace ringlet::net::tcp {
 
 std::string_view to_string(State s) {
-    constexpr std::string_view kNames[] = {"CLOSED",     "LISTEN",     "SYN-SENT",   "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
-                                           "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",    "LAST-ACK",     "TIME-WAIT"};
+    constexpr std::string_view kNames[] = {"CLOSED",      "LISTEN",     "SYN-SENT",   "SYN-RECEIVED",
+                                           "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT",
+                                           "CLOSING",     "LAST-ACK",   "TIME-WAIT"};
     return kNames[static_cast<usize>(s)];
 }
 
@@ -103,10 +104,16 @@ Result<> Connection::shutdown_write() {
     if (fin_queued_) return {};
     switch (state_) {
     case State::syn_sent:
-    case State::syn_received: break;                       // §3.10.4: after establishment
-    case State::established: state_ = State::fin_wait_1; break;
-    case State::close_wait: state_ = State::last_ack; break;
-    default: return fail(Error::not_connected);
+    case State::syn_received:
+        break;  // §3.10.4: after establishment
+    case State::established:
+        state_ = State::fin_wait_1;
+        break;
+    case State::close_wait:
+        state_ = State::last_ack;
+        break;
+    default:
+        return fail(Error::not_connected);
     }
     fin_queued_ = true;
     return {};
@@ -117,9 +124,10 @@ void Connection::configure(const Options& options, Instant now) {
     options_ = options;
     if (options_.keepalive) options_.keepalive = std::max(*options_.keepalive, kShortest);
     options_.keepalive_interval = std::max(options_.keepalive_interval, kShortest);
-    timers_[kKeepalive] = options_.keepalive && is_synchronized() && state_ != State::time_wait && state_ != State::closed
-                              ? now + *options_.keepalive
-                              : Instant::never();
+    timers_[kKeepalive] =
+        options_.keepalive && is_synchronized() && state_ != State::time_wait && state_ != State::closed
+            ? now + *options_.keepalive
+            : Instant::never();
 }
 
 bool Connection::orphan(Instant now) {
@@ -131,7 +139,7 @@ bool Connection::orphan(Instant now) {
     account();
     if (state_ == State::closed || state_ == State::time_wait) return true;
     if (unread) return false;
-    if (state_ == State::syn_sent) {                       // §3.10.4: nothing to finish
+    if (state_ == State::syn_sent) {  // §3.10.4: nothing to finish
         finish(std::nullopt);
         return true;
     }

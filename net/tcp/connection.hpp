@@ -22,9 +22,9 @@ struct Environment {
     PacketPool& pool;
     Secrets secrets;
     Stats stats{};
-    usize packets_held = 0;             ///< in all receive queues and assemblers
-    usize packets_soft = 0;             ///< above it, windows stop growing and a queue of two packets is enough
-    usize packets_hard = 0;             ///< above it, nothing is queued: the RX ring must not starve
+    usize packets_held = 0;  ///< in all receive queues and assemblers
+    usize packets_soft = 0;  ///< above it, windows stop growing and a queue of two packets is enough
+    usize packets_hard = 0;  ///< above it, nothing is queued: the RX ring must not starve
 };
 
 enum ReadyBit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, kError = 16 };
@@ -32,8 +32,8 @@ enum ReadyBit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, k
 /// What the table must do about the segment a connection was given.
 enum class Verdict : u8 {
     done,
-    reset,    ///< answer it with <RST> (RFC 9293 §3.10.7.1)
-    reopen,   ///< TIME-WAIT met a new SYN: forget this connection and offer the segment to the listener
+    reset,   ///< answer it with <RST> (RFC 9293 §3.10.7.1)
+    reopen,  ///< TIME-WAIT met a new SYN: forget this connection and offer the segment to the listener
 };
 
 class Connection {
@@ -71,7 +71,7 @@ public:
     void finish(std::optional<Error> error);
 
     Readiness readiness() const;
-    u8 readiness_bits() const;          ///< the same as ReadyBit, for comparing
+    u8 readiness_bits() const;  ///< the same as ReadyBit, for comparing
     void clear_pending_error() { pending_error_.reset(); }
     Info info() const;
     State state() const { return state_; }
@@ -87,7 +87,7 @@ private:
     enum Timer : u8 { kRetransmit, kDelayedAck, kKeepalive, kLifetime, kTimers };
     struct Plan {
         SeqNum seq;
-        u32 offset = 0, length = 0;     ///< into the send buffer
+        u32 offset = 0, length = 0;  ///< into the send buffer
         u8 flags = flag::ack;
         bool probe = false, resend = false;
     };
@@ -136,12 +136,12 @@ private:
 
     u32 timestamp_now(Instant now) const { return static_cast<u32>(now.ns / 1'000'000) + timestamp_offset_; }
     bool fin_sent() const { return fin_queued_ && snd_max_ > fin_seq(); }
-    SeqNum fin_seq() const { return data_start_ + send_.size(); }   ///< of our FIN, once queued
+    SeqNum fin_seq() const { return data_start_ + send_.size(); }  ///< of our FIN, once queued
     bool sends_data() const {
         return state_ == State::established || state_ == State::close_wait || state_ == State::fin_wait_1 ||
                state_ == State::closing || state_ == State::last_ack;
     }
-    u32 packet_limit() const { return receive_limit_ / 1024 + 4; }   ///< twice the window in buffers of 2 KiB
+    u32 packet_limit() const { return receive_limit_ / 1024 + 4; }  ///< twice the window in buffers of 2 KiB
     u32 in_flight() const { return snd_nxt_ - snd_una_; }
 
     Environment& env_;
@@ -149,17 +149,17 @@ private:
     State state_ = State::closed;
     bool passive_ : 1 = false, orphan_ : 1 = false;
     bool ack_now_ : 1 = false, syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
-    bool resend_head_ : 1 = false;          ///< fast retransmission of the segment at snd_una_
-    bool fin_queued_ : 1 = false;           ///< the application has finished; FIN follows the last byte
+    bool resend_head_ : 1 = false;  ///< fast retransmission of the segment at snd_una_
+    bool fin_queued_ : 1 = false;   ///< the application has finished; FIN follows the last byte
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
     bool timestamps_ : 1 = false, timing_ : 1 = false;
 
     // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_; snd_nxt_ goes back to snd_una_ at a timeout.
     SeqNum iss_, snd_una_, snd_nxt_, snd_max_, snd_wl1_, snd_wl2_;
-    SeqNum data_start_;                     ///< of the first byte in send_
+    SeqNum data_start_;  ///< of the first byte in send_
     u32 snd_wnd_ = 0, max_snd_wnd_ = 0;
     u8 snd_scale_ = 0, rcv_scale_ = 0;
-    u16 mss_ = kDefaultMss;                 ///< payload bytes per segment we send, options taken off
+    u16 mss_ = kDefaultMss;  ///< payload bytes per segment we send, options taken off
     // receive side. rcv_nxt_ <= rcv_adv_ = the right edge we have promised.
     SeqNum irs_, rcv_nxt_, rcv_adv_, last_ack_sent_, peer_fin_seq_;
     u32 receive_limit_ = 0, receive_bytes_ = 0;
@@ -172,7 +172,7 @@ private:
     Instant ts_recent_at_{};
 
     std::array<Instant, kTimers> timers_;
-    Instant timed_at_{};                    ///< RTT by one segment, when there are no timestamps
+    Instant timed_at_{};  ///< RTT by one segment, when there are no timestamps
     SeqNum timed_seq_;
     Instant last_heard_{}, last_sent_{}, stalled_since_{}, challenge_window_{};
     RttEstimator rtt_;

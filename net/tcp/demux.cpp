@@ -22,8 +22,10 @@ void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Ins
         return;
     }
     segment.pull_bytes(s->header_bytes);
-    if (Entry* e = table_.find(s->local, s->remote)) deliver(*e, *s, segment, now);
-    else if (Listener* l = find_listener(s->local)) on_listen(*l, *s, now);
+    if (Entry* e = table_.find(s->local, s->remote))
+        deliver(*e, *s, segment, now);
+    else if (Listener* l = find_listener(s->local))
+        on_listen(*l, *s, now);
     else {
         ++env_.stats.no_connection;
         reply_reset(*s);
@@ -33,14 +35,16 @@ void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Ins
 void Tcp::deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now) {
     if (e.queue == Entry::Queue::half_open && e.listener->pending >= e.listener->backlog && s.has(flag::ack) &&
         !s.has(flag::rst)) {
-        ++env_.stats.listen_overflow;   // stays half-open: the SYN-ACK is sent again, and by then there may be room
+        ++env_.stats.listen_overflow;  // stays half-open: the SYN-ACK is sent again, and by then there may be room
         return;
     }
     const Verdict verdict = e.connection.on_segment(s, packet, now);
     if (verdict == Verdict::reopen) {
         kill(e);
-        if (Listener* l = find_listener(s.local)) on_listen(*l, s, now);
-        else reply_reset(s);
+        if (Listener* l = find_listener(s.local))
+            on_listen(*l, s, now);
+        else
+            reply_reset(s);
         return;
     }
     if (verdict == Verdict::reset) reply_reset(s);
@@ -49,16 +53,16 @@ void Tcp::deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now)
 
 /// §3.10.7.2.
 void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
-    if (s.has(flag::rst)) {                              // first
+    if (s.has(flag::rst)) {  // first
         ++env_.stats.bad_reset;
         return;
     }
-    if (s.has(flag::ack)) {                              // second
+    if (s.has(flag::ack)) {  // second
         ++env_.stats.bad_ack;
         reply_reset(s);
         return;
     }
-    if (!s.has(flag::syn) || s.has(flag::fin)) {         // third, fourth
+    if (!s.has(flag::syn) || s.has(flag::fin)) {  // third, fourth
         ++env_.stats.bad_syn;
         return;
     }
@@ -80,7 +84,8 @@ void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
 
 Listener* Tcp::find_listener(Endpoint local) {
     for (Listener& l : listeners_)
-        if (l.local.port == local.port && (l.local.address.is_unspecified() || l.local.address == local.address)) return &l;
+        if (l.local.port == local.port && (l.local.address.is_unspecified() || l.local.address == local.address))
+            return &l;
     return nullptr;
 }
 
@@ -135,12 +140,12 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
     while (Entry* e = active_.pop_front()) {
         const Ipv4Addr from = e->connection.local().address, to = e->connection.remote().address;
         std::optional<PacketBuffer> packet = e->connection.next_packet(now);
-        settle(*e, now);   // to the back of the line when there is more
+        settle(*e, now);  // to the back of the line when there is more
         if (packet) {
             starved_until_ = Instant::never();
             return Outgoing{std::move(*packet), from, to};
         }
-        if (static_cast<ListNode<ActiveTag>*>(e)->linked()) {   // it has something to say, but the pool is empty
+        if (static_cast<ListNode<ActiveTag>*>(e)->linked()) {  // it has something to say, but the pool is empty
             starved_until_ = now + kAskAgain;
             return std::nullopt;
         }
@@ -156,7 +161,9 @@ void Tcp::poll(Instant now) {
     }
 }
 
-Instant Tcp::deadline() const { return std::min(deadlines_.earliest(), starved_until_); }
+Instant Tcp::deadline() const {
+    return std::min(deadlines_.earliest(), starved_until_);
+}
 
 void Tcp::on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now) {
     Entry* e = table_.find(local, remote);

@@ -1,5 +1,5 @@
-// Segment arrival: RFC 9293 §3.10.7.3 (SYN-SENT) and §3.10.7.4 (all others), in the RFC's order, with RFC 5961's answers
-// to blind attacks and RFC 7323's timestamps. Context: the network monitor.
+// Segment arrival: RFC 9293 §3.10.7.3 (SYN-SENT) and §3.10.7.4 (all others), in the RFC's order, with RFC 5961's
+// answers to blind attacks and RFC 7323's timestamps. Context: the network monitor.
 #include "net/tcp/connection.hpp"
 
 namespace ringlet::net::tcp {
@@ -8,11 +8,13 @@ namespace {
 constexpr Duration kDelayedAckTime = Duration::from_ms(40);
 constexpr Duration kChallengeWindow = Duration::from_ms(500);
 constexpr u8 kChallengesPerWindow = 4;
-constexpr Duration kTimestampLifetime = Duration::from_s(24 * 24 * 3600);   // RFC 7323 §5.5
-constexpr u16 kSmallestMss = 64;   // whatever a peer announces: fewer bytes per segment only burn cycles
+constexpr Duration kTimestampLifetime = Duration::from_s(24 * 24 * 3600);  // RFC 7323 §5.5
+constexpr u16 kSmallestMss = 64;  // whatever a peer announces: fewer bytes per segment only burn cycles
 
 /// Timestamps wrap like sequence numbers do.
-bool older(u32 a, u32 b) { return SeqNum(a) < SeqNum(b); }
+bool older(u32 a, u32 b) {
+    return SeqNum(a) < SeqNum(b);
+}
 
 }  // namespace
 
@@ -44,19 +46,18 @@ bool Connection::is_predicted(const Segment& s) const {
     return state_ == State::established && (s.flags & kRelevant) == flag::ack && s.seq == rcv_nxt_ &&
            s.ack >= snd_una_ && s.ack <= snd_max_ && (s.length != 0 || s.ack != snd_una_) &&
            s.length <= rcv_adv_ - rcv_nxt_ && !recovery_.active && !orphan_ && !fin_seen_ &&
-           s.has_timestamp == timestamps_ &&
-           (!timestamps_ || !older(s.timestamp, ts_recent_));
+           s.has_timestamp == timestamps_ && (!timestamps_ || !older(s.timestamp, ts_recent_));
 }
 
 // --- §3.10.7.3 ----------------------------------------------------------------------------------------------------
 
 Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
     const bool has_ack = s.has(flag::ack);
-    if (has_ack && (s.ack <= iss_ || s.ack > snd_max_)) {              // first: the ACK bit
+    if (has_ack && (s.ack <= iss_ || s.ack > snd_max_)) {  // first: the ACK bit
         ++env_.stats.bad_ack;
         return s.has(flag::rst) ? Verdict::done : Verdict::reset;
     }
-    if (s.has(flag::rst)) {                                            // second: the RST bit
+    if (s.has(flag::rst)) {  // second: the RST bit
         if (!has_ack) {
             ++env_.stats.bad_reset;
             return Verdict::done;
@@ -65,17 +66,17 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
         finish(Error::connection_refused);
         return Verdict::done;
     }
-    if (!s.has(flag::syn)) {                                           // fifth
+    if (!s.has(flag::syn)) {  // fifth
         ++env_.stats.missing_ack;
         return Verdict::done;
     }
-    irs_ = s.seq;                                                      // fourth: the SYN bit
+    irs_ = s.seq;  // fourth: the SYN bit
     rcv_nxt_ = s.seq + 1;
     rcv_adv_ = rcv_nxt_ + std::min(receive_limit_, 0xffffu);
     last_ack_sent_ = rcv_nxt_;
     learn_options(s);
     last_heard_ = ts_recent_at_ = now;
-    if (!has_ack) {                                                    // simultaneous open (§3.5, figure 8)
+    if (!has_ack) {  // simultaneous open (§3.5, figure 8)
         state_ = State::syn_received;
         snd_wnd_ = max_snd_wnd_ = s.window;
         snd_wl1_ = s.seq;
@@ -84,7 +85,7 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
     }
     sample_rtt(s, now);
     establish(s, now);
-    snd_wnd_ = max_snd_wnd_ = s.window;                                // a SYN's window is never scaled
+    snd_wnd_ = max_snd_wnd_ = s.window;  // a SYN's window is never scaled
     ack_now_ = true;
     return Verdict::done;
 }
@@ -92,13 +93,15 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
 void Connection::learn_options(const Segment& s) {
     const u16 theirs = s.mss == 0 ? kDefaultMss : std::max(s.mss, kSmallestMss);
     mss_ = std::min(theirs, env_.config.mss);
-    timestamps_ = s.has_timestamp;   // we offer them always: the peer's SYN decides (RFC 7323 §3.2)
+    timestamps_ = s.has_timestamp;  // we offer them always: the peer's SYN decides (RFC 7323 §3.2)
     if (timestamps_) {
         ts_recent_ = s.timestamp;
         mss_ = static_cast<u16>(mss_ - kTimestampBytes);
     }
-    if (s.window_scale) snd_scale_ = *s.window_scale;
-    else rcv_scale_ = 0;             // both or neither (RFC 7323 §2.2)
+    if (s.window_scale)
+        snd_scale_ = *s.window_scale;
+    else
+        rcv_scale_ = 0;  // both or neither (RFC 7323 §2.2)
 }
 
 /// Our SYN is acknowledged by `s`, which is acceptable.
@@ -124,11 +127,11 @@ void Connection::establish(const Segment& s, Instant now) {
 
 Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant now) {
     if (state_ == State::syn_received && s.has(flag::syn) && !s.has(flag::rst) && s.seq == irs_) {
-        if (!s.has(flag::ack)) {           // the peer's SYN again: our SYN-ACK was lost
+        if (!s.has(flag::ack)) {  // the peer's SYN again: our SYN-ACK was lost
             syn_pending_ = true;
             return Verdict::done;
         }
-        s.seq += 1;                        // simultaneous open: the peer's SYN-ACK; its SYN is known already
+        s.seq += 1;  // simultaneous open: the peer's SYN-ACK; its SYN is known already
         s.flags &= static_cast<u8>(~flag::syn);
     }
     if (state_ == State::time_wait && s.has(flag::syn) && !s.has(flag::rst) && !s.has(flag::ack)) {
@@ -136,20 +139,22 @@ Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant no
         const bool newer = timestamps_ && s.has_timestamp ? older(ts_recent_, s.timestamp) : s.seq > rcv_nxt_;
         if (newer) return Verdict::reopen;
     }
-    if (fails_paws(s, now)) {              // RFC 7323 §5.3 R1, before everything else
+    if (fails_paws(s, now)) {  // RFC 7323 §5.3 R1, before everything else
         ++env_.stats.paws;
         if (s.has_timestamp) reject_unacceptable(s, now);
         return Verdict::done;
     }
-    if (!is_acceptable(s)) {               // first: the sequence number
+    if (!is_acceptable(s)) {  // first: the sequence number
         ++env_.stats.unacceptable;
-        if (s.has(flag::rst)) ++env_.stats.bad_reset;
-        else reject_unacceptable(s, now);
+        if (s.has(flag::rst))
+            ++env_.stats.bad_reset;
+        else
+            reject_unacceptable(s, now);
         return Verdict::done;
     }
-    if (s.has(flag::rst)) return on_reset(s, now);      // second
-    if (s.has(flag::syn)) return on_syn(now);           // fourth (third, security, is not used)
-    if (!s.has(flag::ack)) {                            // fifth
+    if (s.has(flag::rst)) return on_reset(s, now);  // second
+    if (s.has(flag::syn)) return on_syn(now);       // fourth (third, security, is not used)
+    if (!s.has(flag::ack)) {                        // fifth
         ++env_.stats.missing_ack;
         return Verdict::done;
     }
@@ -160,12 +165,12 @@ Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant no
     keepalive_sent_ = 0;
     // sixth: urgent data is ordinary data here (§3.8.5 allows it to be ignored)
     if (orphan_ && s.length != 0 && s.seq + s.length > rcv_nxt_ && state_ != State::time_wait) {
-        ++env_.stats.data_after_close;                  // §3.6.1: nobody will ever read it
+        ++env_.stats.data_after_close;  // §3.6.1: nobody will ever read it
         finish(std::nullopt);
         return Verdict::reset;
     }
     const bool reads = state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
-    if (reads) on_text(s, packet, now);                 // seventh and eighth
+    if (reads) on_text(s, packet, now);  // seventh and eighth
     return Verdict::done;
 }
 
@@ -173,21 +178,23 @@ Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant no
 bool Connection::is_acceptable(const Segment& s) const {
     const u32 window = rcv_adv_ - rcv_nxt_;
     const u32 length = s.sequence_length();
-    if (s.seq == rcv_nxt_) return true;   // with a closed window, ACK and RST still count; the text is cut off later
+    if (s.seq == rcv_nxt_) return true;  // with a closed window, ACK and RST still count; the text is cut off later
     if (window == 0) return false;
     return s.seq.within(rcv_nxt_, window) || (length != 0 && (s.seq + (length - 1)).within(rcv_nxt_, window));
 }
 
 bool Connection::fails_paws(const Segment& s, Instant now) const {
     if (!timestamps_ || s.has(flag::rst) || s.has(flag::syn)) return false;
-    if (!s.has_timestamp) return true;    // RFC 7323 §3.2: SHOULD drop
+    if (!s.has_timestamp) return true;  // RFC 7323 §3.2: SHOULD drop
     return older(s.timestamp, ts_recent_) && now - ts_recent_at_ < kTimestampLifetime;
 }
 
 void Connection::reject_unacceptable(const Segment& s, Instant now) {
-    if (state_ == State::time_wait && s.has(flag::fin)) timers_[kLifetime] = now + env_.config.time_wait;   // eighth
-    if (s.sequence_length() != 0) ack_now_ = true;   // a retransmission: our ACK was lost, so no limit
-    else challenge(now);                             // anything else could be made to bounce for ever
+    if (state_ == State::time_wait && s.has(flag::fin)) timers_[kLifetime] = now + env_.config.time_wait;  // eighth
+    if (s.sequence_length() != 0)
+        ack_now_ = true;  // a retransmission: our ACK was lost, so no limit
+    else
+        challenge(now);  // anything else could be made to bounce for ever
 }
 
 /// RFC 5961 §3.2: only the exact sequence number resets.
@@ -199,11 +206,16 @@ Verdict Connection::on_reset(const Segment& s, Instant now) {
     }
     ++env_.stats.resets_in;
     switch (state_) {
-    case State::syn_received: finish(Error::connection_refused); break;
+    case State::syn_received:
+        finish(Error::connection_refused);
+        break;
     case State::closing:
     case State::last_ack:
-    case State::time_wait: finish(std::nullopt); break;
-    default: finish(Error::connection_reset);
+    case State::time_wait:
+        finish(std::nullopt);
+        break;
+    default:
+        finish(Error::connection_reset);
     }
     return Verdict::done;
 }
@@ -211,8 +223,10 @@ Verdict Connection::on_reset(const Segment& s, Instant now) {
 /// RFC 5961 §4.2; a passive half-open connection simply goes back to LISTEN.
 Verdict Connection::on_syn(Instant now) {
     ++env_.stats.bad_syn;
-    if (state_ == State::syn_received && passive_) finish(std::nullopt);
-    else challenge(now);
+    if (state_ == State::syn_received && passive_)
+        finish(std::nullopt);
+    else
+        challenge(now);
     return Verdict::done;
 }
 
@@ -262,7 +276,7 @@ void Connection::update_send_window(const Segment& s) {
 void Connection::sample_rtt(const Segment& s, Instant now) {
     if (timestamps_ && s.has_timestamp && s.timestamp_echo != 0) {
         const u32 elapsed = timestamp_now(now) - s.timestamp_echo;
-        if (elapsed < 3'600'000) rtt_.sample(Duration::from_ms(elapsed));   // an echo we never sent is no measurement
+        if (elapsed < 3'600'000) rtt_.sample(Duration::from_ms(elapsed));  // an echo we never sent is no measurement
     } else if (timing_ && s.ack > timed_seq_) {
         rtt_.sample(now - timed_at_);
         timing_ = false;
@@ -281,21 +295,23 @@ void Connection::acknowledge(const Segment& s, Instant now) {
     snd_una_ = s.ack;
     snd_nxt_ = max(snd_nxt_, snd_una_);
     recovery_.duplicates = 0;
-    if (recovery_.active && s.ack < recovery_.recover) {               // RFC 6582 §3.2 step 3, partial
+    if (recovery_.active && s.ack < recovery_.recover) {  // RFC 6582 §3.2 step 3, partial
         ++env_.stats.partial_acks;
         congestion_.on_partial_ack(acked);
         resend_head_ = true;
     } else if (recovery_.active) {
         recovery_.active = false;
         congestion_.on_recovered(snd_max_ - snd_una_, now);
-    } else if (flight * 2 >= congestion_.window()) {                   // RFC 7661: an unused window proves nothing
+    } else if (flight * 2 >= congestion_.window()) {  // RFC 7661: an unused window proves nothing
         congestion_.on_ack(acked, now);
     }
     if (recovery_.guarded && snd_una_ > recovery_.recover) recovery_.guarded = false;
     rtt_.progress();
     stalled_since_ = {};
-    if (snd_nxt_ > snd_una_) arm_retransmit(now);                      // RFC 6298 (5.3), (5.2)
-    else timers_[kRetransmit] = Instant::never();
+    if (snd_nxt_ > snd_una_)
+        arm_retransmit(now);  // RFC 6298 (5.3), (5.2)
+    else
+        timers_[kRetransmit] = Instant::never();
     if (orphan_ && state_ != State::time_wait) timers_[kLifetime] = now + env_.config.orphan_timeout;
     if (our_fin) on_our_fin_acked(now);
 }
@@ -306,9 +322,14 @@ void Connection::on_our_fin_acked(Instant now) {
         state_ = State::fin_wait_2;
         if (orphan_) timers_[kLifetime] = now + env_.config.orphan_timeout;
         break;
-    case State::closing: enter_time_wait(now); break;
-    case State::last_ack: finish(std::nullopt); break;
-    default: break;
+    case State::closing:
+        enter_time_wait(now);
+        break;
+    case State::last_ack:
+        finish(std::nullopt);
+        break;
+    default:
+        break;
     }
 }
 
@@ -321,7 +342,7 @@ void Connection::duplicate_ack(Instant now) {
     }
     if (recovery_.duplicates < 0xff) ++recovery_.duplicates;
     if (recovery_.duplicates != 3) return;
-    if (recovery_.guarded && snd_una_ <= recovery_.recover) return;    // step 1: these are of our own retransmissions
+    if (recovery_.guarded && snd_una_ <= recovery_.recover) return;  // step 1: these are of our own retransmissions
     ++env_.stats.fast_retransmits;
     recovery_.active = true;
     recovery_.recover = snd_max_;
@@ -331,7 +352,7 @@ void Connection::duplicate_ack(Instant now) {
 }
 
 void Connection::note_timestamp(const Segment& s, Instant now) {
-    if (!timestamps_ || !s.has_timestamp) return;                      // RFC 7323 §4.3 (2)
+    if (!timestamps_ || !s.has_timestamp) return;  // RFC 7323 §4.3 (2)
     if (s.seq <= last_ack_sent_ && !older(s.timestamp, ts_recent_)) {
         ts_recent_ = s.timestamp;
         ts_recent_at_ = now;
@@ -345,12 +366,12 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
     if (s.length == 0 && !s.has(flag::fin)) return;
     if (s.length > largest_received_) largest_received_ = s.length;
     const SeqNum claimed_end = s.seq + s.length;
-    if (s.seq < rcv_nxt_) {                                            // the front is old
+    if (s.seq < rcv_nxt_) {  // the front is old
         packet.pull_bytes(std::min<usize>(rcv_nxt_ - s.seq, packet.size()));
         s.seq = rcv_nxt_;
     }
     SeqNum right = rcv_adv_;
-    if (fin_seen_) right = min(right, peer_fin_seq_);                  // nothing comes after a FIN
+    if (fin_seen_) right = min(right, peer_fin_seq_);  // nothing comes after a FIN
     const u32 allowed = right > s.seq ? right - s.seq : 0;
     if (packet.size() > allowed) {
         env_.stats.beyond_window += packet.size() - allowed;
@@ -362,36 +383,41 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
         fin_seen_ = true;
         peer_fin_seq_ = claimed_end;
     }
-    bool at_once = !whole;                                             // RFC 5681 §4.2: out of order, or a hole filled
+    bool at_once = !whole;  // RFC 5681 §4.2: out of order, or a hole filled
     if (kept == 0) {
         at_once = true;
     } else if (s.seq != rcv_nxt_) {
         at_once = true;
         if (!may_hold_another() || !assembler_.insert(s.seq, std::move(packet), packet_limit() / 2))
             ++env_.stats.receive_memory;
-        else ++env_.stats.out_of_order;
+        else
+            ++env_.stats.out_of_order;
     } else {
         const PacketQueue::Ref last = receive_.back();
         if (!may_hold_another() && !(last && last->tailroom() >= kept)) {
             ++env_.stats.receive_memory;
-            assembler_.clear();                                        // what is in order is worth more
+            assembler_.clear();  // what is in order is worth more
             account();
-            return;                                                    // silence: the peer backs off
+            return;  // silence: the peer backs off
         }
         append_in_order(std::move(packet));
         if (!assembler_.empty()) at_once = true;
         while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
     }
     account();
-    if (fin_seen_ && rcv_nxt_ == peer_fin_seq_) consume_fin(now);
-    else acknowledge_soon(at_once, now);
+    if (fin_seen_ && rcv_nxt_ == peer_fin_seq_)
+        consume_fin(now);
+    else
+        acknowledge_soon(at_once, now);
 }
 
 void Connection::append_in_order(PacketBuffer p) {
     const u32 n = static_cast<u32>(p.size());
     PacketQueue::Ref last = receive_.back();
-    if (last && last->tailroom() >= n) std::memcpy(last->append(n).data(), p.data().data(), n);
-    else receive_.push_back(std::move(p));
+    if (last && last->tailroom() >= n)
+        std::memcpy(last->append(n).data(), p.data().data(), n);
+    else
+        receive_.push_back(std::move(p));
     receive_bytes_ += n;
     rcv_nxt_ += n;
     env_.stats.bytes_in += n;
@@ -419,17 +445,26 @@ void Connection::consume_fin(Instant now) {
     account();
     ack_now_ = true;
     switch (state_) {
-    case State::established: state_ = State::close_wait; break;
-    case State::fin_wait_1: state_ = State::closing; break;   // our FIN's ACK, if it came along, was handled before
-    case State::fin_wait_2: enter_time_wait(now); break;
-    default: break;
+    case State::established:
+        state_ = State::close_wait;
+        break;
+    case State::fin_wait_1:
+        state_ = State::closing;
+        break;  // our FIN's ACK, if it came along, was handled before
+    case State::fin_wait_2:
+        enter_time_wait(now);
+        break;
+    default:
+        break;
     }
 }
 
 /// RFC 9293 §3.8.6.3: every second full segment at once, the rest within 40 ms.
 void Connection::acknowledge_soon(bool at_once, Instant now) {
-    if (at_once || rcv_nxt_ - last_ack_sent_ >= 2u * largest_received_) ack_now_ = true;
-    else if (timers_[kDelayedAck].is_never()) timers_[kDelayedAck] = now + kDelayedAckTime;
+    if (at_once || rcv_nxt_ - last_ack_sent_ >= 2u * largest_received_)
+        ack_now_ = true;
+    else if (timers_[kDelayedAck].is_never())
+        timers_[kDelayedAck] = now + kDelayedAckTime;
 }
 
 /// An ACK that the segment did not earn: at most four per half second and connection (RFC 5961 §7; not a global limit,
@@ -456,7 +491,7 @@ void Connection::on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant n
         return;
     }
     ++env_.stats.icmp_accepted;
-    if (kind == Unreachable::fragmentation_needed) {                   // RFC 1191
+    if (kind == Unreachable::fragmentation_needed) {  // RFC 1191
         const u32 overhead = 40u + (timestamps_ ? kTimestampBytes : 0u);
         const u32 narrower = std::max<u32>(mtu, 552) - overhead;
         if (narrower >= mss_ || !sends_data()) return;

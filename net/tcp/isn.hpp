@@ -35,7 +35,9 @@ public:
 
 private:
     static u64 addresses(Endpoint l, Endpoint r) { return u64{l.address.value} << 32 | r.address.value; }
-    static u64 ports(Purpose p, Endpoint l, Endpoint r) { return u64{static_cast<u8>(p)} << 32 | u32{l.port} << 16 | r.port; }
+    static u64 ports(Purpose p, Endpoint l, Endpoint r) {
+        return u64{static_cast<u8>(p)} << 32 | u32{l.port} << 16 | r.port;
+    }
     u64 hash(Purpose p, Endpoint l, Endpoint r) const { return siphash(key_, addresses(l, r), ports(p, l, r)); }
     SipKey key_;
 };

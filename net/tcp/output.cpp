@@ -7,7 +7,7 @@ namespace ringlet::net::tcp {
 /// Bytes from SND.UNA that may be in flight.
 u32 Connection::send_allowance() const {
     u32 congestion = congestion_.window();
-    if (!recovery_.active && recovery_.duplicates != 0)                // RFC 3042: limited transmit
+    if (!recovery_.active && recovery_.duplicates != 0)  // RFC 3042: limited transmit
         congestion += std::min<u32>(recovery_.duplicates, 2) * mss_;
     return std::min(snd_wnd_, congestion);
 }
@@ -15,7 +15,8 @@ u32 Connection::send_allowance() const {
 std::optional<Connection::Plan> Connection::plan() const {
     switch (state_) {
     case State::closed:
-    case State::listen: return std::nullopt;
+    case State::listen:
+        return std::nullopt;
     case State::syn_sent:
         if (!syn_pending_) return std::nullopt;
         return Plan{.seq = iss_, .flags = flag::syn, .resend = snd_max_ > iss_};
@@ -27,20 +28,20 @@ std::optional<Connection::Plan> Connection::plan() const {
         if (auto p = plan_data()) return p;
     }
     if (ack_now_) return Plan{.seq = snd_max_};
-    if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};   // §3.8.4
+    if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};  // §3.8.4
     return std::nullopt;
 }
 
 std::optional<Connection::Plan> Connection::plan_data() const {
     const SeqNum data_end = data_start_ + send_.size();
-    if (resend_head_ && snd_max_ > snd_una_) {                         // RFC 6582: the first unacknowledged segment
+    if (resend_head_ && snd_max_ > snd_una_) {  // RFC 6582: the first unacknowledged segment
         Plan p{.seq = snd_una_, .offset = 0, .resend = true};
         p.length = std::min<u32>(send_.size(), mss_);
         p.length = std::min(p.length, snd_max_ - snd_una_);
         if (fin_sent() && snd_una_ + p.length == data_end) p.flags |= flag::fin;
         if (p.length != 0 || (p.flags & flag::fin) != 0) return p;
     }
-    if (snd_nxt_ > data_end) return std::nullopt;                      // the FIN is out
+    if (snd_nxt_ > data_end) return std::nullopt;  // the FIN is out
     Plan p{.seq = snd_nxt_, .offset = snd_nxt_ - data_start_};
     const u32 available = data_end - snd_nxt_;
     const bool fin_possible = fin_queued_;
@@ -51,14 +52,14 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     p.resend = snd_nxt_ < snd_max_;
     if (fin_possible && p.length == available) p.flags |= flag::fin;
     if (p.length != 0 && p.length == available) p.flags |= flag::psh;
-    if (probe_pending_ && snd_nxt_ == snd_una_) {                      // §3.8.6.1
+    if (probe_pending_ && snd_nxt_ == snd_una_) {  // §3.8.6.1
         p.length = std::min({available, std::max(room, 1u), u32{mss_}});
         if (p.length != available) p.flags &= static_cast<u8>(~flag::fin);
         p.probe = true;
         return p;
     }
     if (p.length == 0) {
-        const bool bare_fin = available == 0 && fin_possible;          // takes no buffer at the peer: always
+        const bool bare_fin = available == 0 && fin_possible;  // takes no buffer at the peer: always
         return bare_fin ? std::optional(p) : std::nullopt;
     }
     // §3.8.6.2.1 (sender's silly window) and §3.7.4 (Nagle)
@@ -85,12 +86,12 @@ void Connection::fill(Segment& s, Instant now) const {
     if ((s.flags & flag::syn) != 0) {
         s.window = static_cast<u16>(std::min(receive_limit_, 0xffffu));
         s.mss = env_.config.mss;
-        const bool answering = (s.flags & flag::ack) != 0;   // only what the peer's SYN offered (RFC 7323 §2.2, §3.2)
+        const bool answering = (s.flags & flag::ack) != 0;  // only what the peer's SYN offered (RFC 7323 §2.2, §3.2)
         if (!answering || rcv_scale_ != 0 || snd_scale_ != 0) s.window_scale = rcv_scale_;
         s.has_timestamp = !answering || timestamps_;
     } else {
         const u32 window = window_to_offer();
-        const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;   // not to the left
+        const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;  // not to the left
         s.window = static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
         s.has_timestamp = timestamps_;
     }
@@ -102,7 +103,7 @@ void Connection::fill(Segment& s, Instant now) const {
 
 std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     if (sends_data() && snd_nxt_ == snd_una_ && snd_max_ == snd_una_ && now - last_sent_ > rtt_.rto())
-        congestion_.on_idle();                                         // RFC 5681 §4.1
+        congestion_.on_idle();  // RFC 5681 §4.1
     const std::optional<Plan> p = plan();
     if (!p) return std::nullopt;
     Segment s;
@@ -113,8 +114,10 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     const SendBuffer::Pieces payload = send_.at(p->offset, p->length);
     auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
     std::optional<PacketBuffer> packet = build(env_.pool, s, payload.first, payload.second, mode);
-    if (packet) sent(*p, s, now);
-    else ++env_.stats.no_packet;
+    if (packet)
+        sent(*p, s, now);
+    else
+        ++env_.stats.no_packet;
     return packet;
 }
 
@@ -141,7 +144,7 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
     if (p.resend) {
         ++env_.stats.retransmitted;
         ++retransmissions_;
-        timing_ = false;                                               // Karn
+        timing_ = false;  // Karn
     }
     if (s.seq == snd_una_) resend_head_ = false;
     if (p.probe) {
@@ -156,10 +159,11 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
         timed_seq_ = s.seq;
         timed_at_ = now;
     }
-    const bool was_idle = snd_nxt_ == snd_una_;                        // a timer still running was the persist timer
+    const bool was_idle = snd_nxt_ == snd_una_;  // a timer still running was the persist timer
     snd_nxt_ = max(snd_nxt_, end);
     snd_max_ = max(snd_max_, snd_nxt_);
-    if (timers_[kRetransmit].is_never() || was_idle || (p.resend && s.seq == snd_una_)) arm_retransmit(now);   // RFC 6298 (5.1)
+    if (timers_[kRetransmit].is_never() || was_idle || (p.resend && s.seq == snd_una_))
+        arm_retransmit(now);  // RFC 6298 (5.1)
 }
 
 }  // namespace ringlet::net::tcp

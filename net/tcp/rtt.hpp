@@ -9,18 +9,18 @@ namespace ringlet::net::tcp {
 
 class RttEstimator {
 public:
-    static constexpr Duration kInitial = Duration::from_s(1);      // RFC 6298 (2.1)
+    static constexpr Duration kInitial = Duration::from_s(1);  // RFC 6298 (2.1)
     /// RFC 6298 (2.4) says one second; every stack in use takes less, and 200 ms still covers a delayed ACK.
     static constexpr Duration kMinimum = Duration::from_ms(200);
-    static constexpr Duration kMaximum = Duration::from_s(60);     // (2.5)
+    static constexpr Duration kMaximum = Duration::from_s(60);  // (2.5)
 
     /// One measured round trip, never of a retransmitted segment (Karn, RFC 6298 §3).
     constexpr void sample(Duration r) {
         r = std::max(r, Duration{1});
-        if (srtt_.ns == 0) {                                       // (2.2)
+        if (srtt_.ns == 0) {  // (2.2)
             srtt_ = r;
             rttvar_ = r / 2;
-        } else {                                                   // (2.3)
+        } else {  // (2.3)
             const Duration error = srtt_ > r ? srtt_ - r : r - srtt_;
             rttvar_ = (rttvar_ * 3 + error) / 4;
             srtt_ = (srtt_ * 7 + r) / 8;
@@ -28,7 +28,9 @@ public:
         backoff_ = 0;
     }
     /// (5.5) the timer expired: twice as long next time.
-    constexpr void back_off() { if (backoff_ < 16) ++backoff_; }
+    constexpr void back_off() {
+        if (backoff_ < 16) ++backoff_;
+    }
     /// New data was acknowledged: the path works again.
     constexpr void progress() { backoff_ = 0; }
     constexpr u8 backoffs() const { return backoff_; }

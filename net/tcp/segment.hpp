@@ -14,23 +14,23 @@ namespace ringlet::net::tcp {
 inline constexpr u8 kProtocol = 6;
 inline constexpr usize kHeaderBytes = 20;
 inline constexpr usize kChecksumOffset = 16;
-inline constexpr u16 kDefaultMss = 536;          ///< RFC 9293 §3.7.1: what a peer that says nothing can take
-inline constexpr u8 kMaxWindowScale = 14;        ///< RFC 7323 §2.3
-inline constexpr usize kTimestampBytes = 12;     ///< NOP NOP TS: what each segment carries once agreed
+inline constexpr u16 kDefaultMss = 536;       ///< RFC 9293 §3.7.1: what a peer that says nothing can take
+inline constexpr u8 kMaxWindowScale = 14;     ///< RFC 7323 §2.3
+inline constexpr usize kTimestampBytes = 12;  ///< NOP NOP TS: what each segment carries once agreed
 
 namespace flag {
 inline constexpr u8 fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 }
 
 struct Segment {
-    Endpoint local, remote;       ///< of this host and of the peer, whichever way the segment goes
+    Endpoint local, remote;  ///< of this host and of the peer, whichever way the segment goes
     SeqNum seq, ack;
     u8 flags = 0;
-    u16 window = 0;               ///< as on the wire: not scaled
-    u16 length = 0;               ///< payload bytes
+    u16 window = 0;  ///< as on the wire: not scaled
+    u16 length = 0;  ///< payload bytes
     u16 header_bytes = kHeaderBytes;
     // options; absent unless said otherwise
-    u16 mss = 0;                  ///< 0: absent
+    u16 mss = 0;  ///< 0: absent
     std::optional<u8> window_scale;
     bool sack_permitted = false;
     bool has_timestamp = false;

@@ -32,7 +32,9 @@ public:
         return n;
     }
 
-    struct Pieces { Bytes first, second; };
+    struct Pieces {
+        Bytes first, second;
+    };
     /// The `length` bytes at `offset`; the caller keeps them inside size().
     Pieces at(u32 offset, u32 length) const {
         ASSERT(offset <= size_ && length <= size_ - offset);
@@ -70,7 +72,7 @@ private:
 
     std::unique_ptr<std::byte[]> storage_;
     u32 bound_;
-    u32 capacity_ = 0, head_ = 0, size_ = 0;   // capacity_: a power of two, or 0
+    u32 capacity_ = 0, head_ = 0, size_ = 0;  // capacity_: a power of two, or 0
 };
 
 }  // namespace ringlet::net::tcp

@@ -22,13 +22,20 @@ public:
     friend constexpr SeqNum operator-(SeqNum a, u32 n) { return SeqNum(a.value_ - n); }
     /// The distance from `b` up to `a`; the caller knows that b <= a.
     friend constexpr u32 operator-(SeqNum a, SeqNum b) { return a.value_ - b.value_; }
-    constexpr SeqNum& operator+=(u32 n) { value_ += n; return *this; }
+    constexpr SeqNum& operator+=(u32 n) {
+        value_ += n;
+        return *this;
+    }
     /// low <= *this < low + length, on the circle; never inside an empty interval.
     constexpr bool within(SeqNum low, u32 length) const { return value_ - low.value_ < length; }
 };
 static_assert(SeqNum(0xffff'fff0) < SeqNum(0x10) && SeqNum(0x10) - SeqNum(0xffff'fff0) == 0x20);
 
-constexpr SeqNum max(SeqNum a, SeqNum b) { return a < b ? b : a; }
-constexpr SeqNum min(SeqNum a, SeqNum b) { return a < b ? a : b; }
+constexpr SeqNum max(SeqNum a, SeqNum b) {
+    return a < b ? b : a;
+}
+constexpr SeqNum min(SeqNum a, SeqNum b) {
+    return a < b ? a : b;
+}
 
 }  // namespace ringlet::net::tcp

@@ -40,7 +40,7 @@ void Slots::remove(Socket& s) {
 
 HashTable::HashTable(u32 capacity, const Secrets& secrets) : secrets_(secrets) {
     const u32 n = std::bit_ceil(std::max(capacity, 1u));
-    buckets_.reset(new (std::nothrow) Entry*[n]{});
+    buckets_.reset(new (std::nothrow) Entry* [n] {});
     mask_ = n - 1;
 }
 
@@ -100,7 +100,7 @@ void DeadlineHeap::sift_down(u32 at, Item i) {
 void DeadlineHeap::schedule(Entry& e, Instant at) {
     if (at.is_never()) return;
     if (e.heap_index == kNone) {
-        ASSERT(size_ < capacity_);   // one item per connection, and connections are bounded by the same number
+        ASSERT(size_ < capacity_);  // one item per connection, and connections are bounded by the same number
         sift_up(size_++, {at, &e});
     } else if (at < items_[e.heap_index].key) {
         sift_up(e.heap_index, {at, &e});
@@ -112,8 +112,10 @@ void DeadlineHeap::remove(Entry& e) {
     if (at == kNone) return;
     const Item last = items_[--size_];
     if (at == size_) return;
-    if (at != 0 && last.key < items_[(at - 1) / 2].key) sift_up(at, last);
-    else sift_down(at, last);
+    if (at != 0 && last.key < items_[(at - 1) / 2].key)
+        sift_up(at, last);
+    else
+        sift_down(at, last);
 }
 
 Entry* DeadlineHeap::pop_due(Instant now) {

@@ -9,17 +9,17 @@
 
 namespace ringlet::net::tcp {
 
-struct ReadyTag;    ///< readiness has risen since next_ready()
-struct ActiveTag;   ///< has something to send
-struct ListenTag;   ///< all listeners
-struct QueueTag;    ///< half-open, waiting for accept(), or TIME-WAIT: one at a time
+struct ReadyTag;   ///< readiness has risen since next_ready()
+struct ActiveTag;  ///< has something to send
+struct ListenTag;  ///< all listeners
+struct QueueTag;   ///< half-open, waiting for accept(), or TIME-WAIT: one at a time
 
 inline constexpr u32 kNone = ~u32{0};
 
 /// What a handle names.
 struct Socket : ListNode<ReadyTag> {
     enum class Kind : u8 { connection, listener } kind;
-    u8 reported = 0;          ///< readiness bits at the last look
+    u8 reported = 0;  ///< readiness bits at the last look
     u32 slot = kNone;
     void* user_data = nullptr;
     explicit Socket(Kind k) : kind(k) {}
@@ -30,7 +30,7 @@ struct Entry;
 struct Listener : Socket, ListNode<ListenTag> {
     Endpoint local;
     u16 backlog;
-    u16 pending = 0;                     ///< elements of `accepted`
+    u16 pending = 0;  ///< elements of `accepted`
     List<Entry, QueueTag> accepted;
     Listener(Endpoint l, u16 b) : Socket(Kind::listener), local(l), backlog(b) {}
 };
@@ -39,7 +39,7 @@ struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
     enum class Queue : u8 { none, half_open, accept, time_wait };
     Connection connection;
     Entry* hash_next = nullptr;
-    Listener* listener = nullptr;        ///< while half-open or waiting for accept()
+    Listener* listener = nullptr;  ///< while half-open or waiting for accept()
     u32 heap_index = kNone;
     Queue queue = Queue::none;
     bool hashed = false;

@@ -7,7 +7,7 @@
 namespace ringlet::net::tcp {
 namespace {
 
-constexpr u32 kFirstEphemeral = 49152, kEphemeralPorts = 65536 - kFirstEphemeral;   // RFC 6335 §6
+constexpr u32 kFirstEphemeral = 49152, kEphemeralPorts = 65536 - kFirstEphemeral;  // RFC 6335 §6
 
 /// Numbers that the rest may rely on: windows fit the pool, segments fit a packet.
 Config sane(Config c, const PacketPool& pool) {
@@ -47,8 +47,10 @@ Tcp::~Tcp() {
     for (u32 i = 0; i < slots_.capacity(); ++i) {
         Socket* s = slots_.at(i);
         if (s == nullptr) continue;
-        if (s->kind == Socket::Kind::connection) destroy(static_cast<Entry&>(*s));
-        else close_listener(static_cast<Listener&>(*s));
+        if (s->kind == Socket::Kind::connection)
+            destroy(static_cast<Entry&>(*s));
+        else
+            close_listener(static_cast<Listener&>(*s));
     }
 }
 
@@ -89,7 +91,7 @@ bool Tcp::settle(Entry& e, Instant now) {
         return false;
     }
     auto& active = static_cast<ListNode<ActiveTag>&>(e);
-    if (!active.linked() && c.update(now)) active_.push_back(e);   // linked: output() will look anyway
+    if (!active.linked() && c.update(now)) active_.push_back(e);  // linked: output() will look anyway
     deadlines_.schedule(e, c.deadline());
     if (e.queue == Entry::Queue::half_open && c.is_synchronized()) {
         dequeue(e);
@@ -110,22 +112,37 @@ bool Tcp::settle(Entry& e, Instant now) {
 void Tcp::enqueue(Entry& e, Entry::Queue queue) {
     e.queue = queue;
     switch (queue) {
-    case Entry::Queue::half_open: half_open_.push_back(e); ++half_open_count_; break;
-    case Entry::Queue::accept: e.listener->accepted.push_back(e); ++e.listener->pending; break;
-    case Entry::Queue::time_wait: time_wait_.push_back(e); ++time_wait_count_; break;
-    case Entry::Queue::none: break;
+    case Entry::Queue::half_open:
+        half_open_.push_back(e);
+        ++half_open_count_;
+        break;
+    case Entry::Queue::accept:
+        e.listener->accepted.push_back(e);
+        ++e.listener->pending;
+        break;
+    case Entry::Queue::time_wait:
+        time_wait_.push_back(e);
+        ++time_wait_count_;
+        break;
+    case Entry::Queue::none:
+        break;
     }
 }
 
 void Tcp::dequeue(Entry& e) {
     switch (std::exchange(e.queue, Entry::Queue::none)) {
-    case Entry::Queue::half_open: --half_open_count_; break;
+    case Entry::Queue::half_open:
+        --half_open_count_;
+        break;
     case Entry::Queue::accept:
         // However the last one leaves, accepted or reset by its peer: the next arrival is news again.
         if (--e.listener->pending == 0) e.listener->reported = 0;
         break;
-    case Entry::Queue::time_wait: --time_wait_count_; break;
-    case Entry::Queue::none: return;
+    case Entry::Queue::time_wait:
+        --time_wait_count_;
+        break;
+    case Entry::Queue::none:
+        return;
     }
     List<Entry, QueueTag>::remove(e);
 }
@@ -137,8 +154,10 @@ void Tcp::retire(Entry& e) {
     table_.remove(e);
     deadlines_.remove(e);
     if (static_cast<ListNode<ActiveTag>&>(e).linked()) List<Entry, ActiveTag>::remove(e);
-    if (e.slot == kNone) destroy(e);
-    else notify(e, e.connection.readiness_bits());
+    if (e.slot == kNone)
+        destroy(e);
+    else
+        notify(e, e.connection.readiness_bits());
 }
 
 void Tcp::destroy(Entry& e) {
@@ -164,8 +183,8 @@ void Tcp::notify(Socket& s, u8 bits) {
 Result<Handle> Tcp::listen(Endpoint local, u16 backlog) {
     if (local.port == 0) return fail(Error::invalid);
     for (Listener& l : listeners_) {
-        const bool overlap = l.local.address == local.address || l.local.address.is_unspecified() ||
-                             local.address.is_unspecified();
+        const bool overlap =
+            l.local.address == local.address || l.local.address.is_unspecified() || local.address.is_unspecified();
         if (l.local.port == local.port && overlap) return fail(Error::in_use);
     }
     if (listener_count_ >= env_.config.max_listeners) return fail(Error::no_space);
@@ -185,7 +204,8 @@ Result<Handle> Tcp::listen(Endpoint local, u16 backlog) {
 std::optional<u16> Tcp::ephemeral_port(Ipv4Addr local, Endpoint remote) {
     const u32 offset = env_.secrets.port_offset(local, remote);
     for (u32 i = 0; i < kEphemeralPorts; ++i) {
-        const Endpoint candidate{local, static_cast<u16>(kFirstEphemeral + (offset + port_counter_++) % kEphemeralPorts)};
+        const Endpoint candidate{local,
+                                 static_cast<u16>(kFirstEphemeral + (offset + port_counter_++) % kEphemeralPorts)};
         if (table_.find(candidate, remote) == nullptr && find_listener(candidate) == nullptr) return candidate.port;
     }
     return std::nullopt;
@@ -193,7 +213,8 @@ std::optional<u16> Tcp::ephemeral_port(Ipv4Addr local, Endpoint remote) {
 
 Result<Handle> Tcp::connect(Endpoint local, Endpoint remote, Instant now) {
     const Ipv4Addr to = remote.address;
-    if (local.address.is_unspecified() || to.is_unspecified() || to.is_broadcast() || to.is_multicast() || remote.port == 0)
+    if (local.address.is_unspecified() || to.is_unspecified() || to.is_broadcast() || to.is_multicast() ||
+        remote.port == 0)
         return fail(Error::invalid);
     if (local.port == 0) {
         const std::optional<u16> port = ephemeral_port(local.address, remote);
@@ -238,8 +259,10 @@ Result<usize> Tcp::read(Handle h, MutableBytes to, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.read(to, now);
-    if (e->hashed) settle(*e, now);
-    else e->reported = e->connection.readiness_bits();
+    if (e->hashed)
+        settle(*e, now);
+    else
+        e->reported = e->connection.readiness_bits();
     return n;
 }
 

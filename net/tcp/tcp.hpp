@@ -38,7 +38,7 @@ public:
     void input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now);
 
     struct Outgoing {
-        PacketBuffer packet;   ///< window = the TCP segment; at least 60 bytes of headroom remain in front
+        PacketBuffer packet;  ///< window = the TCP segment; at least 60 bytes of headroom remain in front
         Ipv4Addr source, destination;
         // Checksum: complete, or, when Config::tx_checksum_offload, meta().checksum == partial with the pseudo-header
         // sum in the field and meta().csum_offset == 16; meta().csum_start must be set by whoever knows the frame.
@@ -81,7 +81,7 @@ public:
     /// Releases the handle and resets the connection.
     void abort(Handle h, Instant now);
 
-    Readiness readiness(Handle h) const;      ///< stale handle: closed, Error::invalid
+    Readiness readiness(Handle h) const;  ///< stale handle: closed, Error::invalid
     /// The pending error once (SO_ERROR); success when there is none.
     Result<> take_error(Handle h);
     Result<> configure(Handle h, const Options& options, Instant now);
@@ -135,13 +135,13 @@ private:
     u32 capacity_ = 0, count_ = 0;
     u32 listener_count_ = 0, half_open_count_ = 0, time_wait_count_ = 0;
     u32 port_counter_ = 0;
-    List<Entry, ActiveTag> active_;       ///< round robin: who has sent goes to the back
+    List<Entry, ActiveTag> active_;  ///< round robin: who has sent goes to the back
     List<Socket, ReadyTag> ready_;
-    List<Entry, QueueTag> half_open_, time_wait_;   ///< oldest first
+    List<Entry, QueueTag> half_open_, time_wait_;  ///< oldest first
     List<Listener, ListenTag> listeners_;
-    Segment replies_[kReplies];           ///< resets of no connection, in a ring
+    Segment replies_[kReplies];  ///< resets of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
-    Instant starved_until_ = Instant::never();      ///< the pool was empty: ask again then at the latest
+    Instant starved_until_ = Instant::never();  ///< the pool was empty: ask again then at the latest
 };
 
 }  // namespace ringlet::net::tcp

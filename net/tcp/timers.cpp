@@ -31,8 +31,10 @@ void Connection::on_time(Instant now) {
     }
     if (due(kRetransmit)) {
         const bool opening = state_ == State::syn_sent || state_ == State::syn_received;
-        if (opening || snd_nxt_ > snd_una_) on_retransmit_timer(now);
-        else on_persist_timer(now);
+        if (opening || snd_nxt_ > snd_una_)
+            on_retransmit_timer(now);
+        else
+            on_persist_timer(now);
     }
     if (state_ != State::closed && due(kKeepalive)) on_keepalive_timer(now);
 }
@@ -43,8 +45,10 @@ void Connection::on_lifetime_timer() {
         ++env_.stats.timed_out;
         finish(soft_error_.value_or(Error::timed_out));
         break;
-    case State::time_wait: finish(std::nullopt); break;
-    default:                       // an orphan whose peer makes no progress
+    case State::time_wait:
+        finish(std::nullopt);
+        break;
+    default:  // an orphan whose peer makes no progress
         ++env_.stats.orphans_expired;
         finish(std::nullopt);
     }
@@ -63,11 +67,11 @@ void Connection::on_retransmit_timer(Instant now) {
     if (state_ == State::syn_sent || state_ == State::syn_received) {
         rtt_.back_off();
         syn_pending_ = true;
-        return;                    // sending it arms the timer again
+        return;  // sending it arms the timer again
     }
-    if (rtt_.backoffs() == 0) congestion_.on_timeout(snd_max_ - snd_una_, now);   // RFC 5681 §3.1: once per loss
+    if (rtt_.backoffs() == 0) congestion_.on_timeout(snd_max_ - snd_una_, now);  // RFC 5681 §3.1: once per loss
     rtt_.back_off();
-    recovery_ = {.recover = snd_max_, .duplicates = 0, .active = false, .guarded = true};   // RFC 6582 §3.2 step 4
+    recovery_ = {.recover = snd_max_, .duplicates = 0, .active = false, .guarded = true};  // RFC 6582 §3.2 step 4
     resend_head_ = false;
     snd_nxt_ = snd_una_;
 }
@@ -85,7 +89,7 @@ void Connection::on_persist_timer(Instant now) {
 
 bool Connection::update(Instant now) {
     const bool reason = ack_now_ || syn_pending_ || keepalive_pending_ || fin_queued_ || send_.size() != 0;
-    if (!reason) return false;   // after most segments and reads
+    if (!reason) return false;  // after most segments and reads
     if (plan()) return true;
     const bool pending = send_.size() != 0 || (fin_queued_ && snd_una_ <= fin_seq());
     if (sends_data() && pending && snd_nxt_ == snd_una_ && timers_[kRetransmit].is_never())
@@ -106,7 +110,7 @@ void Connection::on_keepalive_timer(Instant now) {
         return;
     }
     timers_[kKeepalive] = now + options_.keepalive_interval;
-    if (in_flight() != 0) return;   // retransmission is asking already
+    if (in_flight() != 0) return;  // retransmission is asking already
     ++keepalive_sent_;
     ++env_.stats.keepalive_probes;
     keepalive_pending_ = true;

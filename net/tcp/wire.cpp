@@ -10,14 +10,20 @@ namespace {
 struct Header {
     be16 source_port, destination_port;
     be32 sequence, acknowledgment;
-    u8 data_offset;   // upper four bits, in 32-bit words
+    u8 data_offset;  // upper four bits, in 32-bit words
     u8 flags;
     be16 window, checksum, urgent;
 };
 static_assert(sizeof(Header) == kHeaderBytes && offsetof(Header, checksum) == kChecksumOffset);
 
-enum Kind : u8 { end_of_list = 0, no_operation = 1, mss_option = 2, window_scale_option = 3, sack_permitted_option = 4,
-                 timestamp_option = 8 };
+enum Kind : u8 {
+    end_of_list = 0,
+    no_operation = 1,
+    mss_option = 2,
+    window_scale_option = 3,
+    sack_permitted_option = 4,
+    timestamp_option = 8
+};
 
 u32 read32(Bytes b, usize at) {
     be32 v;
@@ -30,7 +36,7 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
     case mss_option:
         if (body.size() == 2) s.mss = static_cast<u16>(u32(body[0]) << 8 | u32(body[1]));
         break;
-    case window_scale_option:   // RFC 7323 §2.3: larger than 14 means 14
+    case window_scale_option:  // RFC 7323 §2.3: larger than 14 means 14
         if (body.size() == 1) s.window_scale = std::min(static_cast<u8>(body[0]), kMaxWindowScale);
         break;
     case sack_permitted_option:
@@ -42,12 +48,13 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
         s.timestamp = read32(body, 0);
         s.timestamp_echo = read32(body, 4);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
 void parse_options(Segment& s, Bytes options) {
-    constexpr u32 kUsual = 0x0101'080a;   // NOP NOP TS(10): nearly every segment of a connection with timestamps
+    constexpr u32 kUsual = 0x0101'080a;  // NOP NOP TS(10): nearly every segment of a connection with timestamps
     if (options.size() == kTimestampBytes && read32(options, 0) == kUsual) {
         parse_option(s, timestamp_option, options.subspan(4));
         return;

@@ -11,26 +11,40 @@ namespace {
 
 char type_letter(NodeType t) {
     switch (t) {
-    case NodeType::directory: return 'd';
-    case NodeType::symlink: return 'l';
-    case NodeType::char_device: return 'c';
-    case NodeType::block_device: return 'b';
-    case NodeType::fifo: return 'p';
-    case NodeType::socket: return 's';
-    case NodeType::file: break;
+    case NodeType::directory:
+        return 'd';
+    case NodeType::symlink:
+        return 'l';
+    case NodeType::char_device:
+        return 'c';
+    case NodeType::block_device:
+        return 'b';
+    case NodeType::fifo:
+        return 'p';
+    case NodeType::socket:
+        return 's';
+    case NodeType::file:
+        break;
     }
     return '-';
 }
 
 std::string_view type_name(NodeType t) {
     switch (t) {
-    case NodeType::directory: return "directory";
-    case NodeType::symlink: return "symbolic link";
-    case NodeType::char_device: return "character device";
-    case NodeType::block_device: return "block device";
-    case NodeType::fifo: return "fifo";
-    case NodeType::socket: return "socket";
-    case NodeType::file: break;
+    case NodeType::directory:
+        return "directory";
+    case NodeType::symlink:
+        return "symbolic link";
+    case NodeType::char_device:
+        return "character device";
+    case NodeType::block_device:
+        return "block device";
+    case NodeType::fifo:
+        return "fifo";
+    case NodeType::socket:
+        return "socket";
+    case NodeType::file:
+        break;
     }
     return "regular file";
 }
@@ -91,24 +105,28 @@ public:
         if (rows_ == nullptr || text_ == nullptr) return fail(Error::no_memory);
         usize used = 0;
         TRY(for_each_entry(path, all, [&](std::string_view name, NodeType type) {
-            if (count_ == rows || name.size() > bytes - used) return false;   // it has grown meanwhile
+            if (count_ == rows || name.size() > bytes - used) return false;  // it has grown meanwhile
             rows_[count_++] = {{&text_[used], name.size()}, type};
             std::ranges::copy(name, &text_[used]);
             used += name.size();
             return true;
         }));
         const auto by_name = [](const Row& a, const Row& b) { return a.name < b.name; };
-        std::make_heap(rows_.get(), rows_.get() + count_, by_name);   // small code, no deep recursion
+        std::make_heap(rows_.get(), rows_.get() + count_, by_name);  // small code, no deep recursion
         std::sort_heap(rows_.get(), rows_.get() + count_, by_name);
         return {};
     }
     template <class Visit> void for_each(Visit visit) const {
-        for (usize i = 0; i < count_ && visit(rows_[i].name, rows_[i].type); ++i) {}
+        for (usize i = 0; i < count_ && visit(rows_[i].name, rows_[i].type); ++i) {
+        }
     }
 
 private:
     static constexpr usize kMaxRows = 4096;
-    struct Row { std::string_view name; NodeType type; };
+    struct Row {
+        std::string_view name;
+        NodeType type;
+    };
     std::unique_ptr<Row[]> rows_;
     std::unique_ptr<char[]> text_;
     usize count_ = 0;
@@ -121,8 +139,10 @@ Outcome list(Shell& shell, std::string_view what, bool detailed, bool all) {
     const auto s = files().stat(*path);
     if (!s) return complain("ls", what, s.error());
     if (s->type != NodeType::directory) {
-        if (detailed) print_long("/", *path);
-        else print("{}\n", what);
+        if (detailed)
+            print_long("/", *path);
+        else
+            print("{}\n", what);
         return Outcome::done;
     }
     const auto print_entry = [&](std::string_view name, NodeType type) {
@@ -137,8 +157,10 @@ Outcome list(Shell& shell, std::string_view what, bool detailed, bool all) {
     };
     Listing listing;
     auto done = listing.read(*path, all);
-    if (done) listing.for_each(print_entry);
-    else if (done.error() == Error::no_memory) done = for_each_entry(*path, all, print_entry);
+    if (done)
+        listing.for_each(print_entry);
+    else if (done.error() == Error::no_memory)
+        done = for_each_entry(*path, all, print_entry);
     return done ? Outcome::done : complain("ls", what, done.error());
 }
 
@@ -165,9 +187,12 @@ Outcome ls(Shell& shell, const Arguments& args) {
     usize first = 1;
     for (; first < args.count && args[first].starts_with('-') && args[first].size() > 1; ++first)
         for (const char c : args[first].substr(1)) {
-            if (c == 'l') detailed = true;
-            else if (c == 'a') all = true;
-            else return Outcome::usage;
+            if (c == 'l')
+                detailed = true;
+            else if (c == 'a')
+                all = true;
+            else
+                return Outcome::usage;
         }
     if (first == args.count) return list(shell, ".", detailed, all);
     Outcome outcome = Outcome::done;
@@ -212,8 +237,10 @@ Outcome stat(Shell& shell, const Arguments& args) {
     if (!path) return complain("stat", args[1], path.error());
     const auto s = files().lstat(*path);
     if (!s) return complain("stat", args[1], s.error());
-    print("  File: {}\n  Type: {}\n  Size: {} bytes, {} sectors of 512\n", *path, type_name(s->type), s->size, s->sectors);
-    print(" Inode: {}\n Links: {}\n  Mode: {} (uid {}, gid {})\n", s->inode, s->links, mode_text(*s, mode), s->uid, s->gid);
+    print("  File: {}\n  Type: {}\n  Size: {} bytes, {} sectors of 512\n", *path, type_name(s->type), s->size,
+          s->sectors);
+    print(" Inode: {}\n Links: {}\n  Mode: {} (uid {}, gid {})\n", s->inode, s->links, mode_text(*s, mode), s->uid,
+          s->gid);
     print("Change: {} UTC\n", date_text(s->changed.seconds, date));
     print("Modify: {} UTC\n", date_text(s->modified.seconds, date));
     return Outcome::done;
@@ -235,8 +262,8 @@ Outcome df(Shell&, const Arguments& args) {
         char size[16], used[16], free[16];
         const u64 unit = m.statfs.block_size;
         print("{:<10} {:>10} {:>10} {:>10}  {}\n", m.statfs.type, human_size(m.statfs.blocks * unit, size),
-              human_size((m.statfs.blocks - m.statfs.free_blocks) * unit, used), human_size(m.statfs.free_blocks * unit, free),
-              m.where);
+              human_size((m.statfs.blocks - m.statfs.free_blocks) * unit, used),
+              human_size(m.statfs.free_blocks * unit, free), m.where);
     });
     return Outcome::done;
 }

@@ -47,14 +47,16 @@ Outcome ping_loop(Shell& shell, Ipv4Addr target, u64 count, u16 bytes) {
         }
         ++answered;
         const i64 us = reply->round_trip.us();
-        print("{} bytes from {}: seq={} ttl={} time={}.{:03} ms\n", reply->bytes, address.of(target), i + 1, reply->ttl, us / 1000,
-              us % 1000);
+        print("{} bytes from {}: seq={} ttl={} time={}.{:03} ms\n", reply->bytes, address.of(target), i + 1, reply->ttl,
+              us / 1000, us % 1000);
     }
     print("{} of {} answered\n", answered, count);
     return answered != 0 ? Outcome::done : Outcome::failed;
 }
 
-void print_counter(std::string_view name, u64 value) { print("  {:<24} {}\n", name, value); }
+void print_counter(std::string_view name, u64 value) {
+    print("  {:<24} {}\n", name, value);
+}
 
 void print_statistics() {
     const auto s = network().statistics();
@@ -88,9 +90,12 @@ Outcome ip(Shell&, const Arguments& args) {
         print("no network interface\n");
         return Outcome::done;
     }
-    print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu, net::to_text(info.mac, std::span<char, 18>(mac)));
-    if (info.ipv4.address.is_unspecified()) print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
-    else print_addressing(info);
+    print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu,
+          net::to_text(info.mac, std::span<char, 18>(mac)));
+    if (info.ipv4.address.is_unspecified())
+        print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
+    else
+        print_addressing(info);
     (void)network().for_each_neighbour([](const net::NeighbourInfo& n) {
         AddressText address;
         char text[18];
@@ -107,9 +112,12 @@ Outcome ping(Shell& shell, const Arguments& args) {
     for (; i + 1 < args.count && args[i].starts_with('-'); i += 2) {
         const auto n = parse_number<u64>(args[i + 1]);
         if (!n || *n > 65535) return Outcome::usage;
-        if (args[i] == "-c" && *n != 0) count = *n;
-        else if (args[i] == "-s") bytes = static_cast<u16>(*n);
-        else return Outcome::usage;
+        if (args[i] == "-c" && *n != 0)
+            count = *n;
+        else if (args[i] == "-s")
+            bytes = static_cast<u16>(*n);
+        else
+            return Outcome::usage;
     }
     if (i + 1 != args.count || args[i].starts_with('-')) return Outcome::usage;
     const auto target = Ipv4Addr::parse(args[i]);
@@ -130,11 +138,12 @@ Outcome netstat(Shell&, const Arguments& args) {
     const auto visited = network().for_each_socket([](const net::SocketInfo& s) {
         char local[24], remote[24];
         if (s.kind == net::SocketInfo::Kind::udp) {
-            print("{:<5} {:>7} {:>7} {:<22} {:<22}\n", "udp", s.udp.receive_queue, 0, endpoint_text(s.udp.local, local), "*:*");
+            print("{:<5} {:>7} {:>7} {:<22} {:<22}\n", "udp", s.udp.receive_queue, 0, endpoint_text(s.udp.local, local),
+                  "*:*");
             return;
         }
-        print("{:<5} {:>7} {:>7} {:<22} {:<22} {}\n", "tcp", s.tcp.receive_queue, s.tcp.send_queue, endpoint_text(s.tcp.local, local),
-              endpoint_text(s.tcp.remote, remote), net::tcp::to_string(s.tcp.state));
+        print("{:<5} {:>7} {:>7} {:<22} {:<22} {}\n", "tcp", s.tcp.receive_queue, s.tcp.send_queue,
+              endpoint_text(s.tcp.local, local), endpoint_text(s.tcp.remote, remote), net::tcp::to_string(s.tcp.state));
     });
     if (!visited) return complain("netstat", "sockets", visited.error());
     return Outcome::done;

@@ -8,7 +8,10 @@ namespace ringlet::shell {
 std::string_view date_text(i64 unix_seconds, std::span<char, 32> to) {
     // Days to a civil date: count in eras of 400 years that begin on 1 March, so that the leap day comes last.
     i64 days = unix_seconds / 86400, second = unix_seconds % 86400;
-    if (second < 0) { second += 86400; --days; }
+    if (second < 0) {
+        second += 86400;
+        --days;
+    }
     days += 719468;
     const i64 era = (days >= 0 ? days : days - 146096) / 146097;
     const i64 of_era = days - era * 146097;
@@ -17,7 +20,8 @@ std::string_view date_text(i64 unix_seconds, std::span<char, 32> to) {
     const i64 shifted = (5 * of_year + 2) / 153;
     const i64 day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
     const i64 year = year_of_era + era * 400 + (month <= 2);
-    return format_to(to, "{:04}-{:02}-{:02} {:02}:{:02}:{:02}", year, month, day, second / 3600, second / 60 % 60, second % 60);
+    return format_to(to, "{:04}-{:02}-{:02} {:02}:{:02}:{:02}", year, month, day, second / 3600, second / 60 % 60,
+                     second % 60);
 }
 
 Outcome help(Shell&, const Arguments& args) {
@@ -43,7 +47,8 @@ Outcome free(Shell&, const Arguments& args) {
 
 Outcome ps(Shell&, const Arguments& args) {
     if (args.count != 1) return Outcome::usage;
-    print("{:>4} {:<16} {:<9} {:>4} {:>10} {:>10} {:>8}\n", "ID", "NAME", "STATE", "PRIO", "CPU ms", "SWITCHES", "STACK");
+    print("{:>4} {:<16} {:<9} {:>4} {:>10} {:>10} {:>8}\n", "ID", "NAME", "STATE", "PRIO", "CPU ms", "SWITCHES",
+          "STACK");
     for_each_thread([](const kernel::ThreadInfo& t) {
         print("{:>4} {:<16} {:<9} {:>4} {:>10} {:>10} {:>8}\n", t.id, std::string_view(t.name), t.state, t.priority,
               t.cpu_time_ns / 1'000'000, t.switches, t.stack_bytes);
@@ -55,8 +60,8 @@ Outcome uptime(Shell&, const Arguments& args) {
     if (args.count != 1) return Outcome::usage;
     const u64 up = now().ns, seconds = up / 1'000'000'000;
     const u64 idle = up == 0 ? 0 : idle_time_ns() / (up / 1000 + 1);
-    print("up {} days, {:02}:{:02}:{:02}, {}.{}% idle, {} us busy\n", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60,
-          seconds % 60, idle / 10, idle % 10, (up - idle_time_ns()) / 1000);
+    print("up {} days, {:02}:{:02}:{:02}, {}.{}% idle, {} us busy\n", seconds / 86400, seconds / 3600 % 24,
+          seconds / 60 % 60, seconds % 60, idle / 10, idle % 10, (up - idle_time_ns()) / 1000);
     return Outcome::done;
 }
 
@@ -64,8 +69,10 @@ Outcome date(Shell&, const Arguments& args) {
     if (args.count != 1) return Outcome::usage;
     char text[32];
     const u64 ns = wall_clock_ns();
-    if (ns == 0) print("unknown: this machine has no real-time clock\n");
-    else print("{} UTC\n", date_text(static_cast<i64>(ns / 1'000'000'000), text));
+    if (ns == 0)
+        print("unknown: this machine has no real-time clock\n");
+    else
+        print("{} UTC\n", date_text(static_cast<i64>(ns / 1'000'000'000), text));
     return Outcome::done;
 }
 
@@ -75,7 +82,8 @@ Outcome dmesg(Shell& shell, const Arguments& args) {
     log_read([&](Instant t, LogLevel level, std::string_view text) {
         if (stop || (stop = shell.interrupted())) return;
         static constexpr std::string_view kMarks[] = {"debug: ", "", "warning: ", "error: "};
-        print("[{:5}.{:06}] {}{}\n", t.ns / 1'000'000'000, t.ns / 1000 % 1'000'000, kMarks[static_cast<usize>(level) % 4], text);
+        print("[{:5}.{:06}] {}{}\n", t.ns / 1'000'000'000, t.ns / 1000 % 1'000'000,
+              kMarks[static_cast<usize>(level) % 4], text);
     });
     return Outcome::done;
 }
@@ -90,7 +98,9 @@ Outcome reboot_machine(Shell&, const Arguments& args) {
     reboot();
 }
 
-Outcome panic_machine(Shell&, const Arguments&) { panic_on_purpose("asked for on the shell"); }
+Outcome panic_machine(Shell&, const Arguments&) {
+    panic_on_purpose("asked for on the shell");
+}
 
 Outcome echo(Shell&, const Arguments& args) {
     for (usize i = 1; i < args.count; ++i) print("{}{}", i == 1 ? "" : " ", args[i]);

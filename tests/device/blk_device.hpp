@@ -13,9 +13,9 @@ class BlkDevice final : public VirtioDevice {
 public:
     using Spec = virtio::BlkSpec;
     std::vector<u8> disk;
-    std::deque<Chain> waiting;     ///< taken, not served
-    bool immediate = true;         ///< serve at the doorbell
-    u8 answer = 0;                 ///< status byte of every request
+    std::deque<Chain> waiting;  ///< taken, not served
+    bool immediate = true;      ///< serve at the doorbell
+    u8 answer = 0;              ///< status byte of every request
     bool writes_status = true;
     u64 flushes = 0, served = 0, with_indirect = 0;
 
@@ -67,8 +67,10 @@ public:
             const auto& pieces = in ? chain.in : chain.out;
             for (usize i = in ? 0 : 1; i < pieces.size() - (in ? 1 : 0); ++i) {
                 if (at + pieces[i].len > disk.size()) return ring.violate("beyond the disk");
-                if (in) std::memcpy(pieces[i].bytes, &disk[at], pieces[i].len), written += pieces[i].len;
-                else std::memcpy(&disk[at], pieces[i].bytes, pieces[i].len);
+                if (in)
+                    std::memcpy(pieces[i].bytes, &disk[at], pieces[i].len), written += pieces[i].len;
+                else
+                    std::memcpy(&disk[at], pieces[i].bytes, pieces[i].len);
                 at += pieces[i].len;
             }
         }

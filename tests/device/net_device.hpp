@@ -17,7 +17,7 @@ public:
         std::vector<u8> frame;
     };
     std::vector<Sent> sent;
-    std::vector<u16> tx_held;       ///< with hold_tx: chains not given back yet
+    std::vector<u16> tx_held;  ///< with hold_tx: chains not given back yet
     bool hold_tx = false;
     u64 rx_without_buffer = 0;
 
@@ -74,8 +74,10 @@ private:
         if ((s.header.flags & 1) && !accepted.test(0)) ring.violate("NEEDS_CSUM without CSUM");
         s.frame.assign(bytes.begin() + sizeof(Header), bytes.end());
         sent.push_back(std::move(s));
-        if (hold_tx) tx_held.push_back(chain.id);
-        else complete(1, chain.id, 0);
+        if (hold_tx)
+            tx_held.push_back(chain.id);
+        else
+            complete(1, chain.id, 0);
     }
 };
 

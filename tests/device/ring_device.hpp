@@ -79,13 +79,17 @@ public:
 
     /// "Do not kick me, I am looking anyway."
     void busy() {
-        if (event_idx) store(avail_event(), u16(last_avail - 1));
-        else store(used_, 1);
+        if (event_idx)
+            store(avail_event(), u16(last_avail - 1));
+        else
+            store(used_, 1);
     }
     /// "Kick me"; true: work came meanwhile.
     bool sleep() {
-        if (event_idx) store(avail_event(), last_avail);
-        else store(used_, 0);
+        if (event_idx)
+            store(avail_event(), last_avail);
+        else
+            store(used_, 0);
         std::atomic_thread_fence(std::memory_order_seq_cst);
         return has_work();
     }
@@ -107,7 +111,11 @@ public:
     }
 
 private:
-    struct Entry { u64 addr; u32 len; u16 flags, next; };
+    struct Entry {
+        u64 addr;
+        u32 len;
+        u16 flags, next;
+    };
     static u16 load(const u16* p, std::memory_order order = std::memory_order_relaxed) {
         return __atomic_load_n(p, int(order));
     }
@@ -140,9 +148,12 @@ private:
         if (e.len == 0) violate("empty descriptor");
         if (e.flags & 4) violate("INDIRECT inside a chain");
         const Piece piece{at(DmaAddr(e.addr), e.len), e.len};
-        if (e.flags & 2) chain.in.push_back(piece);
-        else if (!chain.in.empty()) violate("readable after writable");
-        else chain.out.push_back(piece);
+        if (e.flags & 2)
+            chain.in.push_back(piece);
+        else if (!chain.in.empty())
+            violate("readable after writable");
+        else
+            chain.out.push_back(piece);
     }
     static Entry entry(const std::byte* table, u32 i) {
         Entry e;

@@ -30,12 +30,12 @@ public:
     std::vector<std::string> violations;
 
     // Bad behaviour, to be chosen by a test.
-    bool refuses_features = false;   ///< clears FEATURES_OK
+    bool refuses_features = false;  ///< clears FEATURES_OK
     bool never_resets = false;
-    bool absent = false;             ///< all reads are ones
-    int torn_reads = 0;              ///< the generation moves on during so many reads
-    u16 vectors_taken = 64;          ///< a vector from this number on reads back as NO_VECTOR
-    bool silent = false;             ///< ignores doorbells
+    bool absent = false;     ///< all reads are ones
+    int torn_reads = 0;      ///< the generation moves on during so many reads
+    u16 vectors_taken = 64;  ///< a vector from this number on reads back as NO_VECTOR
+    bool silent = false;     ///< ignores doorbells
 
     u8 status = 0;
     FeatureBits accepted;
@@ -44,7 +44,7 @@ public:
     u32 isr = 0;
     u64 resets = 0, interrupts_sent = 0;
     std::vector<u8> status_history;
-    std::function<void(u16 vector)> send_message;   ///< set: MSI-X is in use
+    std::function<void(u16 vector)> send_message;  ///< set: MSI-X is in use
     std::function<void()> raise_line;
 
     virtual ~VirtioDevice() = default;
@@ -154,17 +154,29 @@ public:
         if (at >= 0x100) return config_read(at - 0x100, width);
         if (width != 4) device.violations.push_back("MMIO register not read as 32 bits");
         switch (at) {
-        case 0x000: return magic;
-        case 0x004: return version;
-        case 0x008: return device.type;
-        case 0x00c: return 0x554d4551;
-        case 0x010: return feature_sel_ < 4 ? u32(device.offered.word[feature_sel_ / 2] >> feature_sel_ % 2 * 32) : 0;
-        case 0x034: return selected() ? selected()->max_size : 0;
-        case 0x044: return selected() ? selected()->enabled : 0;
-        case 0x060: return device.isr;
-        case 0x070: return device.status;
-        case 0x0fc: return device.generation;
-        default: device.violations.push_back("read of unknown register " + std::to_string(at)); return 0;
+        case 0x000:
+            return magic;
+        case 0x004:
+            return version;
+        case 0x008:
+            return device.type;
+        case 0x00c:
+            return 0x554d4551;
+        case 0x010:
+            return feature_sel_ < 4 ? u32(device.offered.word[feature_sel_ / 2] >> feature_sel_ % 2 * 32) : 0;
+        case 0x034:
+            return selected() ? selected()->max_size : 0;
+        case 0x044:
+            return selected() ? selected()->enabled : 0;
+        case 0x060:
+            return device.isr;
+        case 0x070:
+            return device.status;
+        case 0x0fc:
+            return device.generation;
+        default:
+            device.violations.push_back("read of unknown register " + std::to_string(at));
+            return 0;
         }
     }
     void write(u64 at, unsigned width, u64 v64) override {
@@ -173,26 +185,61 @@ public:
         Queue* q = selected();
         switch (at) {
         // As QEMU 7.2: every selector but 0 means 1, so that whoever writes the words above overwrites VERSION_1.
-        case 0x014: feature_sel_ = v != 0; return;
-        case 0x020: set_word(v); return;
-        case 0x024: driver_sel_ = v != 0; return;
-        case 0x030: queue_sel_ = v; return;
-        case 0x050: device.notify(v); return;
-        case 0x064: device.isr &= ~v; return;
-        case 0x070: device.write_status(u8(v)); return;
-        default: break;
+        case 0x014:
+            feature_sel_ = v != 0;
+            return;
+        case 0x020:
+            set_word(v);
+            return;
+        case 0x024:
+            driver_sel_ = v != 0;
+            return;
+        case 0x030:
+            queue_sel_ = v;
+            return;
+        case 0x050:
+            device.notify(v);
+            return;
+        case 0x064:
+            device.isr &= ~v;
+            return;
+        case 0x070:
+            device.write_status(u8(v));
+            return;
+        default:
+            break;
         }
         if (q == nullptr) return device.violations.push_back("write to unknown register " + std::to_string(at));
         switch (at) {
-        case 0x038: q->size = u16(v); return;
-        case 0x044: if (v == 1) device.enable(*q, u16(queue_sel_)); else q->enabled = false; return;
-        case 0x080: q->desc = (q->desc & ~u64{0xffffffff}) | v; return;
-        case 0x084: q->desc = (q->desc & 0xffffffff) | u64{v} << 32; return;
-        case 0x090: q->driver = (q->driver & ~u64{0xffffffff}) | v; return;
-        case 0x094: q->driver = (q->driver & 0xffffffff) | u64{v} << 32; return;
-        case 0x0a0: q->device = (q->device & ~u64{0xffffffff}) | v; return;
-        case 0x0a4: q->device = (q->device & 0xffffffff) | u64{v} << 32; return;
-        default: device.violations.push_back("write to unknown register " + std::to_string(at));
+        case 0x038:
+            q->size = u16(v);
+            return;
+        case 0x044:
+            if (v == 1)
+                device.enable(*q, u16(queue_sel_));
+            else
+                q->enabled = false;
+            return;
+        case 0x080:
+            q->desc = (q->desc & ~u64{0xffffffff}) | v;
+            return;
+        case 0x084:
+            q->desc = (q->desc & 0xffffffff) | u64{v} << 32;
+            return;
+        case 0x090:
+            q->driver = (q->driver & ~u64{0xffffffff}) | v;
+            return;
+        case 0x094:
+            q->driver = (q->driver & 0xffffffff) | u64{v} << 32;
+            return;
+        case 0x0a0:
+            q->device = (q->device & ~u64{0xffffffff}) | v;
+            return;
+        case 0x0a4:
+            q->device = (q->device & 0xffffffff) | u64{v} << 32;
+            return;
+        default:
+            device.violations.push_back("write to unknown register " + std::to_string(at));
         }
     }
 
@@ -223,8 +270,13 @@ public:
     explicit PciFront(VirtioDevice& d) : device(d) { arch::host::register_mmio(kBase, 0x4000, *this); }
     ~PciFront() override { arch::host::unregister_mmio(kBase); }
     virtio::PciRegions regions() const {
-        return {.device_type = device.type, .common = kBase, .notify = kBase + kNotify, .notify_bytes = notify_bytes,
-                .notify_multiplier = notify_multiplier, .isr = kBase + kIsr, .device = kBase + kDevice,
+        return {.device_type = device.type,
+                .common = kBase,
+                .notify = kBase + kNotify,
+                .notify_bytes = notify_bytes,
+                .notify_multiplier = notify_multiplier,
+                .isr = kBase + kIsr,
+                .device = kBase + kDevice,
                 .device_bytes = u32(device.config.size())};
     }
 
@@ -240,51 +292,93 @@ public:
         }
         const Queue* q = selected();
         switch (at) {
-        case 0x04: return feature_sel_ < 4 ? u32(device.offered.word[feature_sel_ / 2] >> feature_sel_ % 2 * 32) : 0;
-        case 0x10: return device.config_vector;
-        case 0x12: return device.queues.size();
-        case 0x14: return device.status;
-        case 0x15: return device.generation & 0xff;
-        case 0x18: return q ? q->size : 0;
-        case 0x1a: return q ? q->vector : kNoVector;
-        case 0x1c: return q ? q->enabled : 0;
-        case 0x1e: return q ? queue_sel_ * notify_off_step : 0;
-        default: device.violations.push_back("read of unknown common field " + std::to_string(at)); return 0;
+        case 0x04:
+            return feature_sel_ < 4 ? u32(device.offered.word[feature_sel_ / 2] >> feature_sel_ % 2 * 32) : 0;
+        case 0x10:
+            return device.config_vector;
+        case 0x12:
+            return device.queues.size();
+        case 0x14:
+            return device.status;
+        case 0x15:
+            return device.generation & 0xff;
+        case 0x18:
+            return q ? q->size : 0;
+        case 0x1a:
+            return q ? q->vector : kNoVector;
+        case 0x1c:
+            return q ? q->enabled : 0;
+        case 0x1e:
+            return q ? queue_sel_ * notify_off_step : 0;
+        default:
+            device.violations.push_back("read of unknown common field " + std::to_string(at));
+            return 0;
         }
     }
     void write(u64 at, unsigned width, u64 v) override {
         if (at >= kNotify) {
             if (width != 2) device.violations.push_back("doorbell not 16 bits wide");
-            if ((at - kNotify) != v * notify_off_step * notify_multiplier) device.violations.push_back("wrong doorbell");
+            if ((at - kNotify) != v * notify_off_step * notify_multiplier)
+                device.violations.push_back("wrong doorbell");
             return device.notify(u32(v));
         }
         switch (at) {
-        case 0x00: feature_sel_ = u32(v); return;
-        case 0x08: driver_sel_ = u32(v); return;
+        case 0x00:
+            feature_sel_ = u32(v);
+            return;
+        case 0x08:
+            driver_sel_ = u32(v);
+            return;
         case 0x0c:
             if (driver_sel_ < 4) {
                 u64& w = device.accepted.word[driver_sel_ / 2];
                 w = driver_sel_ % 2 == 0 ? (w & ~u64{0xffffffff}) | u32(v) : (w & 0xffffffff) | v << 32;
             }
             return;
-        case 0x10: device.config_vector = v < device.vectors_taken ? u16(v) : kNoVector; return;
-        case 0x14: device.write_status(u8(v)); return;
-        case 0x16: queue_sel_ = u16(v); return;
-        default: break;
+        case 0x10:
+            device.config_vector = v < device.vectors_taken ? u16(v) : kNoVector;
+            return;
+        case 0x14:
+            device.write_status(u8(v));
+            return;
+        case 0x16:
+            queue_sel_ = u16(v);
+            return;
+        default:
+            break;
         }
         Queue* q = selected();
         if (q == nullptr) return device.violations.push_back("write to unknown common field " + std::to_string(at));
         switch (at) {
-        case 0x18: q->size = u16(v); return;
-        case 0x1a: q->vector = v < device.vectors_taken ? u16(v) : kNoVector; return;
-        case 0x1c: device.enable(*q, queue_sel_); return;
-        case 0x20: q->desc = (q->desc & ~u64{0xffffffff}) | u32(v); return;
-        case 0x24: q->desc = (q->desc & 0xffffffff) | v << 32; return;
-        case 0x28: q->driver = (q->driver & ~u64{0xffffffff}) | u32(v); return;
-        case 0x2c: q->driver = (q->driver & 0xffffffff) | v << 32; return;
-        case 0x30: q->device = (q->device & ~u64{0xffffffff}) | u32(v); return;
-        case 0x34: q->device = (q->device & 0xffffffff) | v << 32; return;
-        default: device.violations.push_back("write to unknown common field " + std::to_string(at));
+        case 0x18:
+            q->size = u16(v);
+            return;
+        case 0x1a:
+            q->vector = v < device.vectors_taken ? u16(v) : kNoVector;
+            return;
+        case 0x1c:
+            device.enable(*q, queue_sel_);
+            return;
+        case 0x20:
+            q->desc = (q->desc & ~u64{0xffffffff}) | u32(v);
+            return;
+        case 0x24:
+            q->desc = (q->desc & 0xffffffff) | v << 32;
+            return;
+        case 0x28:
+            q->driver = (q->driver & ~u64{0xffffffff}) | u32(v);
+            return;
+        case 0x2c:
+            q->driver = (q->driver & 0xffffffff) | v << 32;
+            return;
+        case 0x30:
+            q->device = (q->device & ~u64{0xffffffff}) | u32(v);
+            return;
+        case 0x34:
+            q->device = (q->device & 0xffffffff) | v << 32;
+            return;
+        default:
+            device.violations.push_back("write to unknown common field " + std::to_string(at));
         }
     }
 
@@ -327,8 +421,10 @@ public:
     /// What the device does.
     void send(u16 i) {
         if (!enabled || i >= vectors.size() || !vectors[i].open) return;
-        if (vectors[i].masked) vectors[i].pending = true;
-        else arch::host::deliver(vectors[i].message);
+        if (vectors[i].masked)
+            vectors[i].pending = true;
+        else
+            arch::host::deliver(vectors[i].message);
     }
 };
 

@@ -1,6 +1,6 @@
-// Two Tcp instances and a seeded, hostile network in virtual time. Whatever it does, bytes arrive once and in order, every
-// connection ends, memory stays bounded and every buffer comes home. RINGLET_NETSIM_SEEDS=n runs n seeds per profile
-// (default 2: a few seconds); RINGLET_NETSIM_SEED=s repeats one.
+// Two Tcp instances and a seeded, hostile network in virtual time. Whatever it does, bytes arrive once and in order,
+// every connection ends, memory stays bounded and every buffer comes home. RINGLET_NETSIM_SEEDS=n runs n seeds per
+// profile (default 2: a few seconds); RINGLET_NETSIM_SEED=s repeats one.
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <map>
@@ -28,8 +28,12 @@ struct Profile {
 };
 
 using Random = std::mt19937_64;
-bool chance(Random& r, double p) { return std::uniform_real_distribution<>(0, 1)(r) < p; }
-u64 below(Random& r, u64 n) { return std::uniform_int_distribution<u64>(0, n - 1)(r); }
+bool chance(Random& r, double p) {
+    return std::uniform_real_distribution<>(0, 1)(r) < p;
+}
+u64 below(Random& r, u64 n) {
+    return std::uniform_int_distribution<u64>(0, n - 1)(r);
+}
 
 std::byte expected(u64 stream, u64 i) {
     u64 x = (stream * 0x9e3779b97f4a7c15ull) ^ (i * 0xff51afd7ed558ccdull);
@@ -70,7 +74,8 @@ public:
             auto h = a_.tcp.connect({a_.address, 0}, {b_.address, 80}, now_);
             REQUIRE(h);
             const u16 port = a_.tcp.info(*h)->local.port;
-            a_.streams.push_back({.h = *h, .id_out = port * 2u, .id_in = port * 2u + 1, .total = 1 + below(random_, profile_.bytes)});
+            a_.streams.push_back(
+                {.h = *h, .id_out = port * 2u, .id_in = port * 2u + 1, .total = 1 + below(random_, profile_.bytes)});
         }
         const Instant limit = now_ + Duration::from_s(3600);
         while (!done()) {
@@ -118,7 +123,8 @@ private:
             application(*h);
             while (auto o = h->tcp.output(now_)) carry(*h, *o);
             CHECK(h->tcp.packets_held() <= h->memory.pool.total() / 4 * 3);
-            while (h->tcp.next_ready()) {}
+            while (h->tcp.next_ready()) {
+            }
         }
         Instant next = std::min(a_.tcp.deadline(), b_.tcp.deadline());
         if (!frames_.empty()) next = std::min(next, frames_.top().at);
@@ -126,14 +132,14 @@ private:
             next = std::min(next, now_ + Duration::from_ms(30));
         if (next.is_never() && done()) return;
         if (next.is_never()) describe();
-        REQUIRE_FALSE(next.is_never());   // somebody waits for something that will never come
+        REQUIRE_FALSE(next.is_never());  // somebody waits for something that will never come
         now_ = std::max(next, now_);
         if (next <= now_) stuck_ = next == last_ ? stuck_ + 1 : 0;
         last_ = next;
         REQUIRE(stuck_ < 10'000);
         while (!frames_.empty() && frames_.top().at <= now_) {
             const Frame& f = frames_.top();
-            auto p = f.to->memory.pool.allocate();   // a NIC without buffers drops
+            auto p = f.to->memory.pool.allocate();  // a NIC without buffers drops
             if (p) {
                 std::memcpy(p->append(f.bytes.size()).data(), f.bytes.data(), f.bytes.size());
                 f.to->tcp.input(f.source, f.destination, std::move(*p), now_);
@@ -146,8 +152,8 @@ private:
         for (Host* h : {&a_, &b_}) {
             h->tcp.for_each([&](const Info& i) {
                 UNSCOPED_INFO((h == &a_ ? "a " : "b ") << to_string(i.state) << " port " << i.local.port << " sendq "
-                                                      << i.send_queue << " recvq " << i.receive_queue << " wnd "
-                                                      << i.send_window << " cwnd " << i.congestion_window);
+                                                       << i.send_queue << " recvq " << i.receive_queue << " wnd "
+                                                       << i.send_window << " cwnd " << i.congestion_window);
             });
             for (Stream& s : h->streams)
                 UNSCOPED_INFO((h == &a_ ? "a" : "b") << " stream " << s.id_in << " sent " << s.sent << "/" << s.total
@@ -161,11 +167,13 @@ private:
         if (chance(random_, profile_.loss)) return;
         const int copies = chance(random_, profile_.duplicate) ? 2 : 1;
         for (int i = 0; i < copies; ++i) {
-            i64 us = profile_.delay_us + (profile_.jitter_us ? static_cast<i64>(below(random_, profile_.jitter_us)) : 0);
+            i64 us =
+                profile_.delay_us + (profile_.jitter_us ? static_cast<i64>(below(random_, profile_.jitter_us)) : 0);
             if (chance(random_, profile_.reorder)) us += static_cast<i64>(below(random_, 20'000));
             const MutableBytes d = o.packet.data();
             std::vector<std::byte> bytes(d.begin(), d.end());
-            if (chance(random_, profile_.corrupt)) bytes[below(random_, bytes.size())] ^= std::byte(1 << below(random_, 8));
+            if (chance(random_, profile_.corrupt))
+                bytes[below(random_, bytes.size())] ^= std::byte(1 << below(random_, 8));
             frames_.push({now_ + Duration::from_us(us), order_++, &to, o.source, o.destination, std::move(bytes)});
         }
     }
@@ -174,7 +182,10 @@ private:
         if (&h == &b_) {
             while (auto c = b_.tcp.accept(listener_)) {
                 const u16 port = b_.tcp.info(*c)->remote.port;
-                b_.streams.push_back({.h = *c, .id_out = port * 2u + 1, .id_in = port * 2u, .total = 1 + below(random_, profile_.bytes)});
+                b_.streams.push_back({.h = *c,
+                                      .id_out = port * 2u + 1,
+                                      .id_in = port * 2u,
+                                      .total = 1 + below(random_, profile_.bytes)});
                 ++opened_;
             }
         }
@@ -182,7 +193,8 @@ private:
             Stream& s = h.streams[i];
             pump_out(h, s);
             if (!profile_.slow_reader || chance(random_, 0.3)) pump_in(h, s);
-            INFO("stream " << s.id_in << " error " << int(s.error.value_or(Error::io)) << " sent " << s.sent << "/" << s.total);
+            INFO("stream " << s.id_in << " error " << int(s.error.value_or(Error::io)) << " sent " << s.sent << "/"
+                           << s.total);
             REQUIRE_FALSE(s.error);
             if (s.finished_writing && s.peer_finished) {
                 h.tcp.close(s.h, now_);
@@ -225,7 +237,8 @@ private:
                 return;
             }
             for (usize i = 0; i < *n; ++i)
-                if (buffer[i] != expected(s.id_in, s.received + i)) FAIL("wrong byte " << s.received + i << " of stream " << s.id_in);
+                if (buffer[i] != expected(s.id_in, s.received + i))
+                    FAIL("wrong byte " << s.received + i << " of stream " << s.id_in);
             s.received += *n;
         }
     }
@@ -249,10 +262,22 @@ const Profile kProfiles[] = {
     {.name = "duplicates", .duplicate = 0.3},
     {.name = "reordering", .reorder = 0.3},
     {.name = "corruption", .corrupt = 0.05, .bytes = 60'000},
-    {.name = "everything", .loss = 0.05, .duplicate = 0.05, .reorder = 0.1, .corrupt = 0.02, .jitter_us = 3000, .bytes = 60'000},
+    {.name = "everything",
+     .loss = 0.05,
+     .duplicate = 0.05,
+     .reorder = 0.1,
+     .corrupt = 0.02,
+     .jitter_us = 3000,
+     .bytes = 60'000},
     {.name = "long fat", .loss = 0.001, .delay_us = 80'000, .window = 65536, .bytes = 400'000},
     {.name = "slow reader", .loss = 0.01, .bytes = 100'000, .slow_reader = true},
-    {.name = "poor pool", .loss = 0.02, .pool = 24, .window = 4096, .connections = 6, .bytes = 30'000, .slow_reader = true},
+    {.name = "poor pool",
+     .loss = 0.02,
+     .pool = 24,
+     .window = 4096,
+     .connections = 6,
+     .bytes = 30'000,
+     .slow_reader = true},
     {.name = "many", .loss = 0.02, .reorder = 0.05, .pool = 128, .window = 8192, .connections = 40, .bytes = 8'000},
 };
 

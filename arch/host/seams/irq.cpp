@@ -56,8 +56,7 @@ void irq_release(arch::IrqId id, IrqHandler handler, void* context) {
     std::unique_lock lock(table().mutex);
     auto entry = table().entries.find(id);
     if (entry == table().entries.end()) return;
-    entry->second.handlers.remove_if(
-        [&](const Handler& h) { return h.call == handler && h.context == context; });
+    entry->second.handlers.remove_if([&](const Handler& h) { return h.call == handler && h.context == context; });
     if (!entry->second.handlers.empty()) return;
     table().entries.erase(entry);
     arch::mask(id);
@@ -77,8 +76,7 @@ void interrupt(IrqId id) {
     auto entry = table().entries.find(id);
     if (entry == table().entries.end()) return;
     bool handled = false;
-    for (const Handler& h : entry->second.handlers)
-        handled |= h.call(h.context) == kernel::IrqResult::handled;
+    for (const Handler& h : entry->second.handlers) handled |= h.call(h.context) == kernel::IrqResult::handled;
     ++(handled ? entry->second.count : entry->second.spurious);
 }
 
@@ -93,7 +91,9 @@ void fault(const char* what, const Registers&) {
 Result<PhysAddr> allocate_table_page() {
     return fail(Error::no_memory);
 }
-Result<PhysAddr> allocate_contiguous(usize) { return fail(Error::no_memory); }
+Result<PhysAddr> allocate_contiguous(usize) {
+    return fail(Error::no_memory);
+}
 void free_table_page(PhysAddr) {}
 
 }  // namespace arch::hooks

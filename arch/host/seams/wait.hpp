@@ -21,8 +21,7 @@ Bucket& bucket_of(const void* object);
 
 /// Until `ready()` (true) or `deadline` (the last value of ready()). Spurious wake-ups are fine.
 template <class Ready>
-bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Instant deadline,
-          Ready ready) {
+bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Instant deadline, Ready ready) {
     using std::chrono::nanoseconds;
     while (!ready()) {
         const Instant now = arch::monotonic_now();

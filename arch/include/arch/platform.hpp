@@ -32,11 +32,11 @@ struct PciIntx {
 };
 
 struct PciHost {
-    std::optional<MmioRange> ecam;     ///< none: configuration by ports CF8/CFC (x86_64)
+    std::optional<MmioRange> ecam;  ///< none: configuration by ports CF8/CFC (x86_64)
     u8 first_bus = 0, last_bus = 255;
-    FixedVector<PciWindow, 4> windows; ///< empty: the firmware has assigned the BARs (x86_64 with BIOS)
-    FixedVector<PciIntx, 128> intx;    ///< empty: use the Interrupt Line register (x86_64 with BIOS)
-    u8 intx_slot_mask = 0x1f;          ///< from interrupt-map-mask: which slot bits select the row
+    FixedVector<PciWindow, 4> windows;  ///< empty: the firmware has assigned the BARs (x86_64 with BIOS)
+    FixedVector<PciIntx, 128> intx;     ///< empty: use the Interrupt Line register (x86_64 with BIOS)
+    u8 intx_slot_mask = 0x1f;           ///< from interrupt-map-mask: which slot bits select the row
 };
 
 struct VirtioMmio {
@@ -47,9 +47,9 @@ struct VirtioMmio {
 enum class SerialKind : u8 { none, ns16550_port, ns16550_mmio, pl011 };
 struct Serial {
     SerialKind kind = SerialKind::none;
-    u64 address = 0;                   ///< port number or physical address
+    u64 address = 0;  ///< port number or physical address
     u8 register_shift = 0;
-    std::optional<IrqLine> line;       ///< none: poll
+    std::optional<IrqLine> line;  ///< none: poll
 };
 
 /// x86_64, ACPI MADT.
@@ -67,7 +67,7 @@ enum class GicVersion : u8 { none, v2, v3 };
 struct Gic {
     GicVersion version = GicVersion::none;
     MmioRange distributor;
-    MmioRange cpu_interface;           ///< v2
+    MmioRange cpu_interface;                   ///< v2
     FixedVector<MmioRange, 4> redistributors;  ///< v3
     std::optional<MmioRange> v2m;
     std::optional<MmioRange> its;
@@ -77,12 +77,12 @@ enum class PsciConduit : u8 { none, hvc, smc };
 
 /// ACPI fixed hardware and its reduced-hardware replacement (FADT; S5 from the DSDT).
 struct AcpiPower {
-    u16 pm1a_control_port = 0;         ///< 0: absent
+    u16 pm1a_control_port = 0;  ///< 0: absent
     u16 sleep_type_s5 = 0;
-    std::optional<PhysAddr> sleep_control;   ///< hardware-reduced ACPI (microvm GED)
+    std::optional<PhysAddr> sleep_control;  ///< hardware-reduced ACPI (microvm GED)
     u8 sleep_control_s5 = 5;
     std::optional<PhysAddr> reset_register_memory;
-    u16 reset_register_port = 0;       ///< 0: absent
+    u16 reset_register_port = 0;  ///< 0: absent
     u8 reset_value = 0;
 };
 
@@ -95,7 +95,7 @@ struct Platform {
     // aarch64
     Gic gic;
     PsciConduit psci = PsciConduit::none;
-    u32 timer_intid = 27;              ///< virtual timer PPI (INTID), else from the devicetree
+    u32 timer_intid = 27;  ///< virtual timer PPI (INTID), else from the devicetree
     Trigger timer_trigger = Trigger::level;
     std::optional<PhysAddr> pl031;
     // both

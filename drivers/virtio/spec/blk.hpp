@@ -13,16 +13,27 @@ struct BlkSpec {
     static constexpr std::string_view kName = "block";
 
     enum class Feature : u8 {  // §5.2.3
-        size_max = 1, seg_max = 2, geometry = 4, ro = 5, blk_size = 6, flush = 9, topology = 10, config_wce = 11,
-        mq = 12, discard = 13, write_zeroes = 14, lifetime = 15, secure_erase = 16,
+        size_max = 1,
+        seg_max = 2,
+        geometry = 4,
+        ro = 5,
+        blk_size = 6,
+        flush = 9,
+        topology = 10,
+        config_wce = 11,
+        mq = 12,
+        discard = 13,
+        write_zeroes = 14,
+        lifetime = 15,
+        secure_erase = 16,
     };
     static constexpr Needs kNeeds[] = {
         needs(Feature::config_wce, Feature::flush),  // §5.2.5.1: writeback mode is useless without a flush
     };
     static constexpr FeatureName kNames[] = {
-        {0, "barrier"}, {1, "size_max"}, {2, "seg_max"}, {4, "geometry"}, {5, "ro"}, {6, "blk_size"}, {7, "scsi"},
-        {9, "flush"}, {10, "topology"}, {11, "config_wce"}, {12, "mq"}, {13, "discard"}, {14, "write_zeroes"},
-        {15, "lifetime"}, {16, "secure_erase"}, {17, "zoned"},
+        {0, "barrier"},       {1, "size_max"},  {2, "seg_max"},       {4, "geometry"},    {5, "ro"},  {6, "blk_size"},
+        {7, "scsi"},          {9, "flush"},     {10, "topology"},     {11, "config_wce"}, {12, "mq"}, {13, "discard"},
+        {14, "write_zeroes"}, {15, "lifetime"}, {16, "secure_erase"}, {17, "zoned"},
     };
 
     static constexpr u16 kRequestQueue = 0;  // §5.2.2
@@ -30,9 +41,16 @@ struct BlkSpec {
     struct Config {  // §5.2.4
         le64 capacity;
         le32 size_max, seg_max;
-        struct { le16 cylinders; u8 heads, sectors; } geometry;
+        struct {
+            le16 cylinders;
+            u8 heads, sectors;
+        } geometry;
         le32 blk_size;
-        struct { u8 physical_block_exp, alignment_offset; le16 min_io_size; le32 opt_io_size; } topology;
+        struct {
+            u8 physical_block_exp, alignment_offset;
+            le16 min_io_size;
+            le32 opt_io_size;
+        } topology;
         u8 writeback, unused0;
         le16 num_queues;
     };

@@ -17,7 +17,11 @@ template <class... A> void print(FormatString<std::type_identity_t<A>...> f, con
 }
 
 /// The next key, or nothing after `timeout`.
-inline std::optional<char> read_key(Duration timeout) { return kernel::console_read(kernel::now() + timeout); }
-inline char read_key() { return *kernel::console_read(Instant::never()); }
+inline std::optional<char> read_key(Duration timeout) {
+    return kernel::console_read(kernel::now() + timeout);
+}
+inline char read_key() {
+    return *kernel::console_read(Instant::never());
+}
 
 }  // namespace ringlet

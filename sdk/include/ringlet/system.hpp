@@ -35,9 +35,9 @@ inline constexpr std::string_view kVersion = "0.1.0";
 
 /// A named text about something below the SDK; `arguments` is what followed the name on a shell line.
 struct Report {
-    std::string_view name;             ///< "lspci"
-    std::string_view usage;            ///< "lspci [-v]"
-    std::string_view summary;          ///< one line for `help`
+    std::string_view name;     ///< "lspci"
+    std::string_view usage;    ///< "lspci [-v]"
+    std::string_view summary;  ///< one line for `help`
     void (*write)(TextSink to, std::string_view arguments);
 };
 /// The reports of this image. Set once at boot.

@@ -81,12 +81,10 @@ TEST_CASE("random maps agree with a page-by-page model") {
     for (int round = 0; round < 2000; ++round) {
         std::vector<MemoryMapEntry> entries;
         for (unsigned n = random() % 8; n > 0; --n)
-            entries.push_back({random() % (kPages * kPageSize), random() % (20 * kPageSize),
-                               static_cast<u32>(1 + random() % 2), 0});
+            entries.push_back(
+                {random() % (kPages * kPageSize), random() % (20 * kPageSize), static_cast<u32>(1 + random() % 2), 0});
         // A byte is RAM if a RAM entry covers it and no other does; a page is usable if all its bytes are.
-        auto covers = [](const MemoryMapEntry& e, u64 byte) {
-            return byte >= e.addr && byte - e.addr < e.size;
-        };
+        auto covers = [](const MemoryMapEntry& e, u64 byte) { return byte >= e.addr && byte - e.addr < e.size; };
         auto usable = [&](u64 page) {
             bool whole = page != 0;
             // The borders of entries are the only places where the answer can change.

@@ -58,7 +58,7 @@ public:
                 interrupt_enable = static_cast<u8>(value);
             break;
         case 2:
-            if (fifo_ != (has_fifo && (value & 1) != 0)) received.clear();   // §8.4: the switch empties both
+            if (fifo_ != (has_fifo && (value & 1) != 0)) received.clear();  // §8.4: the switch empties both
             fifo_ = has_fifo && (value & 1) != 0;
             break;
         case 3:
@@ -98,8 +98,7 @@ private:
 };
 
 struct Machine {
-    explicit Machine(arch::SerialKind kind, u8 shift = 0)
-        : chip(shift), ports(kind == arch::SerialKind::ns16550_port) {
+    explicit Machine(arch::SerialKind kind, u8 shift = 0) : chip(shift), ports(kind == arch::SerialKind::ns16550_port) {
         where.kind = kind;
         where.address = ports ? 0x3f8 : 0x900'0000;
         where.register_shift = shift;

@@ -32,10 +32,8 @@ TEST_CASE("every day for two hundred years agrees with the C library") {
         std::tm d{};
         gmtime_r(&t, &d);
         const auto year = static_cast<u32>(d.tm_year + 1900);
-        REQUIRE(
-            arch::x86::days_since_1970(year, static_cast<u32>(d.tm_mon + 1), static_cast<u32>(d.tm_mday)) *
-                86400 ==
-            static_cast<u64>(t));
+        REQUIRE(arch::x86::days_since_1970(year, static_cast<u32>(d.tm_mon + 1), static_cast<u32>(d.tm_mday)) * 86400 ==
+                static_cast<u64>(t));
     }
 }
 

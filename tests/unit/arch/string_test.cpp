@@ -41,8 +41,7 @@ TEST_CASE("memcpy at every size and alignment") {
         for (std::size_t to_shift : {0, 1, 7, 15})
             for (std::size_t from_shift : {0, 3, 16}) {
                 Buffer got(n + 64, 0xee), want = got;
-                REQUIRE(image_memcpy(got.data() + to_shift, from.data() + from_shift, n) ==
-                        got.data() + to_shift);
+                REQUIRE(image_memcpy(got.data() + to_shift, from.data() + from_shift, n) == got.data() + to_shift);
                 std::memcpy(want.data() + to_shift, from.data() + from_shift, n);
                 REQUIRE(got == want);
             }
@@ -51,8 +50,7 @@ TEST_CASE("memcpy at every size and alignment") {
 TEST_CASE("memmove at every distance") {
     const Buffer original = noise(12'000);
     for (std::size_t n : sizes())
-        for (int distance :
-             {-300, -257, -64, -63, -17, -16, -8, -1, 0, 1, 5, 16, 31, 63, 64, 65, 128, 255, 400}) {
+        for (int distance : {-300, -257, -64, -63, -17, -16, -8, -1, 0, 1, 5, 16, 31, 63, 64, 65, 128, 255, 400}) {
             Buffer got(original.begin(), original.begin() + static_cast<long>(n) + 1000), want = got;
             image_memmove(got.data() + 450 + distance, got.data() + 450, n);
             std::memmove(want.data() + 450 + distance, want.data() + 450, n);

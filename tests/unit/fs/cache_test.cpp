@@ -15,8 +15,7 @@ namespace {
 /// A disk whose every block says its own number.
 void number_blocks(FakeDisk& disk, u32 block_size) {
     for (u64 b = 0; b < disk.bytes().size() / block_size; ++b)
-        for (usize i = 0; i + 8 <= block_size; i += 512)
-            std::memcpy(disk.bytes().data() + b * block_size + i, &b, 8);
+        for (usize i = 0; i + 8 <= block_size; i += 512) std::memcpy(disk.bytes().data() + b * block_size + i, &b, 8);
 }
 bool is_block(const BlockRef& r, u64 n) {
     u64 a, b;
@@ -109,8 +108,7 @@ TEST_CASE("a bad sector spoils only its own block of a prefetch") {
 TEST_CASE("limits of the device are kept") {
     FakeDisk disk(usize{2} << 20);
     number_blocks(disk, 1024);
-    disk.limits_ = {
-        .block_size = 512, .max_segments = 2, .max_segment_bytes = 4096, .max_request_bytes = 8192};
+    disk.limits_ = {.block_size = 512, .max_segments = 2, .max_segment_bytes = 4096, .max_request_bytes = 8192};
     auto cache = *BlockCache::create(disk, 1024, 512 << 10);
     cache->prefetch(BlockNo(50), 64);
     for (u64 b = 50; b < 114; ++b) CHECK(is_block(*cache->get(BlockNo(b)), b));

@@ -10,8 +10,7 @@ using namespace ringlet::fs::test;
 
 namespace {
 
-void check_image(const std::string& options, const std::string& size = "24M", bool index = false,
-                 int many = 600) {
+void check_image(const std::string& options, const std::string& size = "24M", bool index = false, int many = 600) {
     INFO(options);
     const Scratch scratch;
     make_tree(scratch.path / "tree", 7, many);
@@ -80,8 +79,7 @@ TEST_CASE("name hashes agree with the reference's index") {
             REQUIRE(many);
             REQUIRE((*many)->size() > 100'000);
             std::vector<std::string> names;
-            for (const auto& e : stdfs::directory_iterator(tree / "many"))
-                names.push_back(e.path().filename());
+            for (const auto& e : stdfs::directory_iterator(tree / "many")) names.push_back(e.path().filename());
             std::mt19937 random(3);
             std::shuffle(names.begin(), names.end(), random);
             names.resize(300);

@@ -142,8 +142,7 @@ private:
         }
         for (const IoSegment& s : r.data) {
             std::byte* const p = arch::host::dma_to_pointer(s.dma, s.bytes.size());
-            if (p != s.bytes.data() || s.bytes.size() > limits_.max_segment_bytes)
-                std::abort();  // a real device
+            if (p != s.bytes.data() || s.bytes.size() > limits_.max_segment_bytes) std::abort();  // a real device
             std::memcpy(p, bytes_ + at, s.bytes.size());
             at += s.bytes.size();
         }

@@ -72,8 +72,7 @@ void make_hostile_base(const Scratch& scratch, const std::string& options) {
     std::mt19937 random(11);
     stdfs::create_directories(tree / "many");
     for (int i = 0; i < 200; ++i)
-        write_file(tree / "many" / ("file-" + std::to_string(i) + "-" + std::string(20, 'n')),
-                   std::to_string(i));
+        write_file(tree / "many" / ("file-" + std::to_string(i) + "-" + std::string(20, 'n')), std::to_string(i));
     stdfs::create_directories(tree / "d0/d1");
     stdfs::create_directories(tree / "links");
     write_file(tree / "d0/big", random_text(random, 400'000));
@@ -105,8 +104,8 @@ std::vector<std::pair<usize, usize>> targets(FakeDisk& disk) {
         const u32 inode = *read_at<le32>(all, at);
         const u16 length = *read_at<le16>(all, at + 4);
         const u8 name = static_cast<u8>(all[at + 6]), type = static_cast<u8>(all[at + 7]);
-        const bool entries = inode <= 400 && length >= 12 && length <= 1024 && length % 4 == 0 && type <= 7 &&
-                             (name != 0 || inode == 0);
+        const bool entries =
+            inode <= 400 && length >= 12 && length <= 1024 && length % 4 == 0 && type <= 7 && (name != 0 || inode == 0);
         for (int weight = 0; extent_node && weight < 10; ++weight) t.push_back({at, 64});
         if (entries) t.push_back({at, 1024});
     }
@@ -135,8 +134,7 @@ void bombard(const std::string& options, u32 seed, int steps, bool repair_superb
             const usize kind = pick(6);
             for (usize i = 0; i < width; ++i)
                 disk.bytes()[at + i] = kind < 4 ? values[kind] : static_cast<std::byte>(random());
-            if (kind == 5 && width <= 4)
-                disk.bytes()[at] = saved[at - base] ^ static_cast<std::byte>(1u << pick(8));
+            if (kind == 5 && width <= 4) disk.bytes()[at] = saved[at - base] ^ static_cast<std::byte>(1u << pick(8));
         }
         if (repair_superblock) {
             const u32 crc = crc32c(~0u, Bytes(disk.bytes()).subspan(1024, 1020));

@@ -62,9 +62,8 @@ inline std::string read_host(const stdfs::path& path) {
 inline void make_tree(const stdfs::path& root, u32 seed, int many) {
     std::mt19937 random(seed);
     stdfs::create_directories(root / "sizes");
-    for (usize n :
-         {0,    1,    59,   60,   61,        100,           150,   511,   512,   1023,    1024,
-          1025, 4095, 4096, 4097, 12 * 1024, 12 * 1024 + 1, 49152, 49153, 65536, 300'000, 1'500'000})
+    for (usize n : {0,    1,    59,   60,   61,        100,           150,   511,   512,   1023,    1024,
+                    1025, 4095, 4096, 4097, 12 * 1024, 12 * 1024 + 1, 49152, 49153, 65536, 300'000, 1'500'000})
         write_file(root / "sizes" / std::to_string(n), random_text(random, n));
     stdfs::path deep = root;
     for (int i = 0; i < 40; ++i) deep /= "d" + std::to_string(i);

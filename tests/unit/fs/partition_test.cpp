@@ -14,8 +14,7 @@ namespace {
 
 void make_table(const stdfs::path& image, const std::string& script) {
     write_file(image.string() + ".sfdisk", script);
-    run("truncate -s 24M " + image.string() + " && sfdisk " + image.string() + " < " + image.string() +
-        ".sfdisk");
+    run("truncate -s 24M " + image.string() + " && sfdisk " + image.string() + " < " + image.string() + ".sfdisk");
 }
 
 void poke(FakeDisk& disk, usize at, u32 value, usize width) {
@@ -36,8 +35,7 @@ TEST_CASE("an ext4 image inside GPT and MBR partitions") {
     };
     for (const Case& c :
          {Case{"label: gpt\nstart=2048,size=2048\nstart=8192,size=32768\n", 1, TableKind::gpt, "vda2"},
-          Case{"label: dos\nstart=2048,size=2048,type=82\nstart=8192,size=32768,type=83\n", 1, TableKind::mbr,
-               "vda2"},
+          Case{"label: dos\nstart=2048,size=2048,type=82\nstart=8192,size=32768,type=83\n", 1, TableKind::mbr, "vda2"},
           Case{"label: dos\nstart=2048,size=2048,type=82\nstart=5120,size=40000,type=5\n"
                "start=6144,size=1024,type=82\nstart=10240,size=32768,type=83\n",
                2, TableKind::mbr, "vda6"}}) {

@@ -125,8 +125,7 @@ TEST_CASE("mounts: down, up, busy") {
     REQUIRE(vfs.mount("/tmp/in", *third));
     CHECK(vfs.unmount("/tmp").error() == Error::in_use);
     int mounts = 0;
-    vfs.for_each_mount(
-        [&](const MountInfo& m) { mounts += m.statfs.type == "memfs" && m.where.starts_with('/'); });
+    vfs.for_each_mount([&](const MountInfo& m) { mounts += m.statfs.type == "memfs" && m.where.starts_with('/'); });
     CHECK(mounts == 3);
     CHECK(vfs.unmount("/tmp/in"));
     CHECK(vfs.unmount("/tmp"));

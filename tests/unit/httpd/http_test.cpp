@@ -11,7 +11,9 @@ using namespace httpd;
 
 namespace {
 Request request;
-Parsed parse(const std::string& text) { return parse_request(text, request); }
+Parsed parse(const std::string& text) {
+    return parse_request(text, request);
+}
 Status refused(const std::string& text) {
     const Parsed p = parse(text);
     CHECK(p.state == Parsed::State::refused);
@@ -28,7 +30,8 @@ std::string date(u64 t) {
 }  // namespace
 
 TEST_CASE("a plain request is understood") {
-    const std::string text = "GET /a/b.txt?x=1 HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9\r\nIf-None-Match: \"e\"\r\n\r\nGET";
+    const std::string text =
+        "GET /a/b.txt?x=1 HTTP/1.1\r\nHost: h\r\nRange: bytes=5-9\r\nIf-None-Match: \"e\"\r\n\r\nGET";
     const Parsed p = parse(text);
     CHECK(p.state == Parsed::State::complete);
     CHECK(p.head_bytes == text.size() - 3);
@@ -56,7 +59,7 @@ TEST_CASE("keep-alive follows the version and the Connection field") {
     parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
     CHECK(request.keep_alive);
     parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
-    CHECK_FALSE(request.keep_alive);   // its body may come or not: the next request could not be told from it
+    CHECK_FALSE(request.keep_alive);  // its body may come or not: the next request could not be told from it
 }
 
 TEST_CASE("what RFC 9112 forbids is refused with the right status") {
@@ -67,9 +70,11 @@ TEST_CASE("what RFC 9112 forbids is refused with the right status") {
     CHECK(refused("GET / HTTP/1.1\r\nHost : a\r\n\r\n") == Status::bad_request);
     CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n") == Status::bad_request);
     CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nX: a\x01\r\n\r\n") == Status::bad_request);
-    CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n") == Status::bad_request);
+    CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n") ==
+          Status::bad_request);
     CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n") == Status::bad_request);
-    CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n") == Status::bad_request);
+    CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n") ==
+          Status::bad_request);
     CHECK(refused("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") == Status::length_required);
     CHECK(refused("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n") == Status::content_too_large);
     CHECK(refused("GET /" + std::string(3000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n") == Status::uri_too_long);
@@ -158,7 +163,8 @@ TEST_CASE("types, and text made safe for HTML and URLs") {
 }
 
 TEST_CASE("mutated requests never crash the parser") {
-    const std::string good = "GET /a%20b/../c HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+    const std::string good = "GET /a%20b/../c HTTP/1.1\r\nHost: h\r\nRange: bytes=1-2\r\nIf-Modified-Since: Sun, 06 "
+                             "Nov 1994 08:49:37 GMT\r\n\r\n";
     std::mt19937 random(11);
     for (int i = 0; i < 50000; ++i) {
         std::string s = good;

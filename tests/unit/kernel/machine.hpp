@@ -18,8 +18,7 @@ namespace ringlet::test {
 class Ram {
 public:
     explicit Ram(u64 bytes, u64 align = 4_MiB) : bytes_(bytes + align) {
-        memory_ =
-            mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory_ == MAP_FAILED) std::abort();
         base = align_up<u64>(reinterpret_cast<std::uintptr_t>(memory_), align);
     }

@@ -98,8 +98,7 @@ void random_run(std::vector<arch::MmioRange> ram, std::vector<arch::MmioRange> r
     for (const auto& [page, order] : blocks) free_pages(page, static_cast<unsigned>(order));
     for (const auto& [page, pages] : runs) free_page_run(page, pages);
     const PageStats at_end = page_stats();
-    for (unsigned k = 0; k <= kMaxOrder; ++k)
-        CHECK(at_end.free_blocks[k] == at_start.free_blocks[k]);  // all merged
+    for (unsigned k = 0; k <= kMaxOrder; ++k) CHECK(at_end.free_blocks[k] == at_start.free_blocks[k]);  // all merged
 }
 
 }  // namespace
@@ -133,10 +132,8 @@ TEST_CASE("Random use of several memory layouts agrees with the model") {
         random_run({ram.range(0, 4_MiB)}, {ram.range(0, 300_KiB)}, seed, kAllMapped);
     }
     SECTION("a PC's memory with a hole and odd edges") {
-        random_run(
-            {ram.range(0, 636_KiB), ram.range(1_MiB, 30_MiB + 12_KiB), ram.range(48_MiB + 4_KiB, 5_MiB)},
-            {ram.range(2_MiB + 17, 700'001), ram.range(0, 4_KiB), ram.range(20_MiB, 8_KiB)}, seed,
-            kAllMapped);
+        random_run({ram.range(0, 636_KiB), ram.range(1_MiB, 30_MiB + 12_KiB), ram.range(48_MiB + 4_KiB, 5_MiB)},
+                   {ram.range(2_MiB + 17, 700'001), ram.range(0, 4_KiB), ram.range(20_MiB, 8_KiB)}, seed, kAllMapped);
     }
     SECTION("many small regions") {
         std::vector<arch::MmioRange> regions;

@@ -40,8 +40,7 @@ void start_machine() {
 }
 
 template <class F> ThreadHandle run(u8 priority, F body, std::string_view name = "worker") {
-    auto thread =
-        ThreadHandle::spawn({.name = name, .priority = priority, .stack_bytes = 65536}, std::move(body));
+    auto thread = ThreadHandle::spawn({.name = name, .priority = priority, .stack_bytes = 65536}, std::move(body));
     REQUIRE(thread);
     return std::move(*thread);
 }

@@ -232,8 +232,7 @@ TEST_CASE("tools/symbols.py and symbol_lookup() agree on every function") {
     std::mt19937 random(1);
     for (int i = 0; i < 3000; ++i) {
         std::vector<std::byte> bad(table.begin(), table.end());
-        for (int k = 0; k < 4; ++k)
-            bad[random() % (k < 3 ? 700 : bad.size())] = static_cast<std::byte>(random());
+        for (int k = 0; k < 4; ++k) bad[random() % (k < 3 ? 700 : bad.size())] = static_cast<std::byte>(random());
         bad.resize(random() % 3 == 0 ? random() % bad.size() : bad.size());
         bad.shrink_to_fit();
         symbol_lookup(bad, random() % 70000, buffer);
@@ -297,7 +296,7 @@ TEST_CASE("Console input: a full ring holds the device back until half of it is 
     CHECK_FALSE(console_discard_through('c'));
     CHECK(console_discard_through('x'));
     for (int i = 1; i < 256; ++i) CHECK(console_read(Instant{0}) == 'x');
-    CHECK(resumed == 1);   // nobody asked for room
+    CHECK(resumed == 1);  // nobody asked for room
     for (const char c : std::string_view("abc\3de\3f")) console_input(c);
     CHECK(console_discard_through('\3'));
     CHECK(console_read(Instant{0}) == 'd');

@@ -9,7 +9,9 @@
 using namespace ringlet;
 
 namespace {
-Bytes text(std::string_view s) { return std::as_bytes(std::span(s)); }
+Bytes text(std::string_view s) {
+    return std::as_bytes(std::span(s));
+}
 }  // namespace
 
 TEST_CASE("crc32c: check value and RFC 3720 B.4") {
@@ -31,8 +33,7 @@ TEST_CASE("crc32c: every split and alignment gives the same") {
         for (int k = 0; k < 8; ++k) slow = (slow >> 1) ^ ((slow & 1) != 0 ? 0x82f6'3b78u : 0u);
     }
     const Bytes all = bytes;
-    for (usize cut = 0; cut <= all.size(); ++cut)
-        CHECK(crc32c(crc32c(~0u, all.first(cut)), all.subspan(cut)) == slow);
+    for (usize cut = 0; cut <= all.size(); ++cut) CHECK(crc32c(crc32c(~0u, all.first(cut)), all.subspan(cut)) == slow);
 }
 
 TEST_CASE("crc32: check value, in one piece and in two") {

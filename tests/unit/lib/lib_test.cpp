@@ -76,7 +76,9 @@ TEST_CASE("read_at and slice stay inside") {
 }
 
 TEST_CASE("an intrusive list links and unlinks in place") {
-    struct Item : ListNode<> { int v = 0; };
+    struct Item : ListNode<> {
+        int v = 0;
+    };
     Item a, b, c;
     a.v = 1, b.v = 2, c.v = 3;
     List<Item> list;

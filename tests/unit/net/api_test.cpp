@@ -20,7 +20,10 @@ namespace {
 class WireEnd {
 public:
     WireEnd(PacketPool& pool, u8 n) : pool_(pool), mac_{{2, 0, 0, 0, 0, n}} {}
-    void connect(WireEnd& peer, Service& service) { peer_ = &peer; service_ = &service; }
+    void connect(WireEnd& peer, Service& service) {
+        peer_ = &peer;
+        service_ = &service;
+    }
 
     MacAddr mac() const { return mac_; }
     u16 mtu() const { return 1500; }
@@ -117,7 +120,9 @@ struct Net {
 constexpr Ipv4Addr kA = Ipv4Addr::of(10, 0, 0, 1), kB = Ipv4Addr::of(10, 0, 0, 2);
 constexpr Duration kSoon = Duration::from_s(20);
 
-Bytes text(std::string_view s) { return std::as_bytes(std::span(s)); }
+Bytes text(std::string_view s) {
+    return std::as_bytes(std::span(s));
+}
 
 /// An event-loop echo server until told to stop; counts what it served.
 class EchoServer {
@@ -161,9 +166,12 @@ private:
         bool gone = false;
         if (r.readable || r.finished) {
             const auto n = c.stream.try_read(buffer);
-            if (n && *n == 0) c.at_end = true;
-            else if (n) c.pending.insert(c.pending.end(), buffer, buffer + *n);
-            else if (n.error() != Error::would_block) gone = true;
+            if (n && *n == 0)
+                c.at_end = true;
+            else if (n)
+                c.pending.insert(c.pending.end(), buffer, buffer + *n);
+            else if (n.error() != Error::would_block)
+                gone = true;
         }
         while (!gone && !c.pending.empty()) {
             const auto n = c.stream.try_write(c.pending);
@@ -309,7 +317,8 @@ TEST_CASE("api: a selector serves many connections, most of them idle") {
         for (std::thread& t : threads) t.join();
         CHECK(good == 40);
         idle.clear();
-        for (int i = 0; i < 2000 && server.finished != 140; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        for (int i = 0; i < 2000 && server.finished != 140; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
         CHECK(server.finished == 140);
     }
 }
@@ -350,7 +359,7 @@ TEST_CASE("api: a selector forgets, wakes, times out") {
     REQUIRE(selector.modify(*udp, Interest::read));
     CHECK(selector.wait(ready, kernel::now() + Duration::from_ms(5)).empty());
     REQUIRE(udp->try_send_to({kA, 9}, text("to myself")));
-    got = selector.wait(ready, kernel::now() + kSoon);   // sends, loops back, reports
+    got = selector.wait(ready, kernel::now() + kSoon);  // sends, loops back, reports
     REQUIRE(got.size() == 1);
     CHECK(got[0].readable);
     selector.remove(*udp);

@@ -24,7 +24,9 @@ u16 slow_sum(const std::vector<u8>& v) {
     return static_cast<u16>(s);
 }
 
-Bytes bytes_of(const std::vector<u8>& v, usize from = 0) { return std::as_bytes(std::span(v)).subspan(from); }
+Bytes bytes_of(const std::vector<u8>& v, usize from = 0) {
+    return std::as_bytes(std::span(v)).subspan(from);
+}
 
 }  // namespace
 

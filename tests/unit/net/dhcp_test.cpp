@@ -231,22 +231,26 @@ TEST_CASE("dhcp: strangers, old conversations and lies are ignored") {
     still_selecting(answer(discover.xid, usual_options(2) + Frame{255}, Ipv4Addr{}));
     still_selecting(answer(discover.xid, usual_options(2) + Frame{255}, Ipv4Addr::of(127, 0, 0, 1)));
     still_selecting(answer(discover.xid, usual_options(2) + Frame{255}, Ipv4Addr::of(230, 0, 0, 1)));
-    still_selecting(answer(discover.xid, Frame{53, 1, 2, 255}));                     // no server
-    still_selecting(answer(discover.xid, Frame{53, 0, 255}));                        // length 0
-    still_selecting(answer(discover.xid, usual_options(2) + Frame{3, 200, 1}));      // beyond the end
-    still_selecting(answer(discover.xid, usual_options(2) + Frame{51}));             // no length
+    still_selecting(answer(discover.xid, Frame{53, 1, 2, 255}));                      // no server
+    still_selecting(answer(discover.xid, Frame{53, 0, 255}));                         // length 0
+    still_selecting(answer(discover.xid, usual_options(2) + Frame{3, 200, 1}));       // beyond the end
+    still_selecting(answer(discover.xid, usual_options(2) + Frame{51}));              // no length
     still_selecting(answer(discover.xid, usual_options(2) + option(1, 0xff00ff00)));  // a mask with holes
     still_selecting(answer(discover.xid, usual_options(2) + Frame{1, 3, 255, 255, 255, 255}));
 }
 
 TEST_CASE("dhcp: an ACK that cannot be used binds nothing") {
-    struct Bad { const char* why; Frame options; Ipv4Addr address; };
+    struct Bad {
+        const char* why;
+        Frame options;
+        Ipv4Addr address;
+    };
     const Frame head = Frame{53, 1, 5} + option(54, kServer.value);
     const Bad bad[] = {
         {"another address", usual_options(5), Ipv4Addr::of(10, 0, 2, 16)},
         {"no lease", head + option(1, 0xffffff00), kOffered},
         {"lease 0", head + option(51, 0), kOffered},
-        {"the network's own address", head + option(51, 3600) + option(1, ~15u) , Ipv4Addr::of(10, 0, 2, 15)},
+        {"the network's own address", head + option(51, 3600) + option(1, ~15u), Ipv4Addr::of(10, 0, 2, 15)},
         {"everything is on the link", head + option(51, 3600) + option(1, 0), kOffered},
         {"another server", Frame{53, 1, 5} + option(54, kServer.value + 1) + option(51, 3600), kOffered},
     };
@@ -258,15 +262,16 @@ TEST_CASE("dhcp: an ACK that cannot be used binds nothing") {
         const Message request = c.next();
         c.h.input(answer(request.xid, b.options + Frame{255}, b.address), c.now);
         CHECK(c.h.stack.ipv4().address.is_unspecified());
-        c.next();   // and it goes on asking
+        c.next();  // and it goes on asking
     }
     // Lies beside the point are left out: a multicast router, T1 after T2, T2 after the end.
     Client c;
     const Message discover = c.next();
     c.h.input(answer(discover.xid, usual_options(2) + Frame{255}), c.now);
     const Message request = c.next();
-    c.h.input(answer(request.xid, head + option(51, 1000) + option(3, 0xe0000001) + option(58, 2000) + option(59, 3000) +
-                                      Frame{255}), c.now);
+    c.h.input(answer(request.xid, head + option(51, 1000) + option(3, 0xe0000001) + option(58, 2000) +
+                                      option(59, 3000) + Frame{255}),
+              c.now);
     CHECK(c.h.stack.ipv4().address == kOffered);
     CHECK(c.h.stack.ipv4().gateway.is_unspecified());
     CHECK(c.h.stack.deadline() <= c.now + Duration::from_s(500));
@@ -302,7 +307,9 @@ TEST_CASE("dhcp: random option bytes, seed 2131") {
             Frame options = usual_options(static_cast<u8>(random() % 8), static_cast<u32>(random()));
             for (int k = 0; k < 4; ++k) options[random() % options.size()] = static_cast<u8>(random());
             options.resize(random() % (options.size() + 1));
-            c.h.input(answer(discover.xid, options, Ipv4Addr{kOffered.value ^ (random() % 4 == 0 ? static_cast<u32>(random()) : 0)}), c.now);
+            c.h.input(answer(discover.xid, options,
+                             Ipv4Addr{kOffered.value ^ (random() % 4 == 0 ? static_cast<u32>(random()) : 0)}),
+                      c.now);
             c.step(Duration::from_ms(300));
             c.h.check_conservation();
         }

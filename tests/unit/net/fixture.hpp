@@ -15,7 +15,9 @@ namespace ringlet::net::test {
 
 using Frame = std::vector<u8>;
 
-inline Bytes bytes_of(const Frame& f) { return std::as_bytes(std::span(f)); }
+inline Bytes bytes_of(const Frame& f) {
+    return std::as_bytes(std::span(f));
+}
 
 struct Host {
     std::vector<std::byte> memory;
@@ -118,10 +120,20 @@ private:
 
 // --- frames by hand -------------------------------------------------------------------------------------------------
 
-inline void put16(Frame& f, usize at, u32 v) { f[at] = static_cast<u8>(v >> 8); f[at + 1] = static_cast<u8>(v); }
-inline void put32(Frame& f, usize at, u32 v) { put16(f, at, v >> 16); put16(f, at + 2, v & 0xffff); }
-inline u32 take16(const Frame& f, usize at) { return static_cast<u32>(f[at] << 8 | f[at + 1]); }
-inline u32 take32(const Frame& f, usize at) { return take16(f, at) << 16 | take16(f, at + 2); }
+inline void put16(Frame& f, usize at, u32 v) {
+    f[at] = static_cast<u8>(v >> 8);
+    f[at + 1] = static_cast<u8>(v);
+}
+inline void put32(Frame& f, usize at, u32 v) {
+    put16(f, at, v >> 16);
+    put16(f, at + 2, v & 0xffff);
+}
+inline u32 take16(const Frame& f, usize at) {
+    return static_cast<u32>(f[at] << 8 | f[at + 1]);
+}
+inline u32 take32(const Frame& f, usize at) {
+    return take16(f, at) << 16 | take16(f, at + 2);
+}
 
 inline Frame ethernet(MacAddr to, MacAddr from, u16 type, const Frame& payload) {
     Frame f(14);
@@ -167,7 +179,7 @@ inline Frame udp(u16 from, u16 to, const Frame& payload) {
     Frame f(8);
     put16(f, 0, from);
     put16(f, 2, to);
-    put16(f, 4, static_cast<u32>(8 + payload.size()));   // checksum 0: none
+    put16(f, 4, static_cast<u32>(8 + payload.size()));  // checksum 0: none
     f.insert(f.end(), payload.begin(), payload.end());
     return f;
 }

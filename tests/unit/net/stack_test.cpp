@@ -9,7 +9,9 @@ using namespace ringlet::net::test;
 
 namespace {
 
-Bytes text(std::string_view s) { return std::as_bytes(std::span(s)); }
+Bytes text(std::string_view s) {
+    return std::as_bytes(std::span(s));
+}
 
 /// Makes `h` know the peer, so that answers go out at once; swallows the announcements.
 void introduce_peer(Host& h, Instant now) {
@@ -32,7 +34,8 @@ TEST_CASE("arp: announces itself, answers only for its own address") {
     CHECK(take16(out[0], 12) == 0x0806);
     CHECK(take32(out[0], 28) == kOurs.value);
     CHECK(take32(out[0], 38) == kOurs.value);
-    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, Ipv4Addr::of(10, 0, 0, 77))), {});
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, Ipv4Addr::of(10, 0, 0, 77))),
+            {});
     CHECK(h.output_all({}).empty());
     h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), {});
     out = h.output_all({});
@@ -48,7 +51,10 @@ TEST_CASE("arp: learns from nobody it did not ask, notices a conflict, defends o
     // An unasked reply from a stranger is not remembered.
     h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(2, kPeerMac, Ipv4Addr::of(10, 0, 0, 50), kOurMac, kOurs)), {});
     usize known = 0;
-    h.stack.arp().for_each([&](const NeighbourInfo& n) { known += n.resolved; CHECK(n.address == kPeer); });
+    h.stack.arp().for_each([&](const NeighbourInfo& n) {
+        known += n.resolved;
+        CHECK(n.address == kPeer);
+    });
     CHECK(known == 1);
     // Multicast, zero and our own hardware address as sender are garbage.
     for (MacAddr bad : {MacAddr{{3, 0, 0, 0, 0, 1}}, MacAddr{}, kOurMac})
@@ -56,8 +62,7 @@ TEST_CASE("arp: learns from nobody it did not ask, notices a conflict, defends o
     CHECK(h.stack.statistics().arp_bad == 3);
     CHECK(h.output_all({}).empty());
     const Instant later = Instant{} + Duration::from_s(30);
-    for (int i = 0; i < 5; ++i)
-        h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kOurs, {}, kOurs)), later);
+    for (int i = 0; i < 5; ++i) h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kOurs, {}, kOurs)), later);
     CHECK(h.stack.statistics().arp_conflicts == 5);
     CHECK(h.output_all(later).size() == 1);
 }
@@ -70,7 +75,7 @@ TEST_CASE("arp: asks, keeps few packets, sends them on the answer, gives up afte
     Instant now{};
     for (int i = 0; i < 6; ++i) REQUIRE(h.stack.send_to(s, {kPeer, 7}, text("x")));
     auto out = h.output_all(now);
-    REQUIRE(out.size() == 1);   // one question for six packets
+    REQUIRE(out.size() == 1);  // one question for six packets
     CHECK(take32(out[0], 38) == kPeer.value);
     CHECK(h.stack.statistics().arp_queue_overflow == 2);
     SECTION("answered") {
@@ -109,7 +114,9 @@ TEST_CASE("icmp: answers echo of every size that fits, and no broadcast") {
         Frame expected = icmp_echo(7, static_cast<u16>(n), n);
         CHECK(std::equal(f.begin() + 38, f.end(), expected.begin() + 4));
     }
-    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0800, ipv4(1, kPeer, Ipv4Addr::of(10, 0, 0, 255), icmp_echo(1, 1, 8))), {});
+    h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0800,
+                     ipv4(1, kPeer, Ipv4Addr::of(10, 0, 0, 255), icmp_echo(1, 1, 8))),
+            {});
     h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0800, ipv4(1, kPeer, kOurs, icmp_echo(1, 1, 8))), {});
     CHECK(h.output_all({}).empty());
 }
@@ -239,8 +246,8 @@ TEST_CASE("ipv4: what must be refused is, and is counted") {
     refused(changed([](Frame& f) { put16(f, 2, 2000); }), &Statistics::ip_bad_length);
     refused(changed([](Frame& f) { put16(f, 6, 0x2000); }), &Statistics::ip_fragment);
     refused(changed([](Frame& f) { put16(f, 6, 0x0001); }), &Statistics::ip_fragment);
-    for (Ipv4Addr bad : {Ipv4Addr::of(127, 0, 0, 1), Ipv4Addr::of(224, 0, 0, 1), Ipv4Addr::of(255, 255, 255, 255), kOurs,
-                         Ipv4Addr::of(0, 0, 0, 0), Ipv4Addr::of(10, 0, 0, 255)})
+    for (Ipv4Addr bad : {Ipv4Addr::of(127, 0, 0, 1), Ipv4Addr::of(224, 0, 0, 1), Ipv4Addr::of(255, 255, 255, 255),
+                         kOurs, Ipv4Addr::of(0, 0, 0, 0), Ipv4Addr::of(10, 0, 0, 255)})
         refused(ipv4(17, bad, kOurs, datagram), &Statistics::ip_bad_source);
     refused(ipv4(17, kPeer, Ipv4Addr::of(10, 0, 0, 3), datagram), &Statistics::ip_not_ours);
     refused(ipv4(17, kPeer, Ipv4Addr::of(127, 0, 0, 1), datagram), &Statistics::ip_not_ours);
@@ -287,7 +294,8 @@ TEST_CASE("routing: gateway for strangers, nothing without an address, source ne
     CHECK(std::memcmp(out[0].data(), MacAddr::broadcast().octets.data(), 6) == 0);
     REQUIRE(h.stack.configure(Addressing::none, {}, {}));
     CHECK(h.stack.send_to(s, {kPeer, 53}, text("q")).error() == Error::unreachable);
-    CHECK(h.stack.configure(Addressing::fixed, {Ipv4Addr::of(10, 0, 0, 255), 24, {}, {}}, {}).error() == Error::invalid);
+    CHECK(h.stack.configure(Addressing::fixed, {Ipv4Addr::of(10, 0, 0, 255), 24, {}, {}}, {}).error() ==
+          Error::invalid);
     CHECK(h.stack.configure(Addressing::fixed, {kOurs, 33, {}, {}}, {}).error() == Error::invalid);
 }
 
@@ -369,7 +377,10 @@ TEST_CASE("hostile frames: every length and every bit flip of good ones") {
     unreachable.insert(unreachable.end(), quoted.begin(), quoted.end());
     put16(unreachable, 2, internet_checksum(bytes_of(unreachable)));
     const std::vector<Frame> good{
-        to_us(17, udp(9, 7, Frame(20))), to_us(1, icmp_echo(1, 2, 30)), to_us(6, syn), to_us(1, unreachable),
+        to_us(17, udp(9, 7, Frame(20))),
+        to_us(1, icmp_echo(1, 2, 30)),
+        to_us(6, syn),
+        to_us(1, unreachable),
         ethernet(kOurMac, kPeerMac, 0x0800, ipv4(17, kPeer, kOurs, udp(9, 7, {}), {7, 7, 4, 0, 0, 0, 0, 0})),
         ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)),
         ethernet(MacAddr::broadcast(), kPeerMac, 0x0800,
@@ -385,7 +396,8 @@ TEST_CASE("hostile frames: every length and every bit flip of good ones") {
             for (const bool fix : {false, true}) {
                 Frame flipped = f;
                 flipped[bit / 8] ^= static_cast<u8>(1 << bit % 8);
-                if (fix && flipped[12] == 8 && flipped[13] == 0 && (flipped[14] & 15) >= 5 && flipped.size() >= 14u + (flipped[14] & 15) * 4u) {
+                if (fix && flipped[12] == 8 && flipped[13] == 0 && (flipped[14] & 15) >= 5 &&
+                    flipped.size() >= 14u + (flipped[14] & 15) * 4u) {
                     Frame ip(flipped.begin() + 14, flipped.end());
                     fix_ip_checksum(ip);
                     std::copy(ip.begin(), ip.end(), flipped.begin() + 14);

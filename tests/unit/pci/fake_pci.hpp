@@ -84,8 +84,7 @@ private:
             violations->push_back("BAR written while decoding");
         if (stuck && value != ~0u) return;
         const u64 mask = ~(b.bytes - 1);
-        const u32 kept =
-            b.upper ? value & static_cast<u32>(mask >> 32) : (value & static_cast<u32>(mask)) | b.flags;
+        const u32 kept = b.upper ? value & static_cast<u32>(mask >> 32) : (value & static_cast<u32>(mask)) | b.flags;
         set<u32>(static_cast<u16>(0x10 + 4 * n), kept);
     }
 };
@@ -133,8 +132,7 @@ public:
         const auto at = static_cast<u16>(offset & 0xfff);
         if (!f || at + width > 256) return;
         if (width == 4) return f->write32(at, static_cast<u32>(value));
-        for (u16 i = 0; i < width; ++i)
-            f->write8(static_cast<u16>(at + i), static_cast<u8>(value >> (8 * i)));
+        for (u16 i = 0; i < width; ++i) f->write8(static_cast<u16>(at + i), static_cast<u8>(value >> (8 * i)));
     }
 
     std::map<int, FunctionPtr> root;

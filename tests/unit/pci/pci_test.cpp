@@ -169,9 +169,7 @@ TEST_CASE("what the firmware assigned is kept") {
     auto behind = host.put(bridge, 0, make_device());
     behind->bar(1, 0x1000, kMem32, 0xfe80'0000);
     auto d = host.put(nullptr, 1, make_device());
-    d->bar(1, 0x1000, kMem32, 0xfead'6000)
-        .bar(4, 0x4000, kMem64Pref, 0x8'0000'0000)
-        .bar(0, 0x20, kIo, 0xc0e0);
+    d->bar(1, 0x1000, kMem32, 0xfead'6000).bar(4, 0x4000, kMem64Pref, 0x8'0000'0000).bar(0, 0x20, kIo, 0xc0e0);
     auto fresh = host.put(nullptr, 5, make_bridge());
     host.put(fresh, 0, make_device());
     auto lost = host.put(nullptr, 6, make_device());
@@ -197,13 +195,8 @@ TEST_CASE("what the firmware assigned is kept") {
 
 TEST_CASE("assigned and unassigned BARs share a window without overlap") {
     FakeHost host;
-    host.put(nullptr, 1, make_device())
-        ->bar(0, 0x1000, kMem32, 0x1000'0000)
-        .bar(1, 0x1000, kMem32, 0x1000'2000);
-    host.put(nullptr, 2, make_device())
-        ->bar(0, 0x1000, kMem32)
-        .bar(1, 0x2000, kMem32)
-        .bar(2, 0x1000, kMem32, 0x900);
+    host.put(nullptr, 1, make_device())->bar(0, 0x1000, kMem32, 0x1000'0000).bar(1, 0x1000, kMem32, 0x1000'2000);
+    host.put(nullptr, 2, make_device())->bar(0, 0x1000, kMem32).bar(1, 0x2000, kMem32).bar(2, 0x1000, kMem32, 0x900);
     const auto bus = Bus::enumerate(with_windows()).value();
     check_addresses(*bus, host);
     const auto f = all(*bus);
@@ -216,10 +209,7 @@ TEST_CASE("assigned and unassigned BARs share a window without overlap") {
 
 TEST_CASE("BARs that are too large, wrong or stuck are left without an address") {
     FakeHost host;
-    host.put(nullptr, 1, make_device())
-        ->bar(0, 2_GiB, kMem32)
-        .bar(2, u64{1} << 62, kMem64Pref)
-        .bar(5, 0x1000, kMem64);
+    host.put(nullptr, 1, make_device())->bar(0, 2_GiB, kMem32).bar(2, u64{1} << 62, kMem64Pref).bar(5, 0x1000, kMem64);
     auto stuck = host.put(nullptr, 2, make_device());
     stuck->bar(0, 0x1000, kMem32);
     stuck->stuck = true;
@@ -336,10 +326,7 @@ struct TableMemory : arch::host::MmioHandler {
 fake::FunctionPtr with_msix(u16 vectors, u32 table, u64 bar_bytes = 0x1000) {
     auto d = make_device();
     d->bar(1, bar_bytes, kMem32);
-    d->set<u16>(6, 0x10)
-        .set<u8>(0x34, 0x98)
-        .set<u16>(0x98, 0x0011)
-        .set<u16>(0x9a, static_cast<u16>(vectors - 1));
+    d->set<u16>(6, 0x10).set<u8>(0x34, 0x98).set<u16>(0x98, 0x0011).set<u16>(0x9a, static_cast<u16>(vectors - 1));
     d->set<u32>(0x9c, table).set<u32>(0xa0, 0x801);
     d->writable[0x9b] = 1;
     return d;
@@ -422,8 +409,7 @@ TEST_CASE("without a window configuration goes through the ports") {
         u64 read(u64 offset, unsigned width) override {
             if (offset < 4) return address;
             u64 v = ~u64{0};
-            if (address >> 8 == 0x800008)
-                v = 0, std::memcpy(&v, &regs[(address & 0xfc) + (offset - 4)], width);
+            if (address >> 8 == 0x800008) v = 0, std::memcpy(&v, &regs[(address & 0xfc) + (offset - 4)], width);
             return v;
         }
         void write(u64 offset, unsigned width, u64 value) override {
@@ -433,8 +419,7 @@ TEST_CASE("without a window configuration goes through the ports") {
                 std::memcpy(&regs[(address & 0xfc) + (offset - 4)], &value, width);
         }
     } ports;
-    ports.regs[0] = 0xf4, ports.regs[1] = 0x1a, ports.regs[2] = 0x41, ports.regs[3] = 0x10,
-    ports.regs[0x3d] = 1;
+    ports.regs[0] = 0xf4, ports.regs[1] = 0x1a, ports.regs[2] = 0x41, ports.regs[3] = 0x10, ports.regs[0x3d] = 1;
     arch::host::register_ports(0xcf8, 8, ports);
     const auto bus = Bus::enumerate(arch::PciHost{}).value();
     REQUIRE(bus->size() == 1);

@@ -15,8 +15,7 @@ Result<> read(const Tables& tables, u64 rsdp, arch::Platform& out, std::string* 
     const auto memory = [&](PhysAddr at, usize bytes) -> Bytes {
         for (const auto& [base, table] : tables.all)
             if (at.raw >= base && at.raw - base < table.size())
-                return std::span(table).subspan(at.raw - base,
-                                                std::min(bytes, table.size() - (at.raw - base)));
+                return std::span(table).subspan(at.raw - base, std::min(bytes, table.size() - (at.raw - base)));
         return {};
     };
     const auto complain = [&](std::string_view s) {

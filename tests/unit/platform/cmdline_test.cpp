@@ -50,8 +50,7 @@ TEST_CASE("the line is bounded in bytes and words") {
     std::string many;
     for (int i = 0; i < 400; ++i) many += "w ";
     int words = 0;
-    CommandLine(many).for_each(
-        [&](std::string_view, std::optional<std::string_view>) { return ++words, true; });
+    CommandLine(many).for_each([&](std::string_view, std::optional<std::string_view>) { return ++words, true; });
     CHECK(words == 256);
     const std::string padded = std::string(5000, ' ') + "late";
     CHECK_FALSE(CommandLine(padded).has("late"));
@@ -85,15 +84,14 @@ TEST_CASE("typed options") {
 }
 
 TEST_CASE("bad values are named, unknown keys are listed once") {
-    for (const char* bad :
-         {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
-          "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1", "ip=dhcp,dhcp", "ip=224.0.0.1/4"}) {
+    for (const char* bad : {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
+                            "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1",
+                            "ip=dhcp,dhcp", "ip=224.0.0.1/4"}) {
         const Read r = read(bad);
         CHECK_FALSE(r.options.ip);
         CHECK(r.complaints.ends_with("is not understood: dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
     }
-    CHECK(read("panic=maybe").complaints ==
-          "command line: panic=maybe is not understood: halt, reboot or exit\n");
+    CHECK(read("panic=maybe").complaints == "command line: panic=maybe is not understood: halt, reboot or exit\n");
     CHECK(read("loglevel=9").complaints ==
           "command line: loglevel=9 is not understood: debug, info, warning, error, or 0 to 8\n");
     CHECK(read("foo=1 panic=halt bar ro").complaints == "command line: unknown: foo bar\n");
@@ -103,8 +101,7 @@ TEST_CASE("bad values are named, unknown keys are listed once") {
 
 TEST_CASE("arguments for main are split like a shell does") {
     CHECK(arguments("") == std::vector<std::string>{"app"});
-    CHECK(arguments(" a  'b c' \"d\\\"e\" f\\ g") ==
-          std::vector<std::string>{"app", "a", "b c", "d\"e", "f g"});
+    CHECK(arguments(" a  'b c' \"d\\\"e\" f\\ g") == std::vector<std::string>{"app", "a", "b c", "d\"e", "f g"});
     CHECK(arguments("'' x") == std::vector<std::string>{"app", "", "x"});
     CHECK(arguments("'open") == std::vector<std::string>{"app", "open"});
     CHECK(arguments("a b c d") == std::vector<std::string>{"app", "a", "b", "c", "d"});
@@ -121,8 +118,7 @@ TEST_CASE("microvm's virtio-mmio devices") {
     std::string complaints;
     const auto complain = [&](std::string_view s) { complaints += std::string(s) + "\n"; };
     virtio_mmio_from_command_line(
-        CommandLine("virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=4K@0xfeb02000:13:7"), p,
-        complain);
+        CommandLine("virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=4K@0xfeb02000:13:7"), p, complain);
     CHECK(complaints == "");
     REQUIRE(p.virtio_mmio.size() == 2);
     CHECK(p.virtio_mmio[0].registers.base == PhysAddr(0xfeb0'0e00));
@@ -130,9 +126,8 @@ TEST_CASE("microvm's virtio-mmio devices") {
     CHECK(p.virtio_mmio[0].line.number == 12);
     CHECK(p.virtio_mmio[0].line.trigger == arch::Trigger::level);
     CHECK(p.virtio_mmio[1].registers.bytes == 4096);
-    for (const char* bad :
-         {"512", "512@0xfeb00e00", "@:1", "16@0x1000:1", "512@0:1", "512@0x1001:1", "512@0x1000:x",
-          "512@0xffffffffffffff00:1", "99999999999999999999@0x1000:1", "512:1@0x1000", ""}) {
+    for (const char* bad : {"512", "512@0xfeb00e00", "@:1", "16@0x1000:1", "512@0:1", "512@0x1001:1", "512@0x1000:x",
+                            "512@0xffffffffffffff00:1", "99999999999999999999@0x1000:1", "512:1@0x1000", ""}) {
         arch::Platform q;
         complaints.clear();
         virtio_mmio_from_command_line(CommandLine(std::string("virtio_mmio.device=") + bad), q, complain);

@@ -145,11 +145,10 @@ TEST_CASE("DSDT: resources that make no sense are refused by name") {
     const std::string good = device("VR77", kHid + crs(registers(0x7000) + interrupt(7)));
     for (const std::string& resources :
          {crs(registers(0) + interrupt(5)), crs(registers(0x1002) + interrupt(5)),
-          crs(registers(0x1000, 0xff) + interrupt(5)), crs(registers(0x1000) + interrupt(5000)),
-          crs(registers(0x1000)), crs(interrupt(5)),
-          crs(bytes({0x89, 2, 0, 1, 0}) + registers(0x1000)),        // no line in it
-          crs(bytes({0x86, 0xff, 0xff, 1}) + interrupt(5)),          // longer than the buffer
-          crs(bytes({0x79, 0}) + registers(0x1000) + interrupt(5)),  // behind the end
+          crs(registers(0x1000, 0xff) + interrupt(5)), crs(registers(0x1000) + interrupt(5000)), crs(registers(0x1000)),
+          crs(interrupt(5)), crs(bytes({0x89, 2, 0, 1, 0}) + registers(0x1000)),  // no line in it
+          crs(bytes({0x86, 0xff, 0xff, 1}) + interrupt(5)),                       // longer than the buffer
+          crs(bytes({0x79, 0}) + registers(0x1000) + interrupt(5)),               // behind the end
           std::string("\x08_CRS\x11\x3f"), std::string()}) {
         std::string complaints;
         const auto p = read(table(device("VR42", kHid + resources) + good), &complaints);
@@ -161,8 +160,7 @@ TEST_CASE("DSDT: resources that make no sense are refused by name") {
 
 TEST_CASE("DSDT: more slots than there is room for") {
     std::string aml;
-    for (u32 i = 0; i < 40; ++i)
-        aml += device("VRxx", kHid + crs(registers(0x1000 * (i + 1)) + interrupt(i)));
+    for (u32 i = 0; i < 40; ++i) aml += device("VRxx", kHid + crs(registers(0x1000 * (i + 1)) + interrupt(i)));
     std::string complaints;
     const auto p = read(table(aml), &complaints);
     CHECK(p.virtio_mmio.full());

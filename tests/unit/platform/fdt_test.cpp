@@ -207,10 +207,7 @@ TEST_CASE("addresses are translated through every bus") {
     b.prop("reg", {0, 0x1000, 0x1000, 0, 0x2000, 0x1000}).end();
     b.begin("soc").prop("#address-cells", {1}).prop("#size-cells", {1});
     b.prop("ranges", {0x0, 1, 0x0, 0x1000, 0x4000, 2, 0x8000, 0x1000});
-    b.begin("bus@4000")
-        .prop("#address-cells", {1})
-        .prop("#size-cells", {1})
-        .prop("ranges", {0x100, 0x4400, 0x200});
+    b.begin("bus@4000").prop("#address-cells", {1}).prop("#size-cells", {1}).prop("ranges", {0x100, 0x4400, 0x200});
     b.begin("virtio@180")
         .prop_text("compatible", "virtio,mmio")
         .prop("reg", {0x180, 0x100})
@@ -273,14 +270,8 @@ TEST_CASE("RAM ranges are ordered, joined and rounded inwards; reservations outw
     b.begin("").prop("#address-cells", {2}).prop("#size-cells", {2}).reserve(0x9000'0010, 0x20);
     b.begin("memory@90000000").prop_text("device_type", "memory");
     b.prop("reg", {0, 0x9000'0000, 0, 0x10'0000, 0, 0x4000'0001, 0, 0x2fff}).end();
-    b.begin("memory@50000000")
-        .prop_text("device_type", "memory")
-        .prop("reg", {0, 0x4000'3000, 0, 0x1000})
-        .end();
-    b.begin("memory@90080000")
-        .prop_text("device_type", "memory")
-        .prop("reg", {0, 0x9008'0000, 0, 0x10'0000})
-        .end();
+    b.begin("memory@50000000").prop_text("device_type", "memory").prop("reg", {0, 0x4000'3000, 0, 0x1000}).end();
+    b.begin("memory@90080000").prop_text("device_type", "memory").prop("reg", {0, 0x9008'0000, 0, 0x10'0000}).end();
     b.begin("memory@wrap")
         .prop_text("device_type", "memory")
         .prop("reg", {0xffff'ffff, 0xffff'0000, 0, 0x10'0000})

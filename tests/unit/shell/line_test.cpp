@@ -25,21 +25,41 @@ struct Terminal {
             if (sequence.size() > 2 && c >= 0x40) finish();
             return;
         }
-        if (c == '\x1b') { sequence = c; return; }
-        if (c == '\a') { bell = true; return; }
-        if (c == '\n') { row.clear(); column = 0; return; }
+        if (c == '\x1b') {
+            sequence = c;
+            return;
+        }
+        if (c == '\a') {
+            bell = true;
+            return;
+        }
+        if (c == '\n') {
+            row.clear();
+            column = 0;
+            return;
+        }
         REQUIRE(static_cast<unsigned char>(c) >= 0x20);
-        if (column == row.size()) row += c; else row[column] = c;
+        if (column == row.size())
+            row += c;
+        else
+            row[column] = c;
         ++column;
     }
     void finish() {
         const char last = sequence.back();
         const int n = sequence.size() > 3 ? std::stoi(sequence.substr(2)) : 1;
-        if (last == 'D') { REQUIRE(column >= usize(n)); column -= usize(n); }
-        else if (last == 'C') column += usize(n);
-        else if (last == 'K') row.resize(column);
-        else if (last == 'J' || last == 'H') { row.clear(); column = 0; }
-        else FAIL("unknown sequence");
+        if (last == 'D') {
+            REQUIRE(column >= usize(n));
+            column -= usize(n);
+        } else if (last == 'C')
+            column += usize(n);
+        else if (last == 'K')
+            row.resize(column);
+        else if (last == 'J' || last == 'H') {
+            row.clear();
+            column = 0;
+        } else
+            FAIL("unknown sequence");
         REQUIRE(column <= row.size());
         sequence.clear();
     }
@@ -53,20 +73,27 @@ struct Session {
 
     Session() { begin(); }
     void begin() {
-        auto out = [&](std::string_view s) { for (char c : s) terminal.put(c); };
+        auto out = [&](std::string_view s) {
+            for (char c : s) terminal.put(c);
+        };
         editor.begin("> ", out);
     }
     void type(std::string_view keys) {
-        auto out = [&](std::string_view s) { for (char c : s) terminal.put(c); };
+        auto out = [&](std::string_view s) {
+            for (char c : s) terminal.put(c);
+        };
         auto complete = [&](std::string_view line, Completions& to) {
             const auto word = line.substr(line.rfind(' ') + 1);
-            for (const auto& w : words) if (w.starts_with(word)) to.add(w);
+            for (const auto& w : words)
+                if (w.starts_with(word)) to.add(w);
         };
         for (char c : keys) {
             const auto event = editor.key(c, out, complete);
             if (event == LineEditor::Event::line) lines.emplace_back(editor.line());
-            if (event != LineEditor::Event::none) begin();
-            else if (terminal.sequence.empty()) CHECK(terminal.row == "> " + std::string(editor.line()));
+            if (event != LineEditor::Event::none)
+                begin();
+            else if (terminal.sequence.empty())
+                CHECK(terminal.row == "> " + std::string(editor.line()));
         }
     }
 };
@@ -83,7 +110,8 @@ TEST_CASE("editing keys change the middle of a line") {
     Session s;
     s.type("hello\x1b[D\x1b[D\x7fX\x01Y\x05Z\r");
     CHECK(s.lines.back() == "YheXloZ");
-    s.type("one two three\x17\x17" "four\r");
+    s.type("one two three\x17\x17"
+           "four\r");
     CHECK(s.lines.back() == "one four");
     s.type("abcdef\x01\x1b[C\x1b[3~\x0b\r");
     CHECK(s.lines.back() == "a");
@@ -133,7 +161,8 @@ TEST_CASE("a line too long rings the bell and loses nothing") {
 TEST_CASE("random keys never desynchronise the screen") {
     std::mt19937 random(20261122);
     Session s;
-    const std::vector<std::string> keys{"a", "b", " ", "\x7f", "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x01", "\x05", "\x0b", "\x15",
-                                        "\x17", "\t", "\r", "\x0c", "\x1b[3~", "\x04x", "\x10", "\x0e", "\x1bq", "\x1b[200~", "\xc3\xa9"};
+    const std::vector<std::string> keys{"a",       "b",     " ",    "\x7f", "\x1b[A", "\x1b[B",    "\x1b[C",  "\x1b[D",
+                                        "\x01",    "\x05",  "\x0b", "\x15", "\x17",   "\t",        "\r",      "\x0c",
+                                        "\x1b[3~", "\x04x", "\x10", "\x0e", "\x1bq",  "\x1b[200~", "\xc3\xa9"};
     for (int i = 0; i < 20000; ++i) s.type(keys[random() % keys.size()]);
 }

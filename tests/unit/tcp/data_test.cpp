@@ -6,7 +6,7 @@ using namespace tcp_test;
 
 namespace {
 
-constexpr u32 kMss = 536;   // the harness's peer announces none
+constexpr u32 kMss = 536;  // the harness's peer announces none
 
 struct Established : Harness {
     explicit Established(Config c = defaults(), usize packets = 128) : Harness(c, packets) { to_established(); }
@@ -15,7 +15,7 @@ struct Established : Harness {
 }  // namespace
 
 TEST_CASE("In-order data is read once, across the sequence wrap") {
-    Established t;   // the peer's ISN is 256 bytes below the wrap
+    Established t;  // the peer's ISN is 256 bytes below the wrap
     const std::string all = Harness::text(1000);
     t.send(1, 1, A, all.substr(0, 200));
     t.send(201, 1, A, all.substr(200, 200));
@@ -41,7 +41,7 @@ TEST_CASE("Delayed ACK: every second full segment at once, otherwise within 40 m
     t.expect(1, 1 + 3 * kMss, A);
     t.send(1 + 3 * kMss, 1, A, "x");
     REQUIRE(t.write("answer"));
-    t.expect(1, 2 + 3 * kMss, A, 6);   // the ACK rides along
+    t.expect(1, 2 + 3 * kMss, A, 6);  // the ACK rides along
     t.advance(Duration::from_ms(50));
     t.expect_none();
 }
@@ -50,14 +50,14 @@ TEST_CASE("Out of order, overlapping and duplicate segments") {
     Established t;
     const std::string all = Harness::text(300);
     t.send(101, 1, A, all.substr(100, 100));
-    t.expect(1, 1, A);                       // duplicate ACK at once
-    t.send(151, 1, A, all.substr(150, 100)); // overlaps
+    t.expect(1, 1, A);                        // duplicate ACK at once
+    t.send(151, 1, A, all.substr(150, 100));  // overlaps
     t.expect(1, 1, A);
-    t.send(101, 1, A, all.substr(100, 100)); // duplicate
+    t.send(101, 1, A, all.substr(100, 100));  // duplicate
     t.expect(1, 1, A);
-    t.send(1, 1, A, all.substr(0, 120));     // fills the hole and overlaps
+    t.send(1, 1, A, all.substr(0, 120));  // fills the hole and overlaps
     t.expect(1, 251, A);
-    t.send(201, 1, A, all.substr(200, 100)); // half old
+    t.send(201, 1, A, all.substr(200, 100));  // half old
     CHECK(t.read() == all);
     CHECK(t.tcp->packets_held() == 0);
 }
@@ -72,16 +72,16 @@ TEST_CASE("Data beyond the window is cut off; the window closes and opens by use
         sent += chunk.size();
         t.drain();
     }
-    t.send(u32(1 + sent), 1, A, chunk);   // 320 bytes fit
+    t.send(u32(1 + sent), 1, A, chunk);  // 320 bytes fit
     auto last = t.next();
     REQUIRE(last);
     CHECK(last->ack == 1 + window);
     CHECK(last->window == 0);
     CHECK(t.tcp->stats().beyond_window == chunk.size() - (window - sent));
-    t.send(1 + window, 1, A, "z");        // a zero-window probe
+    t.send(1 + window, 1, A, "z");  // a zero-window probe
     CHECK(t.expect(1, 1 + window, A).window == 0);
     t.read(100);
-    t.expect_none();                      // 100 bytes are not worth an announcement
+    t.expect_none();  // 100 bytes are not worth an announcement
     t.read(8192);
     CHECK(t.expect(1, 1 + window, A).window == 8292);
     t.send(1 + window, 1, A, "z");
@@ -180,10 +180,10 @@ TEST_CASE("Three duplicate ACKs resend one segment; a partial ACK the next hole 
     t.send(1, 1, A);
     t.send(1, 1, A);
     t.expect_none();
-    t.send(1, 1 + 3 * kMss, A);              // partial
+    t.send(1, 1 + 3 * kMss, A);  // partial
     t.expect(1 + 3 * kMss, 1, A, kMss);
     t.expect_none();
-    t.send(1, 1 + 8 * kMss, A);              // full
+    t.send(1, 1 + 8 * kMss, A);  // full
     t.expect_none();
     CHECK(t.tcp->stats().partial_acks == 1);
     CHECK(t.tcp->stats().timeouts == 0);
@@ -240,7 +240,7 @@ TEST_CASE("A closed window is probed, with backoff, as long as the peer answers 
     REQUIRE(t.write("answer"));
     t.expect_none();
     t.advance(Duration::from_ms(40));
-    t.expect(1, 2, A);       // the ACK only
+    t.expect(1, 2, A);  // the ACK only
     i64 last = 0;
     for (int i = 0; i < 6; ++i) {
         const Instant before = t.now;
@@ -291,18 +291,23 @@ TEST_CASE("The sender avoids silly windows (§3.8.6.2.1)") {
     t.drain();
     t.send(1, 1 + 4 * kMss, A, "", 20);
     REQUIRE(t.write(Harness::text(500)));
-    t.expect_none();        // 20 bytes are not worth a segment
+    t.expect_none();  // 20 bytes are not worth a segment
     t.send(1, 1 + 4 * kMss, A, "", 600);
     t.expect(1 + 4 * kMss, 1, A, 500);
 }
 
 TEST_CASE("Keepalive (§3.8.4)") {
     Established t;
-    REQUIRE(t.tcp->configure(t.h, {.no_delay = false, .keepalive = Duration::from_s(10), .keepalive_interval = Duration::from_s(1), .keepalive_probes = 3}, t.now));
+    REQUIRE(t.tcp->configure(t.h,
+                             {.no_delay = false,
+                              .keepalive = Duration::from_s(10),
+                              .keepalive_interval = Duration::from_s(1),
+                              .keepalive_probes = 3},
+                             t.now));
     t.advance(Duration::from_s(9));
     t.expect_none();
     t.advance(Duration::from_s(1));
-    t.expect(0, 1, A);      // SND.NXT - 1, no data
+    t.expect(0, 1, A);  // SND.NXT - 1, no data
     t.send(1, 1, A);
     t.advance(Duration::from_ms(9500));
     t.expect_none();
@@ -330,7 +335,7 @@ TEST_CASE("Window scaling and timestamps are agreed in the SYN and used (RFC 732
     REQUIRE(syn_ack.raw.has_timestamp);
     CHECK(syn_ack.raw.timestamp_echo == 5000);
     CHECK(syn_ack.raw.mss == 1460);
-    CHECK(syn_ack.window == 0xffff);   // a SYN's window is not scaled
+    CHECK(syn_ack.window == 0xffff);  // a SYN's window is not scaled
     auto stamped = [&](u32 seq, u32 ack, u8 flags, u32 ts, const std::string& data = "") {
         Segment x = t.make(seq, ack, flags, 1000);
         x.has_timestamp = true;
@@ -345,16 +350,16 @@ TEST_CASE("Window scaling and timestamps are agreed in the SYN and used (RFC 732
     CHECK(t.tcp->info(t.h)->mss == 1448);
     CHECK(t.tcp->info(t.h)->smoothed_rtt.ms() == 30);
     stamped(1, 1, A, 5040, "new");
-    stamped(4, 1, A, 5039, "old");     // PAWS
+    stamped(4, 1, A, 5039, "old");  // PAWS
     Seen a = t.expect(1, 4, A);
     CHECK(a.raw.timestamp_echo == 5040);
     CHECK(u32{a.window} << 3 >= 256 * 1024 - 16);
     CHECK(t.tcp->stats().paws == 1);
     CHECK(t.read() == "new");
-    t.send(4, 1, A, "without");        // RFC 7323 §3.2
+    t.send(4, 1, A, "without");  // RFC 7323 §3.2
     CHECK(t.tcp->stats().paws == 2);
     CHECK(t.read_result().error() == Error::would_block);
-    t.send(4, 0, R);                   // an RST needs no timestamp
+    t.send(4, 0, R);  // an RST needs no timestamp
     CHECK(t.tcp->readiness(t.h).error == Error::connection_reset);
 }
 
@@ -369,7 +374,8 @@ TEST_CASE("A path that became narrower (RFC 1191)") {
     wide.expect(1, 1, A);
     REQUIRE(wide.write(Harness::text(1460)));
     wide.expect(1, 1, A, 1460);
-    wide.tcp->on_unreachable({kUs, kPort}, {kPeer, kPeerPort}, SeqNum(wide.our_isn + 1), Unreachable::fragmentation_needed, 1000, wide.now);
+    wide.tcp->on_unreachable({kUs, kPort}, {kPeer, kPeerPort}, SeqNum(wide.our_isn + 1),
+                             Unreachable::fragmentation_needed, 1000, wide.now);
     wide.expect(1, 1, A, 960);
     wide.expect(961, 1, A, 500);
 }

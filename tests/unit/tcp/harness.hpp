@@ -21,7 +21,7 @@ using namespace ringlet::net::tcp;
 
 inline const Ipv4Addr kUs = Ipv4Addr::of(10, 0, 2, 15), kPeer = Ipv4Addr::of(10, 0, 2, 2);
 inline constexpr u16 kPort = 80, kPeerPort = 40000;
-inline constexpr u32 kPeerIsn = 0xffff'ff00;   // wraps soon in every test
+inline constexpr u32 kPeerIsn = 0xffff'ff00;  // wraps soon in every test
 
 /// 2 KiB buffers, and the proof at the end that all of them came home.
 struct TestPool {
@@ -51,8 +51,8 @@ inline std::string show(const Seen& s) {
     std::string f;
     for (auto [bit, name] : {std::pair{S, 'S'}, {F, 'F'}, {R, 'R'}, {P, 'P'}, {A, 'A'}})
         if (s.flags & bit) f += name;
-    return f + " seq=" + std::to_string(s.seq) + " ack=" + std::to_string(s.ack) + " len=" + std::to_string(s.data.size()) +
-           " wnd=" + std::to_string(s.window);
+    return f + " seq=" + std::to_string(s.seq) + " ack=" + std::to_string(s.ack) +
+           " len=" + std::to_string(s.data.size()) + " wnd=" + std::to_string(s.window);
 }
 
 struct Harness {
@@ -61,7 +61,7 @@ struct Harness {
     std::unique_ptr<Tcp> tcp;
     Instant now{1'000'000'000'000};
     Handle listener{}, h{};
-    u32 our_isn = 0;                // learnt from our SYN
+    u32 our_isn = 0;  // learnt from our SYN
     u32 peer_isn = kPeerIsn;
     u16 peer_port = kPeerPort;
     u16 our_port = kPort;
@@ -137,7 +137,10 @@ struct Harness {
         INFO((s ? show(*s) : std::string()));
         CHECK_FALSE(s);
     }
-    void drain() { while (next()) {} }
+    void drain() {
+        while (next()) {
+        }
+    }
     void advance(Duration d) {
         now = now + d;
         tcp->poll(now);
@@ -164,10 +167,14 @@ struct Harness {
         std::byte b[1];
         return tcp->read(h, b, now);
     }
-    Result<usize> write(const std::string& s) { return tcp->write(h, std::as_bytes(std::span(s.data(), s.size())), now); }
+    Result<usize> write(const std::string& s) {
+        return tcp->write(h, std::as_bytes(std::span(s.data(), s.size())), now);
+    }
     State state() {
         State found = State::closed;
-        tcp->for_each([&](const Info& i) { if (i.state != State::listen) found = i.state; });
+        tcp->for_each([&](const Info& i) {
+            if (i.state != State::listen) found = i.state;
+        });
         return found;
     }
 
@@ -237,22 +244,43 @@ struct Harness {
     }
     void to(State s) {
         switch (s) {
-        case State::listen: listen(); break;
-        case State::syn_sent: to_syn_sent(); break;
-        case State::syn_received: to_syn_received(); break;
-        case State::established: to_established(); break;
-        case State::fin_wait_1: to_fin_wait_1(); break;
-        case State::fin_wait_2: to_fin_wait_2(); break;
-        case State::close_wait: to_close_wait(); break;
-        case State::closing: to_closing(); break;
-        case State::last_ack: to_last_ack(); break;
-        case State::time_wait: to_time_wait(); break;
-        case State::closed: break;
+        case State::listen:
+            listen();
+            break;
+        case State::syn_sent:
+            to_syn_sent();
+            break;
+        case State::syn_received:
+            to_syn_received();
+            break;
+        case State::established:
+            to_established();
+            break;
+        case State::fin_wait_1:
+            to_fin_wait_1();
+            break;
+        case State::fin_wait_2:
+            to_fin_wait_2();
+            break;
+        case State::close_wait:
+            to_close_wait();
+            break;
+        case State::closing:
+            to_closing();
+            break;
+        case State::last_ack:
+            to_last_ack();
+            break;
+        case State::time_wait:
+            to_time_wait();
+            break;
+        case State::closed:
+            break;
         }
     }
 };
 
-inline const State kAllStates[] = {State::closed,      State::listen,     State::syn_sent, State::syn_received,
+inline const State kAllStates[] = {State::closed,      State::listen,     State::syn_sent,   State::syn_received,
                                    State::established, State::fin_wait_1, State::fin_wait_2, State::close_wait,
                                    State::closing,     State::last_ack,   State::time_wait};
 

@@ -54,7 +54,8 @@ TEST_CASE("Mutated segments near the window in every state, with time passing an
             Harness t;
             t.to(s);
             for (int i = 0; i < 400; ++i) {
-                Segment x = t.make(u32(random() % 3000 - 200), u32(random() % 60 - 5), u8(random() & 0x3f), u16(random()));
+                Segment x =
+                    t.make(u32(random() % 3000 - 200), u32(random() % 60 - 5), u8(random() & 0x3f), u16(random()));
                 if (random() % 4 != 0) x.flags |= A;
                 if (random() % 4 != 0) x.flags &= u8(~(R | S));
                 if (random() % 3 == 0) x.mss = u16(random());
@@ -63,19 +64,30 @@ TEST_CASE("Mutated segments near the window in every state, with time passing an
                 x.timestamp = u32(random());
                 t.send_raw(x, Harness::text(random() % 3 == 0 ? random() % 1000 : random() % 10));
                 switch (random() % 12) {
-                case 0: t.read(random() % 500 + 1); break;
-                case 1: (void)t.write(Harness::text(random() % 3000)); break;
-                case 2: t.advance(Duration::from_ms(i64(random() % 3000))); break;
-                case 3: if (i > 300) (void)t.tcp->shutdown_write(t.h, t.now); break;
-                case 4: if (i > 350) t.tcp->close(t.h, t.now); break;
+                case 0:
+                    t.read(random() % 500 + 1);
+                    break;
+                case 1:
+                    (void)t.write(Harness::text(random() % 3000));
+                    break;
+                case 2:
+                    t.advance(Duration::from_ms(i64(random() % 3000)));
+                    break;
+                case 3:
+                    if (i > 300) (void)t.tcp->shutdown_write(t.h, t.now);
+                    break;
+                case 4:
+                    if (i > 350) t.tcp->close(t.h, t.now);
+                    break;
                 case 5:
                     if (auto a = t.tcp->accept(t.listener)) t.h = *a;
                     break;
                 case 6:
-                    t.tcp->on_unreachable({kUs, kPort}, {kPeer, kPeerPort}, SeqNum(t.our_isn + random() % 4), Unreachable(random() % 7),
-                                          u16(random()), t.now);
+                    t.tcp->on_unreachable({kUs, kPort}, {kPeer, kPeerPort}, SeqNum(t.our_isn + random() % 4),
+                                          Unreachable(random() % 7), u16(random()), t.now);
                     break;
-                default: break;
+                default:
+                    break;
                 }
                 // A peer must not make us talk without end.
                 int said = 0;
@@ -92,7 +104,8 @@ TEST_CASE("Wrong checksums are dropped unless the device vouches") {
     Harness t;
     t.to_established();
     const std::string data = "payload";
-    auto p = build(t.buffers.pool, t.make(1, 1, A), std::as_bytes(std::span(data.data(), data.size())), {}, TxChecksum::complete);
+    auto p = build(t.buffers.pool, t.make(1, 1, A), std::as_bytes(std::span(data.data(), data.size())), {},
+                   TxChecksum::complete);
     p->data()[22] ^= std::byte{1};
     t.tcp->input(kPeer, kUs, std::move(*p), t.now);
     CHECK(t.tcp->stats().bad_checksum == 1);
@@ -122,7 +135,7 @@ TEST_CASE("A hoard of one-byte segments out of order holds few buffers") {
     }
     CHECK(t.tcp->packets_held() <= 16);
     CHECK(t.tcp->stats().receive_memory != 0);
-    t.send(1, 1, A, "ab");       // what is in order still gets through
+    t.send(1, 1, A, "ab");  // what is in order still gets through
     CHECK(t.read().substr(0, 2) == "ab");
 }
 

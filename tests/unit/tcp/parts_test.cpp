@@ -10,8 +10,12 @@ using namespace tcp_test;
 
 namespace {
 
-Bytes bytes_of(const std::string& s) { return std::as_bytes(std::span(s.data(), s.size())); }
-std::string string_of(Bytes b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
+Bytes bytes_of(const std::string& s) {
+    return std::as_bytes(std::span(s.data(), s.size()));
+}
+std::string string_of(Bytes b) {
+    return {reinterpret_cast<const char*>(b.data()), b.size()};
+}
 
 std::optional<Segment> parse_with_options(std::vector<u8> options) {
     while (options.size() % 4 != 0) options.push_back(0);
@@ -39,7 +43,7 @@ TEST_CASE("Headers that cannot be right are refused") {
     std::vector<std::byte> h(19);
     CHECK_FALSE(parse(kPeer, kUs, h));
     h.resize(20);
-    CHECK_FALSE(parse(kPeer, kUs, h));   // ports and data offset are zero
+    CHECK_FALSE(parse(kPeer, kUs, h));  // ports and data offset are zero
     h[1] = h[3] = std::byte{1};
     for (int offset = 0; offset < 16; ++offset) {
         h[12] = std::byte(offset << 4);
@@ -62,15 +66,24 @@ TEST_CASE("Options are parsed defensively") {
     CHECK(s->timestamp == 7);
     CHECK(s->timestamp_echo == 9);
     CHECK(parse_with_options({1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2})->timestamp == 1);
-    for (auto bad : std::vector<std::vector<u8>>{{2, 0, 5, 180}, {2, 1, 5, 180}, {2, 200, 5, 180}, {2, 3, 5}, {2}, {1, 1, 1, 2},
-                                                 {0, 2, 4, 5, 180}, {77, 0}, {8, 10, 0, 0}, {3, 2}, {253, 4, 1}}) {
+    for (auto bad : std::vector<std::vector<u8>>{{2, 0, 5, 180},
+                                                 {2, 1, 5, 180},
+                                                 {2, 200, 5, 180},
+                                                 {2, 3, 5},
+                                                 {2},
+                                                 {1, 1, 1, 2},
+                                                 {0, 2, 4, 5, 180},
+                                                 {77, 0},
+                                                 {8, 10, 0, 0},
+                                                 {3, 2},
+                                                 {253, 4, 1}}) {
         auto x = parse_with_options(bad);
         REQUIRE(x);
         CHECK(x->mss == 0);
         CHECK_FALSE(x->window_scale);
         CHECK_FALSE(x->has_timestamp);
     }
-    CHECK(parse_with_options({77, 4, 0, 0, 2, 4, 2, 0})->mss == 512);   // an unknown one is stepped over
+    CHECK(parse_with_options({77, 4, 0, 0, 2, 4, 2, 0})->mss == 512);  // an unknown one is stepped over
 }
 
 TEST_CASE("What build() writes, parse() reads; the checksum covers a payload in two pieces") {
@@ -110,9 +123,9 @@ TEST_CASE("RTO follows RFC 6298") {
     e.back_off();
     CHECK(e.rto().ms() == 2000);
     e.sample(Duration::from_ms(100));
-    CHECK(e.rto().ms() == 300);            // 100 + 4 * 50; the sample ends the backoff
+    CHECK(e.rto().ms() == 300);  // 100 + 4 * 50; the sample ends the backoff
     e.sample(Duration::from_ms(100));
-    CHECK(e.rto().us() == 250'000);        // 100 + 4 * 37.5
+    CHECK(e.rto().us() == 250'000);  // 100 + 4 * 37.5
     for (int i = 0; i < 100; ++i) e.sample(Duration::from_us(50));
     CHECK(e.rto() == RttEstimator::kMinimum);
     for (int i = 0; i < 100; ++i) e.back_off();
@@ -127,7 +140,7 @@ TEST_CASE("NewReno: slow start, avoidance, recovery, timeout (RFC 5681, 6582)") 
     CHECK(c.window() == 10'000);
     c.on_ack(500, {});
     CHECK(c.window() == 10'500);
-    c.on_ack(100'000, {});                 // a stretch ACK counts once
+    c.on_ack(100'000, {});  // a stretch ACK counts once
     CHECK(c.window() == 11'500);
     c.on_loss(10'000, {});
     CHECK(c.slow_start_threshold() == 5000);
@@ -139,7 +152,7 @@ TEST_CASE("NewReno: slow start, avoidance, recovery, timeout (RFC 5681, 6582)") 
     c.on_recovered(20'000, {});
     CHECK(c.window() == 5000);
     for (int i = 0; i < 5; ++i) c.on_ack(1000, {});
-    CHECK(c.window() == 6000);             // one segment per window
+    CHECK(c.window() == 6000);  // one segment per window
     c.on_timeout(3000, {});
     CHECK(c.window() == 1000);
     CHECK(c.slow_start_threshold() == 2000);
@@ -153,7 +166,7 @@ TEST_CASE("The assembler equals a simple model, whatever arrives in whatever ord
     for (int round = 0; round < 400; ++round) {
         Assembler a;
         const SeqNum base(0xffff'ff80);
-        std::map<u32, char> model;                  // offset -> byte, first arrival wins
+        std::map<u32, char> model;  // offset -> byte, first arrival wins
         std::string truth(600, ' ');
         for (char& c : truth) c = static_cast<char>('a' + random() % 26);
         for (int i = 0; i < 30; ++i) {
@@ -161,8 +174,9 @@ TEST_CASE("The assembler equals a simple model, whatever arrives in whatever ord
             auto p = t.pool.allocate();
             REQUIRE(p);
             for (u32 k = 0; k < n; ++k) p->append(1)[0] = std::byte(truth[at + k]);
-            if (random() % 2) {   // no room to join a neighbour
-                std::memmove(p->data().data() + (PacketBuffer::kSize - PacketBuffer::kHeadroom - n), p->data().data(), n);
+            if (random() % 2) {  // no room to join a neighbour
+                std::memmove(p->data().data() + (PacketBuffer::kSize - PacketBuffer::kHeadroom - n), p->data().data(),
+                             n);
                 p->window(PacketBuffer::kSize - n, PacketBuffer::kSize);
             }
             REQUIRE(a.insert(base + at, std::move(*p), 64));
@@ -196,10 +210,10 @@ TEST_CASE("Where segments overlap, what arrived first wins") {
         CHECK(a.insert(SeqNum(at), std::move(*p), 8));
     };
     piece(10, "BBB");
-    piece(7, "aaaaa");            // its tail is known already
-    piece(12, "ccc");             // its front is
+    piece(7, "aaaaa");  // its tail is known already
+    piece(12, "ccc");   // its front is
     piece(30, "d");
-    piece(28, "eeeee");           // covers: replaced as a whole
+    piece(28, "eeeee");  // covers: replaced as a whole
     auto read = [&](u32 at) {
         std::string got;
         while (auto p = a.take(SeqNum(at + u32(got.size())))) got += string_of(p->data());
@@ -222,8 +236,8 @@ TEST_CASE("The assembler is bounded: the piece farthest ahead makes room") {
     CHECK_FALSE(piece(50));
     CHECK(piece(5));
     CHECK(a.count() == 4);
-    CHECK_FALSE(piece(40));       // it was thrown out, and there is no room for it at the end
-    CHECK(piece(11));             // adjacent: joins its neighbour's buffer
+    CHECK_FALSE(piece(40));  // it was thrown out, and there is no room for it at the end
+    CHECK(piece(11));        // adjacent: joins its neighbour's buffer
     CHECK(a.count() == 4);
     CHECK(a.take(SeqNum(5))->size() == 1);
     CHECK_FALSE(a.take(SeqNum(6)));
@@ -269,8 +283,10 @@ TEST_CASE("Deadlines come out in order, put off or brought forward") {
     }
     for (int i = 0; i < 300; ++i) {
         Entry& e = *entries[random() % 100];
-        if (random() % 3 == 0) heap.remove(e);
-        else heap.schedule(e, Instant{500 + random() % 1500});
+        if (random() % 3 == 0)
+            heap.remove(e);
+        else
+            heap.schedule(e, Instant{500 + random() % 1500});
     }
     u64 last = 0;
     while (!heap.earliest().is_never()) {

@@ -9,12 +9,15 @@ namespace {
 u32 snd_nxt(State s) {
     switch (s) {
     case State::closed:
-    case State::listen: return 0;
+    case State::listen:
+        return 0;
     case State::syn_sent:
     case State::syn_received:
     case State::established:
-    case State::close_wait: return 1;
-    default: return 2;
+    case State::close_wait:
+        return 1;
+    default:
+        return 2;
     }
 }
 u32 rcv_nxt(State s) {
@@ -22,11 +25,15 @@ u32 rcv_nxt(State s) {
     case State::closing:
     case State::time_wait:
     case State::close_wait:
-    case State::last_ack: return 2;
-    default: return 1;
+    case State::last_ack:
+        return 2;
+    default:
+        return 1;
     }
 }
-bool synchronized(State s) { return s >= State::established; }
+bool synchronized(State s) {
+    return s >= State::established;
+}
 
 }  // namespace
 
@@ -35,17 +42,21 @@ TEST_CASE("An exact RST ends every state as §3.10.7 says") {
         CAPTURE(to_string(s));
         Harness t;
         t.to(s);
-        if (s == State::syn_sent) t.send(0, 1, R | A);
-        else t.send(rcv_nxt(s), 0, R);
-        t.expect_none();   // never an answer to a reset
+        if (s == State::syn_sent)
+            t.send(0, 1, R | A);
+        else
+            t.send(rcv_nxt(s), 0, R);
+        t.expect_none();  // never an answer to a reset
         CHECK(t.state() == State::closed);
         if (s == State::syn_sent) CHECK(t.tcp->readiness(t.h).error == Error::connection_refused);
-        const bool reported = s == State::established || s == State::fin_wait_1 || s == State::fin_wait_2 || s == State::close_wait;
+        const bool reported =
+            s == State::established || s == State::fin_wait_1 || s == State::fin_wait_2 || s == State::close_wait;
         if (reported) {
             CHECK(t.tcp->readiness(t.h).error == Error::connection_reset);
             CHECK(t.read_result().error() == Error::connection_reset);
         }
-        if (s == State::last_ack || s == State::closing || s == State::time_wait) CHECK_FALSE(t.tcp->readiness(t.h).error);
+        if (s == State::last_ack || s == State::closing || s == State::time_wait)
+            CHECK_FALSE(t.tcp->readiness(t.h).error);
     }
 }
 
@@ -91,7 +102,7 @@ TEST_CASE("RFC 5961 §5.2: an ACK of what was never sent is answered and ignored
         t.expect(snd_nxt(s), rcv_nxt(s), A);
         CHECK(t.state() == s);
         CHECK(t.tcp->stats().bad_ack == 1);
-        t.send(rcv_nxt(s), snd_nxt(s) - 100'000, A);   // far too old
+        t.send(rcv_nxt(s), snd_nxt(s) - 100'000, A);  // far too old
         t.expect(snd_nxt(s), rcv_nxt(s), A);
         CHECK(t.tcp->stats().bad_ack == 2);
     }
@@ -118,7 +129,7 @@ TEST_CASE("Segments outside the window are answered with an ACK (§3.10.7.4, fir
         t.to(s);
         t.send(rcv_nxt(s) + 200'000, snd_nxt(s), A, "far ahead");
         t.expect(snd_nxt(s), rcv_nxt(s), A);
-        t.send(rcv_nxt(s) - 5, snd_nxt(s) , A, "old");
+        t.send(rcv_nxt(s) - 5, snd_nxt(s), A, "old");
         t.expect(snd_nxt(s), rcv_nxt(s), A);
         CHECK(t.state() == s);
         CHECK(t.tcp->stats().unacceptable == 2);
@@ -202,7 +213,7 @@ TEST_CASE("SYN-SENT (§3.10.7.3)") {
         t.expect(500, 0, R);
         t.send(0, 0, A);
         t.expect(0, 0, R);
-        t.send(0, 500, R | A);   // a reset with a wrong ACK is nothing
+        t.send(0, 500, R | A);  // a reset with a wrong ACK is nothing
         t.expect_none();
         CHECK(t.state() == State::syn_sent);
     }
@@ -311,7 +322,7 @@ TEST_CASE("Closing, our side first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT (figure 12
     t.tcp->close(t.h, t.now);
     CHECK(t.state() == State::time_wait);
     t.advance(Duration::from_s(30));
-    t.send(1, 2, F | A);   // eighth: restart the 2 MSL
+    t.send(1, 2, F | A);  // eighth: restart the 2 MSL
     t.expect(2, 2, A);
     t.advance(Duration::from_s(59));
     CHECK(t.state() == State::time_wait);
@@ -329,7 +340,7 @@ TEST_CASE("Closing, the peer first: CLOSE-WAIT, LAST-ACK, CLOSED") {
     t.expect(4, 2, F | A);
     t.send(2, 5, A);
     CHECK(t.tcp->connections() == 0);
-    CHECK(t.tcp->readiness(t.h).error == Error::invalid);   // the handle died with close()
+    CHECK(t.tcp->readiness(t.h).error == Error::invalid);  // the handle died with close()
 }
 
 TEST_CASE("Simultaneous close (figure 13): CLOSING, TIME-WAIT") {
@@ -527,7 +538,7 @@ TEST_CASE("listen and connect refuse what cannot work") {
     t.tcp->close(*a, t.now);
     CHECK(t.tcp->read(*a, byte, t.now).error() == Error::invalid);
     CHECK(t.tcp->accept(*b).error() == Error::invalid);
-    t.tcp->close(*a, t.now);   // twice is harmless
+    t.tcp->close(*a, t.now);  // twice is harmless
     CHECK(t.tcp->connections() == 1);
 }
 
@@ -586,7 +597,7 @@ TEST_CASE("next_ready reports each rise of readiness once") {
     t.send(4, 0, R);
     CHECK(t.tcp->next_ready() == t.h);
     CHECK(t.tcp->readiness(t.h).closed);
-    CHECK(t.read() == "c");   // what came before the reset may still be read
+    CHECK(t.read() == "c");  // what came before the reset may still be read
 }
 
 TEST_CASE("ICMP is believed only about what is in flight (RFC 5927)") {
@@ -597,7 +608,7 @@ TEST_CASE("ICMP is believed only about what is in flight (RFC 5927)") {
     CHECK(t.state() == State::syn_sent);
     CHECK(t.tcp->stats().icmp_ignored == 1);
     t.tcp->on_unreachable(local, remote, SeqNum(t.our_isn), Unreachable::network, 0, t.now);
-    CHECK(t.state() == State::syn_sent);   // soft
+    CHECK(t.state() == State::syn_sent);  // soft
     t.tcp->on_unreachable(local, remote, SeqNum(t.our_isn), Unreachable::port, 0, t.now);
     CHECK(t.tcp->readiness(t.h).error == Error::connection_refused);
 }

@@ -18,10 +18,16 @@ template <class D> struct Bench {
     std::unique_ptr<PciFront> pci;
 
     template <class... A>
-    explicit Bench(Way way, A... a) : dev(a...), vectors(way == Way::pci_vectors ? 8 : way == Way::pci_one_vector ? 1 : 0), way_(way) {
+    explicit Bench(Way way, A... a)
+        : dev(a...), vectors(way == Way::pci_vectors      ? 8
+                             : way == Way::pci_one_vector ? 1
+                                                          : 0),
+          way_(way) {
         arch::host::reset_irqs();
-        if (way == Way::mmio) mmio.reset(new MmioFront(dev));
-        else pci.reset(new PciFront(dev));
+        if (way == Way::mmio)
+            mmio.reset(new MmioFront(dev));
+        else
+            pci.reset(new PciFront(dev));
         if (vectors.size() != 0) dev.send_message = [this](u16 v) { vectors.send(v); };
         dev.raise_line = [] { arch::host::raise(arch::IrqId{40}); };
     }

@@ -202,10 +202,18 @@ TEST_CASE("A device that lies is reset and every unanswered request is replayed"
         const u16 id = w.dev.waiting[3].id;
         ring.put(id, 1), ring.put(id, 1), ring.publish_used(u16(ring.used_idx - 2)), w.dev.interrupt_queue(0);
     }
-    SECTION("an id never given") { w.dev.complete(0, 63, 1); }
-    SECTION("an id out of range") { ring.put(1000, 1), ring.publish_used(u16(ring.used_idx - 1)), w.dev.interrupt_queue(0); }
-    SECTION("used.idx jumps") { ring.set_used_idx(u16(ring.used_idx + 500)), w.dev.interrupt_queue(0); }
-    SECTION("DEVICE_NEEDS_RESET") { w.dev.needs_reset(); }
+    SECTION("an id never given") {
+        w.dev.complete(0, 63, 1);
+    }
+    SECTION("an id out of range") {
+        ring.put(1000, 1), ring.publish_used(u16(ring.used_idx - 1)), w.dev.interrupt_queue(0);
+    }
+    SECTION("used.idx jumps") {
+        ring.set_used_idx(u16(ring.used_idx + 500)), w.dev.interrupt_queue(0);
+    }
+    SECTION("DEVICE_NEEDS_RESET") {
+        w.dev.needs_reset();
+    }
     w.heard();
     CHECK(w.disk->info().recoveries == 1);
     w.dev.immediate = true;
@@ -234,8 +242,12 @@ TEST_CASE("A device that never recovers fails every request, and hangs nobody") 
             w.heard();
         }
     }
-    SECTION("it refuses its features") { w.dev.refuses_features = true, w.dev.needs_reset(), w.heard(); }
-    SECTION("it does not reset") { w.dev.never_resets = true, w.dev.needs_reset(), w.heard(); }
+    SECTION("it refuses its features") {
+        w.dev.refuses_features = true, w.dev.needs_reset(), w.heard();
+    }
+    SECTION("it does not reset") {
+        w.dev.never_resets = true, w.dev.needs_reset(), w.heard();
+    }
     CHECK(w.disk->info().broken);
     for (const auto& r : all) CHECK(r->failed(Error::device_broken));
     Io late(Op::read, 0, {w.piece(0, 512)});
@@ -271,9 +283,15 @@ TEST_CASE("A device that breaks under load completes every request exactly once,
             ++broken;
             const u16 next = ring.used_idx;
             switch (rng(4)) {
-            case 0: ring.put(1000, 1), ring.publish_used(next); break;
-            case 1: ring.set_used_idx(u16(next + 300)); break;
-            case 2: w.dev.needs_reset(); break;
+            case 0:
+                ring.put(1000, 1), ring.publish_used(next);
+                break;
+            case 1:
+                ring.set_used_idx(u16(next + 300));
+                break;
+            case 2:
+                w.dev.needs_reset();
+                break;
             default:  // one honest answer, then the same id again
                 if (w.dev.waiting.empty()) break;
                 const u16 id = w.dev.waiting[0].id;
@@ -297,9 +315,12 @@ TEST_CASE("A device that breaks under load completes every request exactly once,
     for (usize i = 0; i < all.size(); ++i) {
         Io& r = *all[i];
         REQUIRE(r.completions == 1);
-        if (r.error == Error::io) ++unanswered;
-        else if (r.error) REQUIRE((breaks > 4 && r.error == Error::device_broken));
-        else REQUIRE(std::memcmp(r.pieces[0].bytes.data(), &w.dev.disk[r.lba.raw * 512], 1024) == 0);
+        if (r.error == Error::io)
+            ++unanswered;
+        else if (r.error)
+            REQUIRE((breaks > 4 && r.error == Error::device_broken));
+        else
+            REQUIRE(std::memcmp(r.pieces[0].bytes.data(), &w.dev.disk[r.lba.raw * 512], 1024) == 0);
     }
     CHECK(unanswered <= false_answers);
 }
@@ -322,17 +343,31 @@ TEST_CASE("Requests outstanding when the driver goes are completed, not forgotte
 
 TEST_CASE("Disks with impossible values are refused") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
-    SECTION("block size 0") { w.dev.put<u32>(20, 0); }
-    SECTION("block size 513") { w.dev.put<u32>(20, 513); }
-    SECTION("block size 1 MiB") { w.dev.put<u32>(20, 1 << 20); }
-    SECTION("capacity beyond reason") { w.dev.put<u64>(0, ~u64{0}); }
+    SECTION("block size 0") {
+        w.dev.put<u32>(20, 0);
+    }
+    SECTION("block size 513") {
+        w.dev.put<u32>(20, 513);
+    }
+    SECTION("block size 1 MiB") {
+        w.dev.put<u32>(20, 1 << 20);
+    }
+    SECTION("capacity beyond reason") {
+        w.dev.put<u64>(0, ~u64{0});
+    }
     SECTION("size_max 100") {
         w.dev.offered = w.dev.offered | virtio::mask(virtio::BlkSpec::Feature::size_max);
         w.dev.put<u32>(8, 100);
     }
-    SECTION("queue of one") { w.dev.queues[0].max_size = w.dev.queues[0].size = 1, w.dev.offered = virtio::mask(virtio::Common::version_1); }
-    SECTION("no queue") { w.dev.queues.clear(); }
-    SECTION("configuration always torn") { w.dev.torn_reads = 1 << 30; }
+    SECTION("queue of one") {
+        w.dev.queues[0].max_size = w.dev.queues[0].size = 1, w.dev.offered = virtio::mask(virtio::Common::version_1);
+    }
+    SECTION("no queue") {
+        w.dev.queues.clear();
+    }
+    SECTION("configuration always torn") {
+        w.dev.torn_reads = 1 << 30;
+    }
     CHECK_FALSE(w.start());
     CHECK(w.dev.status_history.back() == 0);
 }

@@ -19,7 +19,7 @@ struct Capability {
     u8 type, bar;
     u32 offset, length;
     u8 bytes = 16;
-    u32 multiplier = 4;   ///< kNotify alone has room for it
+    u32 multiplier = 4;  ///< kNotify alone has room for it
 };
 
 /// A network device whose four windows lie in BAR 4, as QEMU makes it.
@@ -29,7 +29,8 @@ struct World {
     Front front{dev};
     fake::FakeHost host;
     fake::FunctionPtr function = host.put(nullptr, 3, fake::make_device());
-    std::vector<Capability> list = {{kCommon, 4, 0, 0x1000}, {kIsr, 4, Front::kIsr, 0x1000},
+    std::vector<Capability> list = {{kCommon, 4, 0, 0x1000},
+                                    {kIsr, 4, Front::kIsr, 0x1000},
                                     {kDevice, 4, Front::kDevice, 0x1000},
                                     {kNotify, 4, Front::kNotify, 0x1000, 20}};
     std::unique_ptr<pci::Bus> bus;
@@ -41,7 +42,9 @@ struct World {
     Capability& of(u8 type) {
         return *std::find_if(list.begin(), list.end(), [&](const Capability& c) { return c.type == type; });
     }
-    void drop(u8 type) { std::erase_if(list, [&](const Capability& c) { return c.type == type; }); }
+    void drop(u8 type) {
+        std::erase_if(list, [&](const Capability& c) { return c.type == type; });
+    }
     void write_list() {
         u8 at = 0x40;
         function->set<u16>(6, 0x10).set<u8>(0x34, at);
@@ -94,7 +97,9 @@ TEST_CASE("A function's windows are found, and a driver runs on them") {
     CHECK(w.masters_the_bus());
     kernel::DmaRegion memory = kernel::DmaRegion::allocate(200 * net::PacketBuffer::kSize).value();
     net::PacketPool pool{memory.bytes(), memory.addr()};
-    const auto nic = Net<>::probe(std::move(*d), pool, "net0", [](void*) {}, nullptr).value();
+    const auto nic = Net<>::probe(
+                         std::move(*d), pool, "net0", [](void*) {}, nullptr)
+                         .value();
     CHECK(nic->mac() == net::MacAddr{{0x52, 0x54, 0, 0x12, 0x34, 0x56}});
     CHECK(w.dev.receive(std::vector<u8>(100)));
     CHECK(nic->receive()->size() == 100);
@@ -126,38 +131,84 @@ TEST_CASE("Identities tell what is virtio") {
 TEST_CASE("A missing, mangled or lying capability is an error, and the function gets no hold of the bus") {
     World w;
     Error expected = Error::unsupported;
-    SECTION("no capabilities: legacy only") { w.list.clear(), w.list.push_back({77, 4, 0, 0x1000}); }
-    SECTION("no common configuration") { w.drop(kCommon); }
-    SECTION("no notifications") { w.drop(kNotify); }
-    SECTION("no interrupt status") { w.drop(kIsr); }
-    SECTION("BAR 6") { w.of(kCommon).bar = 6; }
-    SECTION("BAR 255") { w.of(kNotify).bar = 255; }
-    SECTION("a BAR that is not there") { w.of(kCommon).bar = 2; }
-    SECTION("the upper half of a BAR") { w.of(kCommon).bar = 5; }
-    SECTION("a BAR of ports") { w.of(kIsr).bar = 0; }
-    SECTION("common configuration too short") { w.of(kCommon).length = 55; }
-    SECTION("no bytes of interrupt status") { w.of(kIsr).length = 0; }
-    SECTION("one byte of doorbell") { w.of(kNotify).length = 1; }
-    SECTION("a capability shorter than its fields") { w.of(kCommon).bytes = 15; }
-    SECTION("a notification capability without a multiplier") { w.of(kNotify).bytes = 16; }
-    SECTION("outside the BAR") { w.of(kCommon).offset = 0x4000, expected = Error::corrupt; }
-    SECTION("over the end of the BAR") { w.of(kCommon).offset = 0x4000 - 48, expected = Error::corrupt; }
-    SECTION("an offset that wraps") { w.of(kCommon).offset = 0xffff'fff0, expected = Error::corrupt; }
+    SECTION("no capabilities: legacy only") {
+        w.list.clear(), w.list.push_back({77, 4, 0, 0x1000});
+    }
+    SECTION("no common configuration") {
+        w.drop(kCommon);
+    }
+    SECTION("no notifications") {
+        w.drop(kNotify);
+    }
+    SECTION("no interrupt status") {
+        w.drop(kIsr);
+    }
+    SECTION("BAR 6") {
+        w.of(kCommon).bar = 6;
+    }
+    SECTION("BAR 255") {
+        w.of(kNotify).bar = 255;
+    }
+    SECTION("a BAR that is not there") {
+        w.of(kCommon).bar = 2;
+    }
+    SECTION("the upper half of a BAR") {
+        w.of(kCommon).bar = 5;
+    }
+    SECTION("a BAR of ports") {
+        w.of(kIsr).bar = 0;
+    }
+    SECTION("common configuration too short") {
+        w.of(kCommon).length = 55;
+    }
+    SECTION("no bytes of interrupt status") {
+        w.of(kIsr).length = 0;
+    }
+    SECTION("one byte of doorbell") {
+        w.of(kNotify).length = 1;
+    }
+    SECTION("a capability shorter than its fields") {
+        w.of(kCommon).bytes = 15;
+    }
+    SECTION("a notification capability without a multiplier") {
+        w.of(kNotify).bytes = 16;
+    }
+    SECTION("outside the BAR") {
+        w.of(kCommon).offset = 0x4000, expected = Error::corrupt;
+    }
+    SECTION("over the end of the BAR") {
+        w.of(kCommon).offset = 0x4000 - 48, expected = Error::corrupt;
+    }
+    SECTION("an offset that wraps") {
+        w.of(kCommon).offset = 0xffff'fff0, expected = Error::corrupt;
+    }
     SECTION("a length that wraps with its offset") {
         w.of(kNotify).offset = 0xffff'f000, w.of(kNotify).length = 0x1000, expected = Error::corrupt;
     }
-    SECTION("a notification window larger than its BAR") { w.of(kNotify).length = ~0u, expected = Error::corrupt; }
-    SECTION("a device window outside its BAR") { w.of(kDevice).offset = 0x3f00, expected = Error::corrupt; }
-    SECTION("common configuration misaligned") { w.of(kCommon).offset = 2, expected = Error::corrupt; }
+    SECTION("a notification window larger than its BAR") {
+        w.of(kNotify).length = ~0u, expected = Error::corrupt;
+    }
+    SECTION("a device window outside its BAR") {
+        w.of(kDevice).offset = 0x3f00, expected = Error::corrupt;
+    }
+    SECTION("common configuration misaligned") {
+        w.of(kCommon).offset = 2, expected = Error::corrupt;
+    }
     SECTION("doorbells misaligned") {
         w.of(kNotify).offset += 1, w.of(kNotify).length = 0x100, expected = Error::corrupt;
     }
     SECTION("device configuration misaligned") {
         w.of(kDevice).offset += 2, w.of(kDevice).length = 0x100, expected = Error::corrupt;
     }
-    SECTION("multiplier 1") { w.of(kNotify).multiplier = 1, expected = Error::corrupt; }
-    SECTION("multiplier 3") { w.of(kNotify).multiplier = 3, expected = Error::corrupt; }
-    SECTION("multiplier of all ones") { w.of(kNotify).multiplier = ~0u, expected = Error::corrupt; }
+    SECTION("multiplier 1") {
+        w.of(kNotify).multiplier = 1, expected = Error::corrupt;
+    }
+    SECTION("multiplier 3") {
+        w.of(kNotify).multiplier = 3, expected = Error::corrupt;
+    }
+    SECTION("multiplier of all ones") {
+        w.of(kNotify).multiplier = ~0u, expected = Error::corrupt;
+    }
     const auto d = w.open_list();
     REQUIRE_FALSE(d);
     CHECK(d.error() == expected);
@@ -167,10 +218,18 @@ TEST_CASE("A missing, mangled or lying capability is an error, and the function 
 
 TEST_CASE("Of two structures of a kind the first usable one counts") {
     World w;
-    SECTION("the first lies in ports") { w.list.insert(w.list.begin(), {kCommon, 0, 0, 0x20}); }
-    SECTION("the first is too short") { w.list.insert(w.list.begin(), {kCommon, 4, 0, 8}); }
-    SECTION("the second is nonsense") { w.list.push_back({kCommon, 4, 0xffff'0000, 0x1000}); }
-    SECTION("the second has another multiplier") { w.list.push_back({kNotify, 4, 0, 0x1000, 20, 3}); }
+    SECTION("the first lies in ports") {
+        w.list.insert(w.list.begin(), {kCommon, 0, 0, 0x20});
+    }
+    SECTION("the first is too short") {
+        w.list.insert(w.list.begin(), {kCommon, 4, 0, 8});
+    }
+    SECTION("the second is nonsense") {
+        w.list.push_back({kCommon, 4, 0xffff'0000, 0x1000});
+    }
+    SECTION("the second has another multiplier") {
+        w.list.push_back({kNotify, 4, 0, 0x1000, 20, 3});
+    }
     auto d = w.open_list();
     REQUIRE(d);
     CHECK(w.has_queue(*d, 1));
@@ -179,11 +238,21 @@ TEST_CASE("Of two structures of a kind the first usable one counts") {
 TEST_CASE("Capability lists that loop or leave configuration space end") {
     World w;
     w.write_list();
-    SECTION("a loop of one") { w.function->set<u8>(0x41, 0x40); }
-    SECTION("a loop of two") { w.function->set<u8>(0x55, 0x40); }
-    SECTION("into the header") { w.function->set<u8>(0x41, 0x10); }
-    SECTION("to the very end") { w.function->set<u8>(0x41, 0xfc).set<u8>(0xfc, 9).set<u8>(0xfd, 0xfc); }
-    SECTION("nowhere") { w.function->set<u8>(0x34, 0xff); }
+    SECTION("a loop of one") {
+        w.function->set<u8>(0x41, 0x40);
+    }
+    SECTION("a loop of two") {
+        w.function->set<u8>(0x55, 0x40);
+    }
+    SECTION("into the header") {
+        w.function->set<u8>(0x41, 0x10);
+    }
+    SECTION("to the very end") {
+        w.function->set<u8>(0x41, 0xfc).set<u8>(0xfc, 9).set<u8>(0xfd, 0xfc);
+    }
+    SECTION("nowhere") {
+        w.function->set<u8>(0x34, 0xff);
+    }
     CHECK(w.open().error() == Error::unsupported);
     CHECK(w.host.reads < 20000);  // most of them are the scan of the bus
 }
@@ -197,7 +266,7 @@ TEST_CASE("The multiplier places each queue's doorbell, inside the window or now
         REQUIRE(d);
         return int{w.has_queue(*d, 0)} + 2 * int{w.has_queue(*d, 1)};
     };
-    CHECK(queues(0, 2) == 3);            // one doorbell for all
+    CHECK(queues(0, 2) == 3);  // one doorbell for all
     CHECK(queues(2, 4) == 3);
     CHECK(queues(4, 5) == 1);
     CHECK(queues(4, 6) == 3);
@@ -241,10 +310,18 @@ TEST_CASE("MSI-X whose table cannot be is done without") {
         CHECK(d->wiring.vectors->open(32).error() == Error::no_space);
         return;
     }
-    SECTION("over the end of its BAR") { w.function->set<u32>(0xb4, 0xf80 | 1); }
-    SECTION("2048 vectors in a page") { w.function->set<u16>(0xb2, 0x7ff); }
-    SECTION("in BAR 7") { w.function->set<u32>(0xb4, 7); }
-    SECTION("in ports") { w.function->set<u32>(0xb4, 0); }
+    SECTION("over the end of its BAR") {
+        w.function->set<u32>(0xb4, 0xf80 | 1);
+    }
+    SECTION("2048 vectors in a page") {
+        w.function->set<u16>(0xb2, 0x7ff);
+    }
+    SECTION("in BAR 7") {
+        w.function->set<u32>(0xb4, 7);
+    }
+    SECTION("in ports") {
+        w.function->set<u32>(0xb4, 0);
+    }
     const auto d = w.open();
     REQUIRE(d);
     CHECK(d->wiring.vectors == nullptr);

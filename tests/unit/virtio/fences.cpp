@@ -29,22 +29,25 @@ void ringlet::assert_failed(const char* what) {
 namespace {
 
 constexpr u16 kSize = 64;
-constexpr u32 kStagger = 22;            ///< of a 32-bit random number: up to 1023 turns
-constexpr u32 kBatch = 512;             ///< rounds between two looks at the clock
-constexpr u64 kTellingLosses = 400;     ///< of each control: the run may end
-constexpr u64 kFewestLosses = 40;       ///< of a control: fewer say nothing
+constexpr u32 kStagger = 22;         ///< of a 32-bit random number: up to 1023 turns
+constexpr u32 kBatch = 512;          ///< rounds between two looks at the clock
+constexpr u64 kTellingLosses = 400;  ///< of each control: the run may end
+constexpr u64 kFewestLosses = 40;    ///< of a control: fewer say nothing
 constexpr auto kLongest = std::chrono::milliseconds(2500);
 
 /// Both sides meet. Spins: a call into the kernel would be a fence.
 class Meeting {
-    struct alignas(128) Count { std::atomic<u32> n{0}; };
+    struct alignas(128) Count {
+        std::atomic<u32> n{0};
+    };
     Count sides_[2];
 
 public:
     void at(unsigned side) {
         const u32 mine = sides_[side].n.load(std::memory_order_relaxed) + 1;
         sides_[side].n.store(mine, std::memory_order_release);
-        while (i32(sides_[1 - side].n.load(std::memory_order_acquire) - mine) < 0) {}
+        while (i32(sides_[1 - side].n.load(std::memory_order_acquire) - mine) < 0) {
+        }
     }
 };
 
@@ -59,9 +62,15 @@ struct Words {
         used_flags = used, used_idx = used + 1, avail_event = used + 2 + 4 * kSize;
     }
 };
-u16 get(const u16* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
-void put(u16* p, u16 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
-void fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+u16 get(const u16* p) {
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+void put(u16* p, u16 v) {
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+void fence() {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
 
 /// One function under test, with or without EVENT_IDX, the real one or the control.
 class Experiment {
@@ -233,9 +242,12 @@ int main() {
     for (unsigned i = 0; i < 4; ++i) {
         const Experiment &real = all[2 * i], &control = all[2 * i + 1];
         const char* verdict = "ok";
-        if (real.lost != 0) verdict = "FAIL", ++failed;
-        else if (control.lost < kFewestLosses) verdict = "SKIPPED, this machine was too busy to tell", ++skipped;
-        else ++passed;
+        if (real.lost != 0)
+            verdict = "FAIL", ++failed;
+        else if (control.lost < kFewestLosses)
+            verdict = "SKIPPED, this machine was too busy to tell", ++skipped;
+        else
+            ++passed;
         std::printf("%s: %s lost %llu of %llu wake-ups; without a fence %llu are lost\n", verdict, kNames[i],
                     static_cast<unsigned long long>(real.lost), static_cast<unsigned long long>(real.rounds),
                     static_cast<unsigned long long>(control.lost));

@@ -14,7 +14,8 @@ using F = NetSpec::Feature;
 
 namespace {
 
-constexpr Features<NetSpec> kF{.required = {Common::version_1, F::mac}, .optional = {Common::event_idx, F::mtu, F::csum, F::host_tso4}};
+constexpr Features<NetSpec> kF{.required = {Common::version_1, F::mac},
+                               .optional = {Common::event_idx, F::mtu, F::csum, F::host_tso4}};
 using Hs = Handshake<NetSpec, kF, AnyTransport>;
 
 struct Quiet final : device::VirtioDevice {
@@ -64,7 +65,9 @@ TEST_CASE("A handshake follows the specification's order and takes only what was
 
 TEST_CASE("A handshake dropped half-way leaves FAILED behind") {
     Bench b(GENERATE(false, true));
-    SECTION("dropped") { REQUIRE(Hs::begin(b.transport)); }
+    SECTION("dropped") {
+        REQUIRE(Hs::begin(b.transport));
+    }
     SECTION("a required feature is missing") {
         b.dev.offered = mask(Common::version_1);
         CHECK(Hs::begin(b.transport).error() == Error::unsupported);
@@ -79,8 +82,12 @@ TEST_CASE("A handshake dropped half-way leaves FAILED behind") {
 
 TEST_CASE("A device that does not answer is given up on") {
     Bench b(GENERATE(false, true));
-    SECTION("never resets") { b.dev.never_resets = true, b.dev.status = 4; }
-    SECTION("not there any more") { b.dev.absent = true; }
+    SECTION("never resets") {
+        b.dev.never_resets = true, b.dev.status = 4;
+    }
+    SECTION("not there any more") {
+        b.dev.absent = true;
+    }
     CHECK(Hs::begin(b.transport).error() == Error::device_broken);
 }
 
@@ -190,8 +197,11 @@ TEST_CASE("The interrupt policy takes the best that works, down to polling") {
     if (wired) wiring.line = arch::IrqLine{.number = 11};
     irq.bind(b.transport, std::move(wiring), {.queues = 3, .slow = 4}, Heard::handler, &heard, "test");
     const u16 usable = stuck ? u16{0} : std::min(table, taken);
-    const auto expected = usable >= 4 ? InterruptMode::per_queue : usable >= 2 ? InterruptMode::split
-                        : usable >= 1 ? InterruptMode::shared : wired ? InterruptMode::line : InterruptMode::polling;
+    const auto expected = usable >= 4   ? InterruptMode::per_queue
+                          : usable >= 2 ? InterruptMode::split
+                          : usable >= 1 ? InterruptMode::shared
+                          : wired       ? InterruptMode::line
+                                        : InterruptMode::polling;
     REQUIRE(irq.mode() == expected);
     CHECK(vectors.enabled == (expected < InterruptMode::line));
     if (vectors.enabled) b.dev.send_message = [&](u16 v) { vectors.send(v); };

@@ -19,7 +19,8 @@ struct World : device::Bench<NetDevice> {
     std::unique_ptr<Net<>> nic;
     using Bench::Bench;
     Result<> start() {
-        auto r = Net<>::probe(device(), pool, "net0", [](void* p) { ++static_cast<World*>(p)->wakes; }, this);
+        auto r = Net<>::probe(
+            device(), pool, "net0", [](void* p) { ++static_cast<World*>(p)->wakes; }, this);
         if (!r) return fail(r.error());
         nic = std::move(*r);
         return {};
@@ -97,7 +98,8 @@ TEST_CASE("A starved pool leaves the ring short and flush() fills it again") {
     REQUIRE(w.start());
     std::vector<PacketBuffer> hoard;
     while (auto p = w.pool.allocate()) hoard.push_back(std::move(*p));
-    while (w.dev.receive(std::vector<u8>(60))) {}
+    while (w.dev.receive(std::vector<u8>(60))) {
+    }
     while (auto p = w.nic->receive()) hoard.push_back(std::move(*p));
     w.nic->flush();
     CHECK(w.nic->rx_starved());
@@ -151,8 +153,12 @@ TEST_CASE("Without CSUM the driver finishes a partial checksum itself") {
 
 TEST_CASE("Impossible MTUs are not believed, too large ones not accepted") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
-    SECTION("9000") { w.dev.set_mtu(9000); }
-    SECTION("67") { w.dev.set_mtu(67); }
+    SECTION("9000") {
+        w.dev.set_mtu(9000);
+    }
+    SECTION("67") {
+        w.dev.set_mtu(67);
+    }
     REQUIRE(w.start());
     CHECK(w.nic->mtu() == 1500);
     CHECK_FALSE(w.dev.accepted.test(3));
@@ -242,12 +248,24 @@ TEST_CASE("Short and absurd lengths are dropped, not read") {
 
 TEST_CASE("Devices that cannot work are refused with FAILED or silence, and leak nothing") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
-    SECTION("no MAC") { w.dev.offered = virtio::mask(virtio::Common::version_1); }
-    SECTION("no VERSION_1") { w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::version_1)); }
-    SECTION("features refused") { w.dev.refuses_features = true; }
-    SECTION("one queue only") { w.dev.queues.resize(1); }
-    SECTION("a queue of size 0") { w.dev.queues[1].max_size = w.dev.queues[1].size = 0; }
-    SECTION("never resets") { w.dev.never_resets = true, w.dev.status = 1; }
+    SECTION("no MAC") {
+        w.dev.offered = virtio::mask(virtio::Common::version_1);
+    }
+    SECTION("no VERSION_1") {
+        w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::version_1));
+    }
+    SECTION("features refused") {
+        w.dev.refuses_features = true;
+    }
+    SECTION("one queue only") {
+        w.dev.queues.resize(1);
+    }
+    SECTION("a queue of size 0") {
+        w.dev.queues[1].max_size = w.dev.queues[1].size = 0;
+    }
+    SECTION("never resets") {
+        w.dev.never_resets = true, w.dev.status = 1;
+    }
     CHECK_FALSE(w.start());
 }
 
@@ -255,9 +273,13 @@ TEST_CASE("Merged buffers that were not asked for to be split are dropped as a w
     static constexpr virtio::NetConfig kMerging{
         .features = {.required = {virtio::Common::version_1, virtio::NetSpec::Feature::mac},
                      .optional = {virtio::NetSpec::Feature::mrg_rxbuf}},
-        .rx_size = 16, .tx_size = 16, .rx_buffers = 16};
+        .rx_size = 16,
+        .tx_size = 16,
+        .rx_buffers = 16};
     World w(Way::mmio);
-    auto nic = Net<kMerging>::probe(w.device(), w.pool, "net1", [](void*) {}, nullptr).value();
+    auto nic = Net<kMerging>::probe(
+                   w.device(), w.pool, "net1", [](void*) {}, nullptr)
+                   .value();
     REQUIRE(w.dev.receive(std::vector<u8>(100), {.num_buffers = 3}));
     REQUIRE(w.dev.receive(std::vector<u8>(101)));
     REQUIRE(w.dev.receive(std::vector<u8>(102)));

@@ -44,8 +44,12 @@ TEST_CASE("Every chain comes back exactly once, out of order, at every size and 
         for (const bool events : {false, true}) {
             for (const u16 tables : {u16{0}, u16{3}}) {
                 CAPTURE(size, events, tables);
-                Pair p({.size = u16(size), .event_idx = events, .indirect_tables = tables, .indirect_entries = 8,
-                        .indirect_above = 2, .first_index = 65500});
+                Pair p({.size = u16(size),
+                        .event_idx = events,
+                        .indirect_tables = tables,
+                        .indirect_entries = 8,
+                        .indirect_above = 2,
+                        .first_index = 65500});
                 std::vector<device::Chain> at_device;
                 std::map<u16, u32> in_flight;  // id -> writable bytes
                 u32 pushed = 0, popped = 0, waiting = 0;
@@ -115,7 +119,8 @@ TEST_CASE("The kick decision follows vring_need_event for all 2^16 events and ev
         if (kicked != wanted) FAIL("event " << event << " old " << idx << " batch " << batch);
         idx = u16(idx + batch);
         while (auto chain = p.device.take()) p.device.give(chain->id, 0);
-        while (p.ring.pop()) {}
+        while (p.ring.pop()) {
+        }
     }
 }
 
@@ -134,7 +139,8 @@ TEST_CASE("A nearby event is decided right at every distance from the wrap") {
         if (p.ring.publish() != wanted) FAIL("event " << event << " old " << idx << " batch " << batch);
         idx = u16(idx + batch);
         while (auto chain = p.device.take()) p.device.give(chain->id, 0);
-        while (p.ring.pop()) {}
+        while (p.ring.pop()) {
+        }
     }
 }
 
@@ -148,9 +154,15 @@ TEST_CASE("A lying device breaks the ring and touches nothing") {
     REQUIRE(p.device.take());
     REQUIRE(p.device.take());
 
-    SECTION("an id outside the ring") { p.device.put(60000, 1), p.device.publish_used(0); }
-    SECTION("an id with high bits set") { p.device.put(0x10000u | first, 1), p.device.publish_used(0); }
-    SECTION("an id that was never given") { p.device.put(7, 1), p.device.publish_used(0); }
+    SECTION("an id outside the ring") {
+        p.device.put(60000, 1), p.device.publish_used(0);
+    }
+    SECTION("an id with high bits set") {
+        p.device.put(0x10000u | first, 1), p.device.publish_used(0);
+    }
+    SECTION("an id that was never given") {
+        p.device.put(7, 1), p.device.publish_used(0);
+    }
     SECTION("the same id twice") {
         p.device.put(first, 1), p.device.put(first, 1), p.device.publish_used(0);
         REQUIRE(p.ring.pop()->id == first);
@@ -159,7 +171,9 @@ TEST_CASE("A lying device breaks the ring and touches nothing") {
         p.device.put(first, 1), p.device.put(second, 1);
         p.device.set_used_idx(3);
     }
-    SECTION("used.idx jumps back") { p.device.set_used_idx(65535); }
+    SECTION("used.idx jumps back") {
+        p.device.set_used_idx(65535);
+    }
     CHECK_FALSE(p.ring.pop());
     CHECK(p.ring.broken());
     CHECK(p.ring.bad_used() == 1);

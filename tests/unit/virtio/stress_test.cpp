@@ -1,6 +1,7 @@
 // Two real threads on real hardware, the driver's half against the device's: both sleep whenever they may. Whether the
 // fences are there is for fences.cpp to say; this test runs the whole protocol.
-// Not a timing test: it only takes as many rounds as fit into a second, and gives a lost wake-up five seconds to arrive.
+// Not a timing test: it only takes as many rounds as fit into a second, and gives a lost wake-up five seconds to
+// arrive.
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -26,7 +27,8 @@ struct Edge {
             if (stop.load()) return false;
             std::this_thread::yield();
             if (spins % (4096 * 64) == 0 && began == Clock::time_point{}) began = Clock::now();
-            if (began != Clock::time_point{} && Clock::now() - began > std::chrono::seconds(5)) return lost = true, false;
+            if (began != Clock::time_point{} && Clock::now() - began > std::chrono::seconds(5))
+                return lost = true, false;
         }
         began = {};
         return true;

@@ -12,8 +12,7 @@ struct Context {
     ucontext_t registers;
     void (*entry)(void*) = nullptr;
     void* arg = nullptr;
-    const void* stack_bottom =
-        nullptr;  ///< unknown (nullptr) for the boot context until it is first switched away
+    const void* stack_bottom = nullptr;  ///< unknown (nullptr) for the boot context until it is first switched away
     usize stack_bytes = 0;
     void* fake_stack = nullptr;  ///< ASan's, while switched away
 };

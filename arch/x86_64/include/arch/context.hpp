@@ -14,6 +14,8 @@ struct Context {
 void context_init(Context& context, MutableBytes stack, void (*entry)(void*), void* arg);
 /// Saves into `from`, continues in `to`. Returns when somebody switches back, interrupts still disabled.
 extern "C" void ringlet_context_switch(Context& from, Context& to);
-inline void context_switch(Context& from, Context& to) { ringlet_context_switch(from, to); }
+inline void context_switch(Context& from, Context& to) {
+    ringlet_context_switch(from, to);
+}
 
 }  // namespace ringlet::arch

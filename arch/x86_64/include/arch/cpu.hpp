@@ -22,8 +22,12 @@ inline bool interrupts_enabled() {
     asm volatile("pushfq\n\tpopq %0" : "=r"(flags) : : "memory");
     return (flags & (1u << 9)) != 0;
 }
-inline void enable_interrupts() { asm volatile("sti" : : : "memory"); }
-inline void disable_interrupts() { asm volatile("cli" : : : "memory"); }
+inline void enable_interrupts() {
+    asm volatile("sti" : : : "memory");
+}
+inline void disable_interrupts() {
+    asm volatile("cli" : : : "memory");
+}
 
 class IrqGuard {
 public:
@@ -39,8 +43,12 @@ private:
 };
 
 /// Call with interrupts disabled. STI takes effect after the next instruction, so nothing can slip in before HLT.
-inline void wait_for_interrupt() { asm volatile("sti\n\thlt\n\tcli" : : : "memory"); }
-inline void relax() { asm volatile("pause" : : : "memory"); }
+inline void wait_for_interrupt() {
+    asm volatile("sti\n\thlt\n\tcli" : : : "memory");
+}
+inline void relax() {
+    asm volatile("pause" : : : "memory");
+}
 
 /// 64 bits from RDRAND; none when the CPU lacks it or it fails ten times in a row (SDM vol. 1 §7.3.17.1).
 std::optional<u64> hardware_random();

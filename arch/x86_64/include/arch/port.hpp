@@ -22,8 +22,14 @@ inline u32 port_in32(u16 port) {
     asm volatile("inl %w1, %0" : "=a"(value) : "Nd"(port) : "memory");
     return value;
 }
-inline void port_out8(u16 port, u8 value) { asm volatile("outb %0, %w1" : : "a"(value), "Nd"(port) : "memory"); }
-inline void port_out16(u16 port, u16 value) { asm volatile("outw %0, %w1" : : "a"(value), "Nd"(port) : "memory"); }
-inline void port_out32(u16 port, u32 value) { asm volatile("outl %0, %w1" : : "a"(value), "Nd"(port) : "memory"); }
+inline void port_out8(u16 port, u8 value) {
+    asm volatile("outb %0, %w1" : : "a"(value), "Nd"(port) : "memory");
+}
+inline void port_out16(u16 port, u16 value) {
+    asm volatile("outw %0, %w1" : : "a"(value), "Nd"(port) : "memory");
+}
+inline void port_out32(u16 port, u32 value) {
+    asm volatile("outl %0, %w1" : : "a"(value), "Nd"(port) : "memory");
+}
 
 }  // namespace ringlet::arch

@@ -1,5 +1,6 @@
-// An appliance that misbehaves on request: its argument names the fault. tests/integration/test_faults.py checks what the
-// panic says. It also holds the tests that only a real machine can run: preemption with FP state, threads, timeouts.
+// An appliance that misbehaves on request: its argument names the fault. tests/integration/test_faults.py checks what
+// the panic says. It also holds the tests that only a real machine can run: preemption with FP state, threads,
+// timeouts.
 #include <atomic>
 
 #include <ringlet/console.hpp>
@@ -13,13 +14,19 @@ using namespace ringlet;
 namespace {
 
 using Code = void (*)();
-void no_tail_call() { asm volatile("" : : : "memory"); }   // the function must be on the stack when it faults
+void no_tail_call() {
+    asm volatile("" : : : "memory");
+}  // the function must be on the stack when it faults
 constexpr u32 kConstants[] = {1, 2, 3};
 alignas(16) unsigned char data_code[16];
 
-[[gnu::noinline]] void write_text() { *reinterpret_cast<volatile u32*>(reinterpret_cast<std::uintptr_t>(&write_text)) = 0; }
+[[gnu::noinline]] void write_text() {
+    *reinterpret_cast<volatile u32*>(reinterpret_cast<std::uintptr_t>(&write_text)) = 0;
+}
 
-[[gnu::noinline]] void write_rodata() { *const_cast<volatile u32*>(&kConstants[1]) = 7; }
+[[gnu::noinline]] void write_rodata() {
+    *const_cast<volatile u32*>(&kConstants[1]) = 7;
+}
 
 [[gnu::noinline]] void execute_data() {
     reinterpret_cast<Code>(reinterpret_cast<std::uintptr_t>(data_code))();
@@ -43,7 +50,7 @@ alignas(16) unsigned char data_code[16];
     no_tail_call();
 }
 
-volatile u32 deepest = ~u32{0};   // a bound that is never reached, so that the recursion is not obviously endless
+volatile u32 deepest = ~u32{0};  // a bound that is never reached, so that the recursion is not obviously endless
 
 [[gnu::noinline]] u32 overflow_stack(u32 depth) {
     volatile u32 room[256];
@@ -61,7 +68,9 @@ volatile usize smashed_bytes = 64;
     asm volatile("" : : "r"(small) : "memory");
 }
 
-[[gnu::noinline]] void fail_assert() { ASSERT(data_code[0] == 1); }
+[[gnu::noinline]] void fail_assert() {
+    ASSERT(data_code[0] == 1);
+}
 
 /// The same sum again and again while another thread does other sums at the same priority.
 bool sums_agree(double seed, Instant until) {
@@ -79,7 +88,8 @@ void floating_point() {
     const Instant until = now() + Duration::from_s(3);
     bool ok[4] = {};
     {
-        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid), fail(Error::invalid)};
+        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid),
+                                     fail(Error::invalid)};
         for (int i = 0; i < 4; ++i)
             workers[i] = Thread::spawn({.name = "sums"}, [&ok, i, until] { ok[i] = sums_agree(i + 1.5, until); });
     }
@@ -98,7 +108,8 @@ bool timeouts_are_right() {
 bool locks_hold() {
     Locked<u64> total{u64{0}};
     {
-        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid), fail(Error::invalid)};
+        Result<Thread> workers[4] = {fail(Error::invalid), fail(Error::invalid), fail(Error::invalid),
+                                     fail(Error::invalid)};
         for (auto& w : workers)
             w = Thread::spawn({.name = "adder"}, [&total] {
                 for (int i = 0; i < 200; ++i) {
@@ -117,9 +128,12 @@ bool locks_hold() {
 bool busy_threads_share() {
     std::atomic<bool> stop{false};
     std::atomic<u64> turns{0};
-    auto busy = Thread::spawn({.name = "busy"}, [&] { while (!stop) turns.fetch_add(1); });
+    auto busy = Thread::spawn({.name = "busy"}, [&] {
+        while (!stop) turns.fetch_add(1);
+    });
     const Instant until = now() + Duration::from_ms(300);
-    while (now() < until) {}
+    while (now() < until) {
+    }
     stop = true;
     return turns > 1000;
 }
@@ -138,18 +152,31 @@ void arguments(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     const std::string_view what = argc > 1 ? argv[1] : "";
-    if (what == "write-text") write_text();
-    else if (what == "write-rodata") write_rodata();
-    else if (what == "execute-data") execute_data();
-    else if (what == "execute-stack") execute_stack();
-    else if (what == "null-read") null_read();
-    else if (what == "null-call") null_call();
-    else if (what == "stack-overflow") print("{}\n", overflow_stack(1));
-    else if (what == "smash-stack") smash_stack();
-    else if (what == "assert") fail_assert();
-    else if (what == "floating-point") floating_point();
-    else if (what == "threads") threads();
-    else if (what == "arguments") arguments(argc, argv);
-    else print("unknown request '{}'\n", what);
+    if (what == "write-text")
+        write_text();
+    else if (what == "write-rodata")
+        write_rodata();
+    else if (what == "execute-data")
+        execute_data();
+    else if (what == "execute-stack")
+        execute_stack();
+    else if (what == "null-read")
+        null_read();
+    else if (what == "null-call")
+        null_call();
+    else if (what == "stack-overflow")
+        print("{}\n", overflow_stack(1));
+    else if (what == "smash-stack")
+        smash_stack();
+    else if (what == "assert")
+        fail_assert();
+    else if (what == "floating-point")
+        floating_point();
+    else if (what == "threads")
+        threads();
+    else if (what == "arguments")
+        arguments(argc, argv);
+    else
+        print("unknown request '{}'\n", what);
     return 0;
 }
