@@ -77,7 +77,7 @@ class Shell(unittest.TestCase):
             self.assertRegex(vm.shell("virtio"), r"net0.*\n[\s\S]*vda")
             self.assertRegex(vm.shell("virtio net0"), r"version_1[\s\S]*kicks")
 
-    @per_machine(*BOTH)
+    @per_machine("q35", "microvm", "virt", "virt-mmio")
     def test_network(self, machine):
         with self.vm(machine) as vm:
             vm.wait(b"httpd: serving")
