@@ -29,7 +29,7 @@ def disk():
 
 def boot(machine, memory="64M", extra=()):
     """A guest with one NIC and one disk. Use with `with`."""
-    return vm.VM(machine, memory=memory, disk=disk(), extra=extra, check_log=False)
+    return vm.VM(machine, memory=memory, disk=disk(), append="loglevel=debug", extra=extra, check_log=False)
 
 
 def to_main(guest):

@@ -192,7 +192,7 @@ u64 idle_cycles_since(const Moment& then) {
     set_reports(kReports);
     start_devices(platform, options);
     start_shell();
-    log(LogLevel::info, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
+    log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
         arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));
     const int status = run_application(command_line.application());
     if (kAppliance.shell) {
