@@ -76,7 +76,10 @@ void panic(std::string_view reason, const arch::Registers* at) {
     }
     if (before == 0) {
         format(kScreen, "thread: {}\n", current_thread_name());
-        if (at != nullptr) arch::describe(*at, kScreen);
+        if (at != nullptr)
+            arch::describe(*at, kScreen);
+        else  // raised by a call: only the registers that tell where are worth anything
+            format(kScreen, "pc {:016x}  sp/fp {:016x}\n", __builtin_return_address(0), __builtin_frame_address(0));
         print_stack(at, at != nullptr ? at->frame_pointer() : arch::frame_pointer());
     }
     end();

@@ -132,6 +132,7 @@ class Shell(unittest.TestCase):
             text = vm.output.decode(errors="replace")
             self.assertIn("RINGLET PANIC: asked for on the shell", text)
             trace = text[text.index("RINGLET PANIC"):]
+            self.assertRegex(trace, r"pc [0-9a-f]{16}  sp/fp [0-9a-f]{16}")
             for name in ("panic_machine", "Shell::execute", "Shell::run"):
                 self.assertRegex(trace, rf"{name}\S*\+0x[0-9a-f]+")
             self.assertNotIn(status, (0, None))
