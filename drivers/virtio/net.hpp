@@ -8,13 +8,10 @@
 #include <new>
 #include <optional>
 
-#include "drivers/virtio/any_transport.hpp"
-#include "drivers/virtio/device_info.hpp"
-#include "drivers/virtio/handshake.hpp"
+#include "drivers/virtio/any_ring.hpp"
+#include "drivers/virtio/session.hpp"
 #include "drivers/virtio/spec/net.hpp"
-#include "drivers/virtio/split_ring.hpp"
 #include "drivers/virtio/virtqueue.hpp"
-#include "kernel/log.hpp"
 #include "net/link.hpp"
 
 namespace ringlet::virtio {
@@ -54,11 +51,12 @@ template <NetConfig kC = NetConfig{}, Transport T = AnyTransport> class Net fina
     using Spec = NetSpec;
     using Feature = Spec::Feature;
     using Header = Spec::Header;
-    using Hs = Handshake<Spec, kC.features, T>;
+    using DeviceSession = Session<Spec, kC.features, T>;
+    using Hs = typename DeviceSession::Hs;
+    using Ring = RingOf<Spec, kC.features>;
     static constexpr usize kBegin = net::PacketBuffer::kHeadroom - sizeof(Header);
     static constexpr u16 kEthernetHeader = 14;
     static constexpr u16 kMostMtu = u16(net::PacketBuffer::kSize - net::PacketBuffer::kHeadroom - kEthernetHeader);
-    static constexpr u32 kMaxRecoveries = 16;
     static constexpr QueuePlan kPlan{.queues = 2, .slow = 0};
 
 public:
@@ -76,14 +74,17 @@ public:
         driver->list();
         return driver;
     }
-    ~Net() { stop(); }
+    ~Net() {
+        unlist();
+        session_.close();
+    }
 
     // net::Link
     net::MacAddr mac() const { return mac_; }
     u16 mtu() const { return mtu_; }
     net::Offloads offloads() const {
-        return {.tx_checksum = features_.template has<Feature::csum>(),
-                .rx_checksum = features_.template has<Feature::guest_csum>()};
+        return {.tx_checksum = session_.template has<Feature::csum>(),
+                .rx_checksum = session_.template has<Feature::guest_csum>()};
     }
     bool carrier() {
         look_at_config();
@@ -115,7 +116,7 @@ public:
         const net::PacketMeta meta = p.meta();
         Header h{};
         if (meta.checksum == net::PacketMeta::Checksum::partial) {
-            if (features_.template has<Feature::csum>()) {
+            if (session_.template has<Feature::csum>()) {
                 h.flags = Spec::kHdrNeedsCsum;
                 h.csum_start = meta.csum_start;
                 h.csum_offset = meta.csum_offset;
@@ -147,20 +148,12 @@ public:
     /// Fewer buffers are posted than the low-water mark: call flush() when buffers come back to the pool.
     bool rx_starved() const { return !dead_ && rx_->in_flight() < kC.rx_buffers / 2; }
     /// True: nothing can interrupt us; call poll() now and then, from a thread.
-    bool polled() const { return interrupts_.mode() == InterruptMode::polling; }
-    void poll() { interrupts_.poll(); }
+    bool polled() const { return session_.polled(); }
+    void poll() { session_.poll(); }
 
     DeviceInfo info() const override {
-        DeviceInfo d{.name = name_,
-                     .type = Spec::kName,
-                     .transport = transport_.name(),
-                     .interrupts = interrupts_.mode(),
-                     .broken = dead_,
-                     .recoveries = recoveries_,
-                     .offered = offered_,
-                     .negotiated = features_.bits(),
-                     .feature_names = Spec::kNames,
-                     .queues = {}};
+        DeviceInfo d = session_.describe();
+        d.broken = dead_;
         if (rx_) d.queues.try_push_back({"rx", Spec::kReceiveQueue, rx_->size(), rx_->in_flight(), rx_->counters()});
         if (tx_) d.queues.try_push_back({"tx", Spec::kTransmitQueue, tx_->size(), tx_->in_flight(), tx_->counters()});
         return d;
@@ -169,30 +162,23 @@ public:
     u64 tx_dropped() const { return tx_dropped_.value(); }
 
 private:
-    using RxQueue = Virtqueue<SplitRing, net::PacketBuffer, kC.rx_size>;
-    using TxQueue = Virtqueue<SplitRing, net::PacketBuffer, kC.tx_size>;
+    using RxQueue = Virtqueue<Ring, net::PacketBuffer, kC.rx_size>;
+    using TxQueue = Virtqueue<Ring, net::PacketBuffer, kC.tx_size>;
 
     Net(BasicDevice<T> d, net::PacketPool& pool, std::string_view name, Wake wake, void* context)
-        : transport_(d.transport), wiring_(std::move(d.wiring)), pool_(pool), name_(name), wake_(wake),
-          wake_context_(context) {}
+        : session_(std::move(d), name), pool_(pool), wake_(wake), wake_context_(context) {}
 
     /// The first start and, with the queues there already, every later one.
     Result<> start() {
         Hs h = TRY(negotiate());
-        offered_ = h.offered();
-        features_ = h.features();
         mac_.octets = TRY(h.config().read(Spec::kMac));
-        if (!rx_)
-            interrupts_.bind(transport_, std::move(wiring_), kPlan, on_interrupt, this, Spec::kName);
-        else if (!interrupts_.bind_again(transport_))
-            return fail(Error::device_broken);
-        TRY(enable(h, Spec::kReceiveQueue, rx_, kC.rx_size));
-        TRY(enable(h, Spec::kTransmitQueue, tx_, kC.tx_size));
+        TRY(session_.bind(kPlan, on_interrupt, this));
+        TRY(session_.connect(h, Spec::kReceiveQueue, rx_, {.size = kC.rx_size}));
+        TRY(session_.connect(h, Spec::kTransmitQueue, tx_, {.size = kC.tx_size}));
         tx_->suppress();
         config_changed_.store(true, std::memory_order_relaxed);
-        std::move(h).go_live();
         dead_ = false;
-        TRY(interrupts_.unmask());
+        TRY(session_.run(std::move(h)));
         refill();
         rx_->kick();
         return {};
@@ -200,16 +186,14 @@ private:
 
     /// An MTU that our buffers cannot hold must not be accepted (§5.1.4.2); an impossible one is not believed.
     Result<Hs> negotiate() {
-        const FeatureBits other = rx_ ? offered_.without(features_.bits()) : FeatureBits{};  // again: the same set
-        for (const FeatureBits declined : {other, other | mask(Feature::mtu)}) {
-            auto h = Hs::begin(transport_, declined);  // a dropped one has written FAILED before the next begins
+        for (const FeatureBits declined : {FeatureBits{}, mask(Feature::mtu)}) {
+            auto h = session_.begin(declined);  // a dropped one has written FAILED before the next begins
             if (!h) return h;
-            if (rx_ && !(h->features().bits() == features_.bits())) return fail(Error::unsupported);
             mtu_ = 1500;
             if constexpr (kC.features.lists(Feature::mtu)) {
                 const std::optional<u16> told = TRY(h->config().read(Spec::kMtu));
                 if (told && (*told < Spec::kLeastMtu || *told > kMostMtu)) {
-                    kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", name_, *told);
+                    kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", session_.name(), *told);
                     continue;
                 }
                 if (told) mtu_ = *told;
@@ -217,16 +201,6 @@ private:
             return h;
         }
         return fail(Error::unsupported);
-    }
-
-    template <class Q> Result<> enable(Hs& h, u16 index, std::optional<Q>& queue, u16 size) {
-        if (queue) {
-            queue->attach(TRY(h.queue_again(index, queue->ring())));
-        } else {
-            auto made = TRY(h.template queue<SplitRing>(index, RingOptions{.size = size}));
-            queue.emplace(std::move(made.first), made.second);
-        }
-        return {};
     }
 
     /// A frame out of a buffer that the device gave back: the window set, the metadata checked.
@@ -238,8 +212,8 @@ private:
         const usize frame = written - sizeof h;
         p.window(net::PacketBuffer::kHeadroom, net::PacketBuffer::kHeadroom + frame);
         p.meta() = {};
-        if (features_.template has<Feature::guest_csum>()) p.meta() = received_meta(h, frame);
-        if (features_.template has<Feature::mrg_rxbuf>() && h.num_buffers > 1) {
+        if (session_.template has<Feature::guest_csum>()) p.meta() = received_meta(h, frame);
+        if (session_.template has<Feature::mrg_rxbuf>() && h.num_buffers > 1) {
             skip_ = u16(std::min<u32>(h.num_buffers, kC.rx_size) - 1);  // larger than any frame we asked for
             return false;
         }
@@ -276,14 +250,13 @@ private:
 
     void look_at_config() {
         if (dead_ || !config_changed_.exchange(false, std::memory_order_relaxed)) return;
-        const Status s = transport_.status();
-        if (s == Status::gone || any(s, Status::needs_reset)) {
+        if (session_.wants_reset()) {
             needs_reset_ = true;
             return;
         }
         link_up_ = true;
         if constexpr (kC.features.lists(Feature::status)) {
-            const auto told = ConfigSpace<Spec, kC.features, T>(transport_, features_).read(Spec::kStatus);
+            const auto told = session_.config().read(Spec::kStatus);
             if (told && std::optional<u16>(*told)) link_up_ = (*std::optional<u16>(*told) & Spec::kStatusLinkUp) != 0;
         }
     }
@@ -292,51 +265,36 @@ private:
 
     /// Reset, the same features again, empty queues. What was in flight is lost: a network may lose packets.
     bool recover() {
-        kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
-        ++recoveries_;
-        const bool quiet = stop_device();
+        const bool allowed = session_.may_recover();
         needs_reset_ = false;
-        if (quiet && recoveries_ <= kMaxRecoveries && start()) return true;
-        kernel::log(kernel::LogLevel::error, "{}: given up after {} resets", name_, recoveries_);
-        (void)stop_device();
+        if (allowed && halt() && start()) return true;
+        session_.give_up();
         dead_ = true;
         return false;
     }
     /// False: the device did not confirm its reset; what it holds is never given to anybody else.
-    bool stop_device() {
-        interrupts_.mask();
-        if (!reset_and_wait(transport_)) return false;
+    bool halt() {
+        if (!session_.halt()) return false;
         const auto drop = [](net::PacketBuffer&&) {};
         if (rx_) rx_->drain(drop);
         if (tx_) tx_->drain(drop);
         skip_ = 0;
         return true;
     }
-    void stop() {
-        unlist();
-        if (!stop_device()) kernel::log(kernel::LogLevel::error, "{}: no answer to the reset", name_);
-        interrupts_.release();
-    }
 
-    T transport_;
-    Wiring wiring_;
+    DeviceSession session_;
     net::PacketPool& pool_;
-    std::string_view name_;
     Wake wake_;
     void* wake_context_;
-    Negotiated<Spec, kC.features> features_;
-    FeatureBits offered_;
     net::MacAddr mac_;
     u16 mtu_ = 1500;
     u16 skip_ = 0;  ///< buffers that still belong to a merged frame being dropped
-    u32 recoveries_ = 0;
     bool link_up_ = true, needs_reset_ = false;
     bool dead_ = true;  ///< not running, or given up
     std::atomic<bool> rx_signalled_{false}, tx_signalled_{false}, config_changed_{false};
     Counter rx_dropped_, tx_dropped_;
     std::optional<RxQueue> rx_;
     std::optional<TxQueue> tx_;
-    Interrupts<T> interrupts_;  ///< last: silenced before the queues go
 };
 static_assert(net::Link<Net<>>);
 

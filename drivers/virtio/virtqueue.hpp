@@ -17,6 +17,7 @@ template <Ring R, class Token, u16 kCapacity> class Virtqueue {
     static_assert(R::valid_size(kCapacity), "a virtqueue's capacity must be a size that its ring layout allows");
 
 public:
+    using RingType = R;
     struct Used {
         Token token;
         u32 written = 0;

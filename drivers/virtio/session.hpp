@@ -1,0 +1,134 @@
+// What every driver keeps of its device over resets: the transport, what was agreed, and the interrupts (virtio 1.2
+// §3.1.1 forwards, §2.1.1 and §3.3 backwards). A driver's start is begin() -> read the configuration -> bind() ->
+// connect() each queue -> run(). Its recovery is halt() -> drain the queues -> the same start again, which then insists
+// on the features of the first time. Context: thread, unless a function says otherwise; the driver serialises the
+// calls.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "drivers/virtio/any_transport.hpp"
+#include "drivers/virtio/device_info.hpp"
+#include "drivers/virtio/handshake.hpp"
+#include "kernel/log.hpp"
+
+namespace ringlet::virtio {
+
+template <class Spec, Features<Spec> kF, Transport T> class Session {
+public:
+    using Hs = Handshake<Spec, kF, T>;
+    using Agreed = Negotiated<Spec, kF>;
+    static constexpr u32 kMaxRecoveries = 16;
+
+    /// `name` outlives the session.
+    Session(BasicDevice<T> device, std::string_view name)
+        : transport_(device.transport), wiring_(std::move(device.wiring)), name_(name) {}
+    ~Session() { close(); }
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// Resets and negotiates. `declined`: optional features to leave out although offered. After the first time only
+    /// the same set will do. Errors: unsupported, device_broken.
+    Result<Hs> begin(FeatureBits declined = {}) {
+        Hs h = TRY(Hs::begin(transport_, bound_ ? declined | offered_.without(features_.bits()) : declined));
+        if (bound_ && !(h.features().bits() == features_.bits())) return fail(Error::unsupported);
+        offered_ = h.offered();
+        features_ = h.features();
+        return h;
+    }
+
+    /// Interrupts, before the queues are enabled. `context` is the driver. Errors: device_broken (after a reset the
+    /// device does not take its vectors any more).
+    Result<> bind(QueuePlan plan, InterruptSlots::Handler handler, void* context) {
+        if (bound_) return interrupts_.bind_again(transport_) ? Result<>{} : fail(Error::device_broken);
+        interrupts_.bind(transport_, std::move(wiring_), plan, handler, context, Spec::kName);
+        bound_ = true;
+        return {};
+    }
+
+    /// A queue made, or enabled again: `queue` then keeps its counters. Errors: device_broken, no_memory.
+    template <class Queue> Result<> connect(Hs& h, u16 index, std::optional<Queue>& queue, RingOptions options) {
+        if (queue) {
+            queue->attach(TRY(h.queue_again(index, queue->ring())));
+        } else {
+            auto made = TRY(h.template queue<typename Queue::RingType>(index, options));
+            queue.emplace(std::move(made.first), made.second);
+        }
+        return {};
+    }
+
+    /// DRIVER_OK, then interrupts may come.
+    Result<> run(Hs h) {
+        std::move(h).go_live();
+        return interrupts_.unmask();
+    }
+
+    /// Interrupts masked, device reset. False: it did not confirm; then it may still write into what it was given, and
+    /// that memory must never be given to anybody else.
+    [[nodiscard]] bool halt() {
+        interrupts_.mask();
+        return reset_and_wait(transport_).has_value();
+    }
+    /// Counts a recovery, says so once, and is false when there were too many.
+    [[nodiscard]] bool may_recover() {
+        kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
+        return ++recoveries_ <= kMaxRecoveries;
+    }
+    /// For ever: the device is halted and says FAILED; the driver answers everything with an error.
+    void give_up() {
+        kernel::log(kernel::LogLevel::error, "{}: given up after {} resets", name_, recoveries_);
+        (void)halt();
+        transport_.set_status(Status::failed);
+    }
+    /// The end. Every driver calls it first in its destructor, while its queues still exist.
+    void close() {
+        if (std::exchange(closed_, true)) return;
+        if (!halt()) kernel::log(kernel::LogLevel::error, "{}: no answer to the reset", name_);
+        interrupts_.release();
+    }
+
+    /// The device asks to be reset, or is gone from the bus. Context: any.
+    bool wants_reset() {
+        const Status s = transport_.status();
+        return s == Status::gone || any(s, Status::needs_reset);
+    }
+
+    std::string_view name() const { return name_; }
+    T& transport() { return transport_; }
+    ConfigSpace<Spec, kF, T> config() { return {transport_, features_}; }
+    FeatureBits offered() const { return offered_; }
+    const Agreed& features() const { return features_; }
+    template <auto kFeature> constexpr bool has() const { return features_.template has<kFeature>(); }
+    u32 recoveries() const { return recoveries_; }
+    /// True: nothing can interrupt us; call poll() now and then, from a thread.
+    bool polled() const { return interrupts_.mode() == InterruptMode::polling; }
+    void poll() { interrupts_.poll(); }
+
+    /// Everything but the queues.
+    DeviceInfo describe() const {
+        return {.name = name_,
+                .type = Spec::kName,
+                .transport = transport_.name(),
+                .interrupts = interrupts_.mode(),
+                .broken = false,
+                .recoveries = recoveries_,
+                .offered = offered_,
+                .negotiated = features_.bits(),
+                .feature_names = Spec::kNames,
+                .queues = {}};
+    }
+
+private:
+    T transport_;
+    Wiring wiring_;
+    std::string_view name_;
+    FeatureBits offered_;
+    Agreed features_;
+    u32 recoveries_ = 0;
+    bool bound_ = false, closed_ = false;
+    Interrupts<T> interrupts_;
+};
+
+}  // namespace ringlet::virtio
