@@ -31,8 +31,12 @@ void DeviceRecord::unlist() {
     }
 }
 
+void for_each_record(FunctionRef<void(const DeviceRecord&)> visit) {
+    for (const DeviceRecord* d = first_device; d != nullptr; d = d->next()) visit(*d);
+}
+
 void for_each_device(FunctionRef<void(const DeviceInfo&)> visit) {
-    for (const DeviceRecord* d = first_device; d != nullptr; d = d->next()) visit(d->info());
+    for_each_record([&](const DeviceRecord& d) { visit(d.info()); });
 }
 
 }  // namespace ringlet::virtio

@@ -41,6 +41,9 @@ public:
     DeviceRecord(const DeviceRecord&) = delete;
     DeviceRecord& operator=(const DeviceRecord&) = delete;
     virtual DeviceInfo info() const = 0;
+    /// The driver's own counters and facts beyond its queues, by name ("rx_csum_offloaded", "rxq0.ipackets"): FreeBSD's
+    /// sysctl names where the meaning is the same. A name is valid during the call only.
+    virtual void for_each_value(FunctionRef<void(std::string_view name, u64 value)>) const {}
     const DeviceRecord* next() const { return next_; }
 
 protected:
@@ -55,5 +58,6 @@ private:
 
 /// In the order in which the drivers started.
 void for_each_device(FunctionRef<void(const DeviceInfo&)> visit);
+void for_each_record(FunctionRef<void(const DeviceRecord&)> visit);
 
 }  // namespace ringlet::virtio
