@@ -11,9 +11,15 @@
 
 namespace ringlet::net {
 
+/// What the link does for the stack. Segmentation goes with tx_checksum: a driver never offers it alone.
 struct Offloads {
     bool tx_checksum = false, rx_checksum = false;
-    bool tso4 = false, tso6 = false, uso = false;
+    bool tso4 = false, tso6 = false, uso = false;  ///< takes packets with meta().gso set
+    bool ecn = false;                              ///< ... and with CWR in the TCP header (meta().ecn)
+    bool guest_tso = false;                        ///< receive() may yield merged frames larger than the MTU, as chains
+    u32 max_gso_bytes = 65'535;  ///< IP bytes of the largest packet it takes, when one of tso4... is set
+    u16 max_fragments = 1;       ///< buffers a transmitted packet may consist of
+    friend bool operator==(const Offloads&, const Offloads&) = default;
 };
 
 /// Which of the queues shall interrupt: transmission only when the stack stopped for lack of room.
@@ -24,12 +30,18 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm) {
     { l.mac() } -> std::same_as<MacAddr>;
     { l.mtu() } -> std::same_as<u16>;  // IP bytes per frame
     { l.offloads() } -> std::same_as<Offloads>;
-    { l.carrier() } -> std::same_as<bool>;                         // false: link down, keep everything, send nothing
-    { l.receive() } -> std::same_as<std::optional<PacketBuffer>>;  // window = the Ethernet frame
-    { l.room() } -> std::same_as<u16>;                             // reaps finished transmissions; frames that fit now
-    { l.transmit(std::move(p)) } -> std::same_as<void>;            // requires room() != 0: cannot fail, cannot drop
-    { l.flush() } -> std::same_as<void>;                           // refill receive buffers; at most one kick per queue
-    { l.rearm(arm) } -> std::same_as<bool>;  // interrupts on; true: work arrived meanwhile, run again
+    { l.carrier() } -> std::same_as<bool>;  // false: link down, keep everything, send nothing
+    // Window = the Ethernet frame, with all headers in the first buffer. A merged one carries gso, gso_size and
+    // header_bytes in its metadata; without guest_tso no frame is larger than the MTU.
+    { l.receive() } -> std::same_as<std::optional<PacketBuffer>>;
+    // Reaps finished transmissions; packets that fit now, each of up to offloads().max_fragments buffers.
+    { l.room() } -> std::same_as<u16>;
+    { l.transmit(std::move(p)) } -> std::same_as<void>;  // requires room() != 0: cannot fail, cannot drop
+    { l.flush() } -> std::same_as<void>;                 // refill receive buffers; at most one kick per queue
+    { l.rearm(arm) } -> std::same_as<bool>;              // interrupts on; true: work arrived meanwhile, run again
+    // True once after the host asked for an announcement (GUEST_ANNOUNCE, after a migration): the stack sends a
+    // gratuitous ARP. The driver acknowledges the request to the device by itself.
+    { l.take_announce() } -> std::same_as<bool>;
 };
 
 }  // namespace ringlet::net

@@ -1,6 +1,7 @@
-// One 2 KiB DMA buffer with a movable window. Exactly one owner at a time:
-// pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied, never counted; destroyed means
-// back in the pool. Metadata lives outside the DMA memory, so a device cannot change it.
+// A packet: one 2 KiB DMA buffer with a movable window, or a chain of them (fragments) when it is larger than a frame.
+// Exactly one owner at a time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied,
+// never counted; destroyed means back in the pool, the whole chain. Metadata lives outside the DMA memory, so a device
+// cannot change it. A chain's headers lie in its first buffer; data(), size(), push, pull and append mean that buffer.
 // Context: a pool and its buffers belong to one monitor (the network's); nothing here locks.
 #pragma once
 
@@ -45,7 +46,8 @@ public:
     }
     ~PacketBuffer();
 
-    MutableBytes data() const { return {base() + slot_->begin, usize(slot_->end - slot_->begin)}; }
+    /// The window of the (first) buffer.
+    MutableBytes data() const { return {slot_->base + slot_->begin, usize(slot_->end - slot_->begin)}; }
     usize size() const { return usize(slot_->end - slot_->begin); }
     usize headroom() const { return slot_->begin; }
     usize tailroom() const { return kSize - slot_->end; }
@@ -61,13 +63,13 @@ public:
     /// Takes a header off the front; nullptr, and nothing changed, when the packet is too short.
     template <class H> H* pull() {
         if (size() < sizeof(H)) return nullptr;
-        auto* h = reinterpret_cast<H*>(base() + slot_->begin);
+        auto* h = reinterpret_cast<H*>(slot_->base + slot_->begin);
         slot_->begin = u16(slot_->begin + sizeof(H));
         return h;
     }
-    /// Drops `n` bytes off the front; false when there are fewer.
+    /// Drops `n` bytes off the front, over the whole chain; false, and nothing changed, when there are fewer.
     bool pull_bytes(usize n) {
-        if (size() < n) return false;
+        if (size() < n) return pull_across(n);
         slot_->begin = u16(slot_->begin + n);
         return true;
     }
@@ -76,31 +78,56 @@ public:
     MutableBytes push_bytes(usize n) {
         ASSERT(slot_->begin >= n);
         slot_->begin = u16(slot_->begin - n);
-        return {base() + slot_->begin, n};
+        return {slot_->base + slot_->begin, n};
     }
     /// Appends `n` uninitialised bytes and returns them.
     MutableBytes append(usize n) {
         ASSERT(tailroom() >= n);
         slot_->end = u16(slot_->end + n);
-        return {base() + slot_->end - n, n};
+        return {slot_->base + slot_->end - n, n};
     }
+    /// Cuts the whole chain off behind `length` bytes.
     void trim_to(usize length) {
+        if (slot_->more != nullptr) return trim_across(length);
         if (length < size()) slot_->end = u16(slot_->begin + length);
     }
     PacketMeta& meta() const { return slot_->meta; }
+
+    // --- chains -----------------------------------------------------------------------------------------------------
+    /// Buffers in the packet, at least 1.
+    u16 fragments() const { return u16(slot_->followers + 1); }
+    /// Bytes in all windows.
+    usize total_size() const { return slot_->more == nullptr ? size() : size_across(); }
+    /// Puts one more buffer (or a chain) behind the last; its metadata is forgotten.
+    void append_fragment(PacketBuffer&& p);
+    /// Takes the first buffer off: what is returned is the rest of the chain, nothing when there is none. The metadata
+    /// stays with the first.
+    std::optional<PacketBuffer> take_rest();
+    /// visit(MutableBytes window, DmaAddr of its first byte), buffer by buffer, in order.
+    template <class F> void for_each_fragment(F visit) const {
+        for (const Slot* s = slot_; s != nullptr; s = s->more)
+            visit(MutableBytes{s->base + s->begin, usize(s->end - s->begin)}, dma_of(s));
+    }
 
 private:
     friend class PacketPool;
     friend class PacketQueue;
     struct Slot {
         PacketPool* pool = nullptr;
-        Slot* next = nullptr;
-        u32 index = 0;
+        Slot* next = nullptr;  ///< in the free list or a PacketQueue
+        Slot* more = nullptr;  ///< the next buffer of the same packet
+        Slot* last = nullptr;  ///< of the first buffer of a chain: its last one
+        std::byte* base = nullptr;
         u16 begin = 0, end = 0;
+        u16 followers = 0;  ///< of the first buffer of a chain: how many are behind it
         PacketMeta meta;
     };
     explicit PacketBuffer(Slot* s) : slot_(s) {}
-    std::byte* base() const;
+    static DmaAddr dma_of(const Slot* s);
+    bool pull_across(usize n);
+    void trim_across(usize length);
+    usize size_across() const;
+    static void release(Slot* s);
     Slot* slot_;
 };
 
@@ -129,11 +156,11 @@ private:
     u64 exhausted_ = 0;
 };
 
-inline std::byte* PacketBuffer::base() const {
-    return slot_->pool->memory_ + usize{slot_->index} * kSize;
+inline DmaAddr PacketBuffer::dma_of(const Slot* s) {
+    return s->pool->dma_ + static_cast<u64>(s->base + s->begin - s->pool->memory_);
 }
 inline DmaAddr PacketBuffer::dma() const {
-    return slot_->pool->dma_ + (u64{slot_->index} * kSize + slot_->begin);
+    return dma_of(slot_);
 }
 
 }  // namespace ringlet::net

@@ -63,6 +63,7 @@ public:
     void transmit(PacketBuffer) {}
     void flush() {}
     bool rearm(Arm) { return false; }
+    bool take_announce() { return false; }
 };
 static_assert(Link<NullLink>);
 

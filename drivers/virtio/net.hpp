@@ -145,6 +145,8 @@ public:
         return rx || tx || broken();
     }
 
+    bool take_announce() { return false; }
+
     /// Fewer buffers are posted than the low-water mark: call flush() when buffers come back to the pool.
     bool rx_starved() const { return !dead_ && rx_->in_flight() < kC.rx_buffers / 2; }
     /// True: nothing can interrupt us; call poll() now and then, from a thread.

@@ -50,6 +50,7 @@ public:
         armed_ = inbox_.empty();
         return !armed_;
     }
+    bool take_announce() { return false; }
     std::atomic<u64> kicks{0}, interrupts{0};
 
 private:

@@ -68,6 +68,76 @@ TEST_CASE("packet: headers go on and come off, short ones are refused") {
     CHECK(p->size() == 1);
 }
 
+TEST_CASE("packet: a chain is one packet; pulling and trimming go over all its buffers") {
+    std::vector<std::byte> memory(8 * PacketBuffer::kSize);
+    PacketPool pool(memory, DmaAddr(0x1000'0000));
+    constexpr usize kSizes[] = {100, 1, 0, 2048, 300};  // an empty one too: devices are strange
+    const auto make = [&] {
+        std::optional<PacketBuffer> p;
+        u8 value = 0;
+        for (const usize n : kSizes) {
+            PacketBuffer b = *pool.allocate();
+            b.window(0, 0);
+            for (auto& at : b.append(n)) at = std::byte(value++);
+            if (p)
+                p->append_fragment(std::move(b));
+            else
+                p = std::move(b);
+        }
+        p->meta().gso_size = 77;
+        return std::move(*p);
+    };
+    const auto contents = [](const PacketBuffer& p) {
+        std::vector<u8> all;
+        p.for_each_fragment([&](MutableBytes b, DmaAddr) {
+            for (auto at : b) all.push_back(u8(at));
+        });
+        return all;
+    };
+    std::vector<u8> whole;
+    for (usize i = 0; i < 2449; ++i) whole.push_back(u8(i));
+    for (const usize pulled : {0, 1, 99, 100, 101, 102, 2148, 2149, 2150, 2448, 2449}) {
+        for (const usize kept : {0, 1, 100, 101, 500, 2049, 2449, 3000}) {
+            INFO("pulled " << pulled << ", kept " << kept);
+            PacketBuffer p = make();
+            REQUIRE(p.fragments() == 5);
+            REQUIRE(p.total_size() == 2449);
+            REQUIRE_FALSE(p.pull_bytes(2450));
+            REQUIRE(contents(p) == whole);
+            REQUIRE(p.pull_bytes(pulled));
+            CHECK(p.total_size() == 2449 - pulled);
+            p.trim_to(kept);
+            const usize end = std::min(pulled + kept, whole.size());
+            CHECK(contents(p) == std::vector<u8>(whole.begin() + long(pulled), whole.begin() + long(end)));
+            CHECK(p.meta().gso_size == 77);
+            CHECK(pool.free() == 8u - p.fragments());
+            PacketBuffer tail = *pool.allocate();
+            tail.append(5);
+            p.append_fragment(std::move(tail));  // the chain's end is still known
+            CHECK(p.total_size() == end - pulled + 5);
+            usize singles = 0;
+            for (std::optional<PacketBuffer> rest = std::move(p); rest; ++singles) {
+                auto more = rest->take_rest();
+                CHECK(rest->fragments() == 1);
+                rest = std::nullopt;
+                if (more) rest.emplace(std::move(*more));
+            }
+            CHECK(singles >= 2);
+        }
+        CHECK(pool.free() == 8);
+    }
+    PacketBuffer a = make();
+    PacketBuffer b = *pool.allocate();
+    b.append(3);
+    b.append_fragment(*pool.allocate());
+    a.append_fragment(std::move(b));  // chains join
+    CHECK(a.fragments() == 7);
+    std::vector<DmaAddr> at;
+    a.for_each_fragment([&](MutableBytes, DmaAddr d) { at.push_back(d); });
+    CHECK(at[0] == a.dma());
+    CHECK(at.size() == 7);
+}
+
 TEST_CASE("internet checksum: equals the slow sum at every length, offset and split") {
     std::mt19937 random(1071);
     for (usize n = 0; n < 200; ++n) {
