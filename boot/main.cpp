@@ -146,19 +146,15 @@ int run_application(std::string_view words) {
     return ringlet_application_main(*argc, argv);
 }
 
-void start_devices(const arch::Platform& platform, const Options& options) {
+void start_devices(const arch::Platform& platform, const CommandLine& command_line, const Options& options) {
     const u64 ram_bytes = page_stats().total_pages * kPageSize;
-    const StorageOptions storage{.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes};
-    using Found = Devices<kAppliance>;
-    static constinit Found found;
+    static constinit Devices<kAppliance> found;
     net::PacketPool* pool = kAppliance.net ? make_packet_pool(ram_bytes) : nullptr;
-    found.find(platform, pool);
-    if constexpr (kAppliance.blk) {
-        if (found.disks() == 0) log(LogLevel::warning, "no disk: / is in memory");
-        found.for_each_disk([&](fs::BlockDevice& disk) { mount_disk(disk, storage); });
-        finish_mounts(storage);
-    }
-    if constexpr (kAppliance.net) start_network(found.nic(), pool, options, ram_bytes);
+    Surroundings around{.packets = pool, .command_line = command_line};
+    found.find(platform, around);
+    if constexpr (kAppliance.has_disks())
+        mount_disks({.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes});
+    if constexpr (kAppliance.net) start_network(found.nics().first, pool, options, ram_bytes);
 }
 
 /// Both clocks at once.
@@ -187,10 +183,11 @@ u64 idle_cycles_since(const Moment& then) {
     static constexpr Report kReports[] = {
         {"irq", "irq", "interrupts and their handlers", report_irqs},
         {"lspci", "lspci", "PCI functions", report_pci},
+        {"disks", "disks", "block devices", report_disks},
         {"virtio", "virtio [DEVICE [features]]", "virtio devices, their queues and counters", report_virtio},
     };
     set_reports(kReports);
-    start_devices(platform, options);
+    start_devices(platform, command_line, options);
     start_shell();
     log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
         arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));

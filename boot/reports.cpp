@@ -1,5 +1,6 @@
 #include "boot/reports.hpp"
 
+#include "boot/storage.hpp"
 #include "drivers/virtio/device_info.hpp"
 #include "kernel/irq/irq.hpp"
 #include "lib/parse.hpp"
@@ -65,6 +66,20 @@ void report_virtio(TextSink to, std::string_view arguments) {
         to("no virtio devices\n");
     else if (!found)
         format(to, "virtio: {}: no such device\n", name);
+}
+
+void report_disks(TextSink to, std::string_view) {
+    bool any = false;
+    for_each_disk([&](fs::BlockDevice& disk) {
+        const fs::BlockLimits limits = disk.limits();
+        if (!any) format(to, "{:<8} {:>10}  {:>5}  {:>8}\n", "DISK", "SIZE", "BLOCK", "REQUEST");
+        any = true;
+        format(to, "{:<8} {:>6} {}  {:>5}  {:>4} KiB{}\n", disk.name(),
+               disk.sectors() < 20 * 2048 ? disk.sectors() / 2 : disk.sectors() / 2048,
+               disk.sectors() < 20 * 2048 ? "KiB" : "MiB", limits.block_size, limits.max_request_bytes / 1024,
+               disk.read_only() ? "  read-only" : "");
+    });
+    if (!any) to("no disks\n");
 }
 
 void set_reported_bus(pci::Bus* bus) {

@@ -1,4 +1,4 @@
-// What the shell shows of things below the SDK: lspci, virtio, irq. Used by boot_main() alone.
+// What the shell shows of things below the SDK: lspci, virtio, disks, irq. Used by boot_main() alone.
 #pragma once
 
 #include <ringlet/system.hpp>
@@ -9,6 +9,7 @@ namespace ringlet::boot {
 
 void report_irqs(TextSink to, std::string_view arguments);
 void report_virtio(TextSink to, std::string_view arguments);
+void report_disks(TextSink to, std::string_view arguments);
 void report_pci(TextSink to, std::string_view arguments);
 /// Where report_pci() looks; nullptr: there is no PCI.
 void set_reported_bus(pci::Bus* bus);

@@ -1,5 +1,7 @@
 #include "boot/storage.hpp"
 
+#include <algorithm>
+
 #include <ringlet/file.hpp>
 
 #include "fs/block_cache.hpp"
@@ -7,6 +9,7 @@
 #include "fs/memfs.hpp"
 #include "fs/partition.hpp"
 #include "kernel/log.hpp"
+#include "kernel/sched/mutex.hpp"
 
 namespace ringlet::boot {
 
@@ -14,6 +17,18 @@ namespace {
 
 using kernel::log;
 using kernel::LogLevel;
+
+// Constant-initialised, and never destroyed.
+struct DiskList {
+    fs::BlockDevice* all[64] = {};
+    usize count = 0;
+    std::span<fs::BlockDevice*> span() { return std::span(all).first(count); }
+};
+constinit union Holder {
+    kernel::Guarded<DiskList, kernel::Rank::application, kernel::Mutex> disks;
+    constexpr Holder() : disks() {}
+    ~Holder() {}
+} known;
 
 bool root_is_mounted() {
     bool found = false;
@@ -57,6 +72,33 @@ Verdict consider(fs::BlockDevice& device, const StorageOptions& options) {
 }
 
 }  // namespace
+
+void add_disk(fs::BlockDevice& disk) {
+    auto disks = known.disks.lock();
+    if (disks->count == std::size(disks->all))
+        return log(LogLevel::warning, "{}: left alone, there are {} disks already", disk.name(), disks->count);
+    disks->all[disks->count++] = &disk;
+}
+
+void remove_disk(fs::BlockDevice& disk) {
+    auto disks = known.disks.lock();
+    disks->count -= std::ranges::remove(disks->span(), &disk).size();
+}
+
+void for_each_disk(FunctionRef<void(fs::BlockDevice&)> visit) {
+    auto disks = known.disks.lock();
+    for (fs::BlockDevice* disk : disks->span()) visit(*disk);
+}
+
+void mount_disks(const StorageOptions& options) {
+    bool any = false;
+    for_each_disk([&](fs::BlockDevice& disk) {
+        any = true;
+        mount_disk(disk, options);
+    });
+    if (!any) log(LogLevel::warning, "no disk: / is in memory");
+    finish_mounts(options);
+}
 
 void mount_disk(fs::BlockDevice& disk, const StorageOptions& options) {
     log(LogLevel::info, "{}: {} MiB{}", disk.name(), disk.sectors() / 2048, disk.read_only() ? ", read-only" : "");

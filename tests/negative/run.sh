@@ -21,11 +21,12 @@ if [ "${1:-}" = --case ]; then
     exit 0
 fi
 
-[ $# -ne 0 ] || set -- "${CXX:-g++}" -std=gnu++23 "-I$root" "-I$root/arch/include" "-I$root/arch/host/include"
+[ $# -ne 0 ] || set -- "${CXX:-g++}" -std=gnu++23 "-I$root" "-I$root/arch/include" "-I$root/arch/host/include" \
+    "-I$root/sdk/include"
 # What every case includes, compiled once.
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
-printf '#include "drivers/virtio/blk.hpp"\n#include "drivers/virtio/net.hpp"\n' > "$folder/all.hpp"
+printf '#include <ringlet/config.hpp>\n' > "$folder/all.hpp"
 "$@" -x c++-header "$folder/all.hpp" -o "$folder/all.hpp.gch" || exit 1
 set -- "$@" -include "$folder/all.hpp"
 results=$(printf '%s\n' "$here"/*.cpp | xargs -P "$(nproc)" -I SOURCE env source=SOURCE "$0" --case SOURCE "$@")

@@ -14,18 +14,36 @@ namespace ringlet {
 struct ApplianceConfig {
     std::string_view name = "ringlet";  ///< argv[0], and the DHCP host name
     bool shell = true;                  ///< a shell on the serial console
-    // Drivers and where they look.
-    bool net = true;   ///< virtio network, TCP/IP
-    bool blk = true;   ///< virtio disks, ext4
-    bool pci = true;   ///< look for devices on PCI
-    bool mmio = true;  ///< look for virtio-mmio devices
-    // How the drivers are built (drivers/virtio/net.hpp, blk.hpp): features required and optional, ring sizes.
+    // Drivers by device type, each with how it is built: features required and optional, ring sizes. One that is
+    // switched off, and everything that only it uses, is not in the image.
+    bool net = true;  ///< network interfaces, and TCP/IP
     virtio::NetConfig net_driver{};
+    bool blk = true;  ///< virtio disks
     virtio::BlkConfig blk_driver{};
+    // Where devices are looked for.
+    bool pci = true;           ///< PCI, virtio 1.0 and later
+    bool pci_legacy = false;   ///< PCI devices of before virtio 1.0 too
+    bool mmio = true;          ///< virtio-mmio, version 2
+    bool mmio_legacy = false;  ///< virtio-mmio version 1 too
     // Memory.
-    usize main_stack_bytes = 65536;  ///< of the thread that runs main()
-    u32 packet_buffers = 0;          ///< of 2 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
-    u64 cache_bytes = 0;             ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
+    u32 packet_buffers = 0;  ///< of 2 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
+    u64 cache_bytes = 0;     ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
+
+    /// Then a filesystem is mounted at "/".
+    constexpr bool has_disks() const { return blk; }
+    constexpr bool has_drivers() const { return net || blk; }
+};
+
+/// The mistakes in an appliance's configuration, one sentence each; those in a driver's configuration are the driver's.
+template <const ApplianceConfig& kC> struct ApplianceChecked {
+    static_assert(!kC.name.empty(), "an appliance needs a name: it is argv[0] and the DHCP host name");
+    static_assert(kC.pci || kC.mmio || !kC.has_drivers(),
+                  "an appliance with drivers needs a bus to find devices on: pci or mmio");
+    static_assert(kC.pci || !kC.pci_legacy, "pci_legacy widens the search on PCI: it needs pci");
+    static_assert(kC.mmio || !kC.mmio_legacy, "mmio_legacy widens the search for virtio-mmio: it needs mmio");
+    static_assert(kC.packet_buffers == 0 || kC.packet_buffers >= 32,
+                  "fewer than 32 packet buffers cannot keep a network interface running");
+    static constexpr bool value = true;
 };
 
 }  // namespace ringlet

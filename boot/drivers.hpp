@@ -1,0 +1,95 @@
+// The drivers that an image may have, in one list: AllDrivers at the end of this file. Each entry takes every device of
+// one type off the buses; those that the appliance's configuration does not name are not compiled.
+//
+// TO ADD A DRIVER
+//  1. sdk/include/ringlet/config.hpp: its header, a switch (`bool balloon`) and its configuration (`balloon_driver`).
+//  2. Here: one line in AllDrivers. A driver that needs nothing but its device is
+//         Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>,
+//     and is started by `static Result<std::unique_ptr<D>> D::probe(virtio::Device, std::string_view name)`, named
+//     Spec::kUnit and a number ("balloon0"), and kept for ever. One that needs more, or gives something to the rest of
+//     the system, gets a struct like Nics or Disks below: kNamed, kType, start(), and whatever it must keep.
+//  3. tests/negative/ for what its configuration refuses. tools/check_absent.py proves that it can be left out.
+//
+// Context: thread, once at boot. What is started lives for ever.
+#pragma once
+
+#include <memory>
+#include <tuple>
+
+#include <ringlet/config.hpp>
+#include <ringlet/network.hpp>
+
+#include "boot/cmdline.hpp"
+#include "boot/storage.hpp"
+#include "drivers/virtio/discover.hpp"
+#include "kernel/log.hpp"
+
+namespace ringlet::boot {
+
+/// What drivers may be given while they are started. boot_main() fills it in; a new need becomes a new member.
+struct Surroundings {
+    net::PacketPool* packets = nullptr;  ///< nullptr: no network interface is started
+    const CommandLine& command_line;     ///< for tunables
+};
+
+/// "net0", "vda", "vdaa": for ever. Empty when memory is out.
+std::string_view unit_name(std::string_view stem, u32 unit);
+std::string_view disk_name(std::string_view stem, u32 unit);
+/// The log's sentence about a device whose driver did not start.
+void report_failure(std::string_view name, Error error);
+
+/// A driver that needs nothing but its device.
+template <bool kIsNamed, class Spec, class Driver> struct Plain {
+    static constexpr bool kNamed = kIsNamed;
+    static constexpr u16 kType = Spec::kDeviceId;
+    u32 units = 0;
+
+    void start(virtio::Device device, Surroundings&) {
+        const std::string_view name = unit_name(Spec::kUnit, units++);
+        auto driver = Driver::probe(std::move(device), name);
+        if (!driver) return report_failure(name, driver.error());
+        (void)driver->release();
+    }
+};
+
+/// The network interface: the first that works is handed to the stack by boot_main().
+template <const ApplianceConfig& kC> struct Nics {
+    static constexpr bool kNamed = kC.net;
+    static constexpr u16 kType = virtio::NetSpec::kDeviceId;
+    using Driver = virtio::Net<kC.net_driver>;
+    Driver* first = nullptr;
+    u32 units = 0;
+
+    void start(virtio::Device device, Surroundings& around) {
+        if (around.packets == nullptr) return;
+        const std::string_view name = unit_name("net", units++);
+        if (first != nullptr)
+            return kernel::log(kernel::LogLevel::warning, "{}: left alone, only the first network interface is used",
+                               name);
+        auto nic = Driver::probe(std::move(device), *around.packets, name, net::Service::on_interrupt, &network());
+        if (!nic) return report_failure(name, nic.error());
+        first = nic->release();
+    }
+};
+
+/// Disks: known to boot/storage from then on.
+template <const ApplianceConfig& kC> struct Disks {
+    static constexpr bool kNamed = kC.blk;
+    static constexpr u16 kType = virtio::BlkSpec::kDeviceId;
+    u32 units = 0;
+
+    void start(virtio::Device device, Surroundings&) {
+        const std::string_view name = disk_name("vd", units++);
+        auto disk = virtio::Blk<kC.blk_driver>::probe(std::move(device), name);
+        if (!disk) return report_failure(name, disk.error());
+        add_disk(**disk);
+        (void)disk->release();
+    }
+};
+
+template <const ApplianceConfig& kC>
+using AllDrivers = std::tuple<  //
+    Nics<kC>,                   //
+    Disks<kC>>;
+
+}  // namespace ringlet::boot
