@@ -97,6 +97,7 @@ BlockCache::~BlockCache() {
     auto state = state_.lock();
     while (Chunk* c = state->chunks) {
         state->chunks = c->next;
+        if (lost_.load(std::memory_order_relaxed)) c->memory.abandon();
         delete c;
     }
 }
@@ -237,12 +238,15 @@ void BlockCache::wait_for_room() {
 // ----------------------------------------------------------------------------------------------------
 
 /// Publishes the outcome of a read. Context: any; no lock. Afterwards the entry belongs to the cache again.
-void BlockCache::finish(Entry& e, std::optional<Error> error) {
-    if (error) {
-        e.error = *error;
+void BlockCache::finish(Entry& e, const BlockRequest& r) {
+    if (r.error) {
+        e.error = *r.error;
         errors_.fetch_add(1, std::memory_order_relaxed);
     }
-    e.state.store(error ? Entry::State::error : Entry::State::valid, std::memory_order_release);
+    // Before the entry is unpinned: whoever sees it free sees this too. A thread that looked before may still take it,
+    // which is harmless: its request fails, and the block becomes valid for nobody.
+    if (r.quarantined) lost_.store(true, std::memory_order_seq_cst);
+    e.state.store(r.error ? Entry::State::error : Entry::State::valid, std::memory_order_release);
     e.waiters.wake(true);
     unpin(e);
 }
@@ -253,8 +257,8 @@ void BlockCache::read_one(Entry& e) {
     request.op = BlockRequest::Op::read;
     request.lba = Lba(e.number.raw * (block_size_ / kSectorSize));
     request.data = {&segment, 1};
-    const Result<> outcome = device_.run(request);
-    finish(e, outcome ? std::nullopt : std::optional(outcome.error()));
+    (void)device_.run(request);  // the outcome is in the request
+    finish(e, request);
 }
 
 /// `e` carries a pin of ours. Waits until it was read; takes an erroneous one out of the cache.
@@ -289,6 +293,7 @@ Result<BlockRef> BlockCache::get(BlockNo number) {
                 state->lru.push_back(*found);
                 ++state->stats.hits;
             } else {
+                if (lost_.load(std::memory_order_seq_cst)) return fail(Error::device_broken);
                 may_grow = state->free_blocks == 0 && can_grow(*state);
                 if (!may_grow) mine = take_free(*state);
                 if (mine != nullptr) {
@@ -360,7 +365,7 @@ void BlockCache::transfer_done(BlockRequest& r) {
     Transfer& t = *static_cast<Transfer*>(r.context);
     for (Entry* e = t.first; e != nullptr;) {
         Entry* const next = e->group_next;  // *e may be read anew once it is finished
-        e->cache->finish(*e, r.error);
+        e->cache->finish(*e, r);
         e = next;
     }
     t.busy.store(false, std::memory_order_release);  // the last access: ~BlockCache waits for it
@@ -368,7 +373,7 @@ void BlockCache::transfer_done(BlockRequest& r) {
 
 void BlockCache::prefetch(BlockNo first, u32 count) {
     const u64 end = blocks();
-    if (first.raw >= end) return;
+    if (first.raw >= end || lost_.load(std::memory_order_relaxed)) return;
     count = static_cast<u32>(std::min<u64>({count, prefetch_limit(), end - first.raw}));
     if (count == 0) return;
     {
@@ -397,6 +402,7 @@ void BlockCache::prefetch(BlockNo first, u32 count) {
         t->request.op = BlockRequest::Op::read;
         t->request.lba = Lba(first.raw * (block_size_ / kSectorSize));
         t->request.error.reset();
+        t->request.quarantined = false;
         t->request.context = t;
         t->request.done = &BlockCache::transfer_done;
         device_.submit(t->request);

@@ -109,11 +109,12 @@ public:
     /// rounded to chunks and is at least eight blocks. `device` outlives the cache. unsupported, invalid,
     /// no_memory.
     static Result<std::unique_ptr<BlockCache>> create(BlockDevice& device, u32 block_size, u64 max_bytes);
-    /// Waits for prefetches under way. No BlockRef is left.
+    /// Waits for prefetches under way. No BlockRef is left. Memory that the device may still touch is abandoned.
     ~BlockCache();
     BlockCache(const BlockCache&) = delete;
 
-    /// The block, read if need be. io and whatever else the device said; invalid: beyond the device.
+    /// The block, read if need be. io and whatever else the device said; invalid: beyond the device; device_broken:
+    /// given up without having stopped, nothing more is read.
     Result<BlockRef> get(BlockNo number);
     /// Starts reading up to `count` blocks from `first` that are not there yet, as few large requests and one
     /// kick. Never waits, may do less (no memory, no free request); errors show when the block is wanted.
@@ -166,7 +167,7 @@ private:
     enum class Retry : u8 { no, yes };
     Result<BlockRef> wait_for(Entry& e, Retry& retry);
     void read_one(Entry& e);
-    void finish(Entry& e, std::optional<Error> error);
+    void finish(Entry& e, const BlockRequest& r);
     void unpin(Entry& e);
     void wait_for_room();
     Transfer* take_transfer();
@@ -184,7 +185,8 @@ private:
     std::unique_ptr<Transfer[]> transfers_;
     std::atomic<u32> pinned_{0};
     std::atomic<u64> errors_{0};
-    detail::WaiterStack room_;  ///< threads for whom everything was pinned
+    std::atomic<bool> lost_{false};  ///< the device is gone for ever and may still write into blocks: none is reused
+    detail::WaiterStack room_;       ///< threads for whom everything was pinned
     kernel::Guarded<State, kernel::Rank::block_cache, kernel::Spinlock> state_;
 };
 

@@ -65,12 +65,14 @@ public:
     /// One logical block, valid until the next call.
     Result<Bytes> block(u64 number) {
         if (number >= blocks()) return fail(Error::corrupt);
+        if (memory_.bytes().empty()) return fail(Error::device_broken);  // abandoned
         const IoSegment segment{memory_.bytes().first(block_), memory_.addr()};
         BlockRequest request;
         request.op = BlockRequest::Op::read;
         request.lba = Lba(number * (block_ / kSectorSize));
         request.data = {&segment, 1};
         const auto done = disk_->run(request);
+        if (request.quarantined) memory_.abandon();
         if (!done) return fail(done.error());
         return Bytes(segment.bytes);
     }
@@ -225,11 +227,19 @@ Partition::Partition(BlockDevice& parent, unsigned index, Lba first, u64 sectors
 }
 
 void Partition::submit(BlockRequest& r) {
-    u64 bytes = 0;
-    for (const IoSegment& s : r.data) bytes += s.bytes.size();
-    const u64 length = bytes / kSectorSize;
+    using Op = BlockRequest::Op;
+    u64 length = 0;
+    bool whole = true;
+    if (r.op == Op::read || r.op == Op::write) {
+        u64 bytes = 0;
+        for (const IoSegment& s : r.data) bytes += s.bytes.size();
+        whole = bytes % kSectorSize == 0;
+        length = bytes / kSectorSize;
+    } else if (r.op != Op::flush) {
+        length = r.sectors;
+    }
     const bool inside = r.lba.raw <= sectors_ && length <= sectors_ - r.lba.raw;
-    if (r.op != BlockRequest::Op::flush && (bytes % kSectorSize != 0 || !inside)) {
+    if (r.op != Op::flush && (!whole || !inside)) {
         r.error = Error::invalid;
         r.done(r);
         return;

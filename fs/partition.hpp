@@ -18,6 +18,11 @@ public:
     u64 sectors() const override { return sectors_; }
     bool read_only() const override { return parent_->read_only(); }
     BlockLimits limits() const override { return parent_->limits(); }
+    u32 generation() const override { return parent_->generation(); }
+    BlockIdentity identity() override { return parent_->identity(); }
+    WriteCache write_cache() const override { return parent_->write_cache(); }
+    Result<> set_write_cache(WriteCache mode) override { return parent_->set_write_cache(mode); }
+    Result<BlockLifetime> lifetime() override { return parent_->lifetime(); }
     void submit(BlockRequest& r) override;
     void flush_submissions() override { parent_->flush_submissions(); }
     Lba first() const { return first_; }

@@ -26,6 +26,7 @@ Result<> read_raw_superblock(BlockDevice& device, std::span<std::byte, ext4::kSu
     request.lba = Lba(from / kSectorSize);
     request.data = {&segment, 1};
     const auto done = device.run(request);
+    if (request.quarantined) memory.abandon();
     if (!done) return done;
     std::memcpy(to.data(), segment.bytes.data() + (ext4::kSuperblockOffset - from), to.size());
     return {};

@@ -24,6 +24,8 @@ public:
         return *this;
     }
     ~DmaRegion();
+    /// Never freed: for memory that a device may still access although nobody listens any more.
+    void abandon() { bytes_ = {}; }
 
     MutableBytes bytes() const { return bytes_; }
     DmaAddr addr(usize offset = 0) const {

@@ -156,3 +156,26 @@ TEST_CASE("with everything pinned a reader waits for room") {
     reader.join();
     CHECK(done);
 }
+
+TEST_CASE("blocks that a lost device may still write into are never used again") {
+    FakeDisk disk(usize{1} << 20);
+    number_blocks(disk, 4096);
+    auto cache = *BlockCache::create(disk, 4096, 64 << 10);
+    {
+        const auto kept = cache->get(BlockNo(3));
+        REQUIRE(kept);
+        disk.lost = true;
+        CHECK(cache->get(BlockNo(4)).error() == Error::device_broken);
+        cache->prefetch(BlockNo(10), 4);
+        disk.lost = false;
+        const u64 asked = disk.requests;
+        for (u64 b = 4; b < 100; ++b) CHECK(cache->get(BlockNo(b)).error() == Error::device_broken);
+        cache->prefetch(BlockNo(10), 4);
+        CHECK(disk.requests == asked);
+        CHECK(is_block(*kept, 3));
+        CHECK(is_block(*cache->get(BlockNo(3)), 3));
+    }
+    const u64 address = disk.last_dma.raw;
+    cache.reset();
+    CHECK(arch::host::dma_to_pointer(DmaAddr(address), 4096) != nullptr);  // still there
+}

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <random>
 #include <set>
@@ -84,8 +85,15 @@ public:
 
     std::atomic<bool> synchronous{false};  ///< complete in flush_submissions(), for tests that only count
     MutableBytes bytes() { return {bytes_, size_}; }
-    BlockLimits limits_{
-        .block_size = 512, .max_segments = 64, .max_segment_bytes = 1 << 20, .max_request_bytes = 1 << 20};
+    BlockLimits limits_{.block_size = 512,
+                        .max_segments = 64,
+                        .max_segment_bytes = 1 << 20,
+                        .max_request_bytes = 1 << 20,
+                        .max_discard_bytes = 64 << 10,
+                        .max_write_zeroes_bytes = 64 << 10,
+                        .max_secure_erase_bytes = 64 << 10};
+    DmaAddr last_dma;
+    std::atomic<bool> lost{false};  ///< given up without a confirmed reset: every request fails, its memory is gone
     std::atomic<u64> kicks{0}, requests{0}, bytes_read{0}, largest{0};
     /// Requests that touch one of these sectors fail.
     void break_sector(u64 sector) {
@@ -125,7 +133,21 @@ private:
     }
     void complete(BlockRequest& r) {
         ++requests;
+        if (!r.data.empty()) last_dma = r.data[0].dma;
+        if (lost) {
+            r.error = Error::device_broken;
+            r.quarantined = true;
+            return;
+        }
+        if (r.op == BlockRequest::Op::flush) return;
         u64 at = r.lba.raw * kSectorSize, total = 0;
+        if (r.op > BlockRequest::Op::flush) {
+            if (r.lba.raw > sectors() || r.sectors > sectors() - r.lba.raw || r.sectors == 0 || r.sectors > 128)
+                r.error = Error::invalid;
+            else
+                std::memset(bytes_ + at, 0, r.sectors * kSectorSize);
+            return;
+        }
         for (const IoSegment& s : r.data) total += s.bytes.size();
         const bool fits = r.lba.raw <= sectors() && total <= size_ - at && total % limits_.block_size == 0 &&
                           at % limits_.block_size == 0 && r.data.size() <= limits_.max_segments &&
@@ -143,7 +165,10 @@ private:
         for (const IoSegment& s : r.data) {
             std::byte* const p = arch::host::dma_to_pointer(s.dma, s.bytes.size());
             if (p != s.bytes.data() || s.bytes.size() > limits_.max_segment_bytes) std::abort();  // a real device
-            std::memcpy(p, bytes_ + at, s.bytes.size());
+            if (r.op == BlockRequest::Op::write)
+                std::memcpy(bytes_ + at, p, s.bytes.size());
+            else
+                std::memcpy(p, bytes_ + at, s.bytes.size());
             at += s.bytes.size();
         }
         bytes_read += total;

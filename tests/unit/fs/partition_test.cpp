@@ -157,3 +157,24 @@ TEST_CASE("a partition's bounds hold") {
         CHECK(p.run(r).error() == Error::invalid);
     }
 }
+
+TEST_CASE("a range is split at the device's limits and stays inside its partition") {
+    FakeDisk disk(usize{1} << 20);
+    Partition p(disk, 1, Lba(100), 300);
+    using Op = BlockRequest::Op;
+    for (const Op op : {Op::discard, Op::write_zeroes, Op::secure_erase}) {
+        std::memset(disk.bytes().data(), 0x55, disk.bytes().size());
+        disk.requests = 0;
+        REQUIRE(p.run(op, Lba(1), 298));
+        CHECK(disk.requests == 3);
+        for (usize s = 0; s < 2048; ++s) REQUIRE(disk.bytes()[s * 512] == std::byte(s >= 101 && s < 399 ? 0 : 0x55));
+        CHECK(p.run(op, Lba(1), 300).error() == Error::invalid);
+        CHECK(p.run(op, Lba(301), 1).error() == Error::invalid);
+        CHECK(p.run(op, Lba(5), 0));
+        REQUIRE(disk.bytes()[400 * 512] == std::byte{0x55});
+    }
+    CHECK(p.run(Op::flush, Lba(~u64{0}), ~u64{0}));
+    CHECK(p.run(Op::read, Lba(0), 1).error() == Error::invalid);
+    disk.limits_.max_discard_bytes = 0;
+    CHECK(p.run(Op::discard, Lba(0), 1).error() == Error::unsupported);
+}
