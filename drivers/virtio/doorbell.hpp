@@ -13,8 +13,9 @@ public:
     constexpr Doorbell() = default;
     constexpr Doorbell(Kind kind, std::uintptr_t where, u32 value) : where_(where), value_(value), kind_(kind) {}
 
-    /// One device access, ordered after all earlier stores to normal memory.
-    void ring() const {
+    /// One device access, ordered after all earlier stores to normal memory. `position`: Ring::position() after the
+    /// publish() that asked for it.
+    void ring([[maybe_unused]] u16 position) const {
         if (kind_ == Kind::mmio16)
             arch::mmio_write<u16>(where_, u16(value_));
         else if (kind_ == Kind::mmio32)

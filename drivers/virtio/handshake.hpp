@@ -112,6 +112,8 @@ public:
             if (options.size <= 1) return fail(Error::device_broken);
             options.size = u16(R::valid_size(most) && most < options.size ? most : options.size - 1);
         }
+        options.packed = agreed_.template has<Common::ring_packed>();
+        options.in_order = agreed_.template has<Common::in_order>();
         options.event_idx = agreed_.template has<Common::event_idx>();
         if (!agreed_.template has<Common::indirect_desc>()) options.indirect_tables = 0;
         R ring = TRY(R::create(options));

@@ -34,8 +34,8 @@ void complete_checksum(MutableBytes frame, const net::PacketMeta& meta);
 template <NetConfig kC> struct NetConfigChecked {
     using Feature = NetSpec::Feature;
     static_assert(FeaturesChecked<NetSpec, kC.features>::value);
-    static_assert(SplitRing::valid_size(kC.rx_size) && SplitRing::valid_size(kC.tx_size),
-                  "a split ring's size must be a power of two from 1 to 32768");
+    static_assert(RingSizeChecked<NetSpec, kC.features, kC.rx_size>::value);
+    static_assert(RingSizeChecked<NetSpec, kC.features, kC.tx_size>::value);
     static_assert(kC.rx_buffers > 0 && kC.rx_buffers <= kC.rx_size,
                   "rx_buffers must lie between 1 and the size of the receive ring");
     static_assert(kC.features.required.contains(Feature::mac), "MAC must be required: the driver has no other address");

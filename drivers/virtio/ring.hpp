@@ -31,31 +31,44 @@ struct QueueAddrs {
 /// How a ring is made. `size` obeys the layout and the device's maximum.
 struct RingOptions {
     u16 size = 0;
-    bool event_idx = false;    ///< EVENT_IDX was negotiated (§2.7.10)
+    bool packed = false;       ///< RING_PACKED was negotiated (§2.8)
+    bool in_order = false;     ///< IN_ORDER was negotiated (§2.7.9, §2.8.7)
+    bool event_idx = false;    ///< EVENT_IDX was negotiated (§2.7.10, §2.8.10)
     u16 indirect_tables = 0;   ///< tables allocated once, at the start; 0 unless INDIRECT_DESC was negotiated
     u16 indirect_entries = 0;  ///< descriptors per table
     u16 indirect_above = 1;    ///< chains with more segments than this use a table when one is free
-    u16 first_index = 0;       ///< where the free-running indices start: 0 (§2.7); tests start just before the wrap
+    u16 first_index = 0;       ///< where the indices start: 0 (§2.7); tests start just before a wrap
 };
 
 /// Two functions carry all the fences, so that no caller can forget one:
 ///   publish() makes pushed chains visible, fences, and says whether the device wants a kick;
 ///   rearm()   re-enables interrupts, fences, and says whether work slipped in meanwhile.
 /// pop() is the one place that reads what the device wrote, and validates all of it.
+///
+/// rearm_after(n) is rearm() with patience: one interrupt when n of the chains in flight are done (all of them, if n is
+/// more), not one for the first. A hint: without EVENT_IDX it is rearm(), and a packed ring, which counts descriptors,
+/// is exact only for all of them or for chains of one length. Until that interrupt nobody hears of the others: a driver
+/// that waits so has a timer, or requests that cannot overtake each other for long.
+///
+/// position() is what NOTIFICATION_DATA tells the device about the last publish() (§2.9): split, the avail index;
+/// packed, the offset of the next available descriptor and, in bit 15, its wrap counter.
 template <class R>
 concept Ring = requires(R r, const R c, std::span<const Segment> s) {
     { R::valid_size(u16{}) } -> std::same_as<bool>;
     { R::footprint(u16{}) } -> std::same_as<usize>;
-    { R::create(RingOptions{}) } -> std::same_as<Result<R>>;
+    { R::create(RingOptions{}) } -> std::same_as<Result<R>>;  // invalid: a size or a layout that is not its own
     { c.size() } -> std::same_as<u16>;
     { c.addrs() } -> std::same_as<QueueAddrs>;
+    { c.max_segments() } -> std::same_as<u16>;             // the longest chain that push() can ever accept
     { c.free() } -> std::same_as<u16>;                     // descriptors: a chain of one fits when it is not 0
     { c.in_flight() } -> std::same_as<u16>;                // chains
     { r.push(s, s) } -> std::same_as<std::optional<u16>>;  // device-readable, device-writable; the id of the chain
     { r.publish() } -> std::same_as<bool>;
+    { c.position() } -> std::same_as<u16>;
     { r.pop() } -> std::same_as<std::optional<Completion>>;
     { r.suppress() } -> std::same_as<void>;
     { r.rearm() } -> std::same_as<bool>;
+    { r.rearm_after(u16{}) } -> std::same_as<bool>;
     { c.broken() } -> std::same_as<bool>;   // the device lied: nothing more comes out until reset()
     { c.bad_used() } -> std::same_as<u64>;  // lies counted, clamped lengths among them
     { r.reset() } -> std::same_as<void>;    // as created; the device must have been reset before

@@ -8,7 +8,7 @@
 namespace ringlet::virtio {
 
 Result<SplitRing> SplitRing::create(const RingOptions& o) {
-    if (!valid_size(o.size) || (o.indirect_tables != 0 && o.indirect_entries == 0)) return fail(Error::invalid);
+    if (!valid_size(o.size) || o.packed || (o.indirect_tables != 0 && o.indirect_entries == 0)) return fail(Error::invalid);
     auto memory = TRY(kernel::DmaRegion::allocate(footprint(o.size)));
     kernel::DmaRegion tables;
     if (o.indirect_tables != 0) {

@@ -74,6 +74,8 @@ public:
         return u16(avail_idx_ - avail_event()->load() - 1) < u16(avail_idx_ - old);  // wrap-safe, for any batch
     }
 
+    u16 position() const { return avail_idx_; }
+
     /// The next chain that the device has finished. A lie breaks the ring; the length is clamped and the clamp counted.
     std::optional<Completion> pop() {
         if (broken_ || (used_idx_ == used_seen_ && !look())) return std::nullopt;
@@ -101,15 +103,11 @@ public:
     }
 
     /// Asks for an interrupt at the next completion. True: one came before the request was visible, so look again.
-    bool rearm() {
-        if (broken_) return false;
-        if (options_.event_idx)
-            used_event()->store(used_idx_);
-        else
-            avail_flags()->store(0);
-        std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.14: enable before the last look; pairs with the
-                                                              // device's fence between used.idx and used_event
-        return used_idx_ != used_idx_word()->load(std::memory_order_acquire);
+    bool rearm() { return rearm_at(used_idx_); }
+    /// Asks for one interrupt when `chains` of those in flight are done. True: the first is done already, look again.
+    bool rearm_after(u16 chains) {
+        const u16 most = std::min(chains, u16(in_flight_ - pending_));
+        return rearm_at(u16(used_idx_ + (most > 1 ? most - 1 : 0)));
     }
 
     /// The state of a fresh ring. Only after the device was reset: it must not touch the memory any more.
@@ -127,6 +125,16 @@ private:
 
     SplitRing(const RingOptions& options, kernel::DmaRegion memory, kernel::DmaRegion tables,
               std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack);
+    bool rearm_at(u16 event) {
+        if (broken_) return false;
+        if (options_.event_idx)
+            used_event()->store(event);
+        else
+            avail_flags()->store(0);
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.14: enable before the last look; pairs with the
+                                                              // device's fence between used.idx and used_event
+        return used_idx_ != used_idx_word()->load(std::memory_order_acquire);
+    }
     bool look();
     void release(u16 id);
     void break_ring() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -41,13 +42,14 @@ public:
         const u16 before = published_;
         published_ = ring_.in_flight();
         const bool wanted = ring_.publish();
+        position_.store(ring_.position(), std::memory_order_relaxed);
         if (wanted)
             kicks_.add();
         else if (published_ != before)
             kicks_suppressed_.add();
         return wanted;
     }
-    void ring_bell() const { bell_.ring(); }
+    void ring_bell() const { bell_.ring(position_.load(std::memory_order_relaxed)); }
     /// Both: at most one exit per batch.
     void kick() {
         if (publish()) ring_bell();
@@ -74,12 +76,17 @@ public:
         }
         bad_used_before_ += ring_.bad_used();
         ring_.reset();
+        position_.store(ring_.position(), std::memory_order_relaxed);
         published_ = 0;
     }
     void attach(Doorbell bell) { bell_ = bell; }
 
     void suppress() { ring_.suppress(); }
     bool rearm() { return ring_.rearm(); }
+    /// One interrupt when `chains` of those in flight are done; see Ring.
+    bool rearm_after(u16 chains) { return ring_.rearm_after(chains); }
+    /// One interrupt when everything in flight is done.
+    bool rearm_at_last() { return ring_.rearm_after(0xffff); }
     void note_interrupt() { interrupts_.add(); }
     void note_spurious() { spurious_.add(); }
 
@@ -101,6 +108,7 @@ public:
 private:
     R ring_;
     Doorbell bell_;
+    std::atomic<u16> position_{0};  ///< for ring_bell(), which may run beside the next publish()
     u16 published_ = 0;
     u64 bad_used_before_ = 0;
     Counter kicks_, kicks_suppressed_, interrupts_, spurious_, ring_full_;
