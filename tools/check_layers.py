@@ -20,9 +20,10 @@ TABLE = {
     "arch/host/seams": ["lib/", "arch/", "kernel/"],   # the host's side of the kernel's link seams
     "kernel": ["lib/", "arch/"],
     "drivers/pci": ["lib/", "arch/", "kernel/"],
+    "drivers/scsi": ["lib/"],
     "drivers/serial": ["lib/", "arch/", "kernel/irq/", "kernel/sync/", "kernel/sched/event.hpp"],
     "drivers/virtio": ["lib/", "arch/mmio.hpp", "arch/port.hpp", "arch/barrier.hpp", "arch/paging.hpp", "arch/irq_types.hpp",
-                       "arch/irq.hpp", "arch/platform.hpp", "arch/cpu.hpp", "kernel/", "drivers/pci/", "net/link.hpp",
+                       "arch/irq.hpp", "arch/platform.hpp", "arch/cpu.hpp", "kernel/", "drivers/pci/", "drivers/scsi/", "net/link.hpp",
                        "net/packet.hpp", "net/address.hpp", "fs/block_device.hpp"],
     "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/random.hpp", "kernel/log.hpp", "net/"],
     "net": ["lib/"],
