@@ -18,7 +18,9 @@ namespace {
 using Half = std::array<u32, 8>;  // half a block: as long as a key
 
 struct Generator {
+    static constexpr u32 kReseedEvery = 1024;  // requests
     ChaChaKey key{};
+    u32 requests = 0;
 
     /// A fresh secret of 32 bytes; the key moves on.
     Half next() {
@@ -27,6 +29,13 @@ struct Generator {
         std::copy_n(block.begin(), 8, key.begin());
         std::copy_n(block.begin() + 8, 8, out.begin());
         return out;
+    }
+    /// A key that was read from memory is worth nothing some requests later: the CPU and the time are mixed in again.
+    void count_request() {
+        if (++requests % kReseedEvery != 0) return;
+        const u64 fresh[] = {arch::hardware_random().value_or(0), arch::hardware_random().value_or(0),
+                             arch::cycle_counter(), arch::monotonic_now().ns};
+        mix(std::as_bytes(std::span(fresh)));
     }
     void mix(Bytes bytes) {
         while (!bytes.empty()) {
@@ -62,7 +71,12 @@ void random_add_entropy(Bytes bytes) {
 
 void random_fill(MutableBytes to) {
     if (to.empty()) return;
-    const Half secret = generator.lock()->next();
+    Half secret;
+    {
+        auto held = generator.lock();
+        held->count_request();
+        secret = held->next();
+    }
     if (to.size() <= sizeof secret) {
         std::memcpy(to.data(), secret.data(), to.size());
         return;

@@ -1,4 +1,5 @@
-// Random numbers: ChaCha20 with fast key erasure, seeded from the CPU, jitter, and whatever drivers add.
+// Random numbers: ChaCha20 with fast key erasure, seeded at boot from the CPU (RDRAND, RNDR) and jitter, reseeded from
+// them every 1024 requests, and from the entropy device (drivers/virtio/rng.hpp) when there is one.
 #pragma once
 
 #include "lib/bytes.hpp"
