@@ -18,6 +18,7 @@ namespace {
 thread_local bool irq_enabled = true;
 thread_local void* local_data = nullptr;
 std::atomic<void (*)()> idle_hook{nullptr};
+std::atomic<bool> has_random{true};
 std::atomic<void (*)(char)> early_sink{nullptr};
 
 bool deliver_one() {
@@ -53,8 +54,13 @@ void relax() {
     std::this_thread::yield();
 }
 
+void host::set_hardware_random(bool present) {
+    has_random = present;
+}
+
 std::optional<u64> hardware_random() {
     u64 value;
+    if (!has_random) return std::nullopt;
     if (getrandom(&value, sizeof value, 0) != sizeof value) return std::nullopt;
     return value;
 }

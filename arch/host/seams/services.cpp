@@ -12,6 +12,7 @@
 #include <string>
 
 #include "arch/clock.hpp"
+#include "arch/host.hpp"
 #include "kernel/log.hpp"
 #include "kernel/mm/heap.hpp"
 #include "kernel/mm/page_allocator.hpp"
@@ -34,6 +35,7 @@ struct State {
     void (*console)(std::string_view) = nullptr;
     LogLevel least = LogLevel::info;
     std::mt19937_64 random{20260};
+    std::vector<std::byte> entropy;
 };
 State& state() {
     static State s;
@@ -77,7 +79,10 @@ void log_read(FunctionRef<void(Instant, LogLevel, std::string_view)> sink) {
 }
 
 void random_init() {}
-void random_add_entropy(Bytes) {}
+void random_add_entropy(Bytes bytes) {
+    std::lock_guard lock(state().mutex);
+    state().entropy.insert(state().entropy.end(), bytes.begin(), bytes.end());
+}
 u64 random_u64() {
     std::lock_guard lock(state().mutex);
     return state().random();
@@ -132,3 +137,8 @@ PageStats page_stats() {
 }
 
 }  // namespace ringlet::kernel
+
+std::vector<std::byte> ringlet::arch::host::take_added_entropy() {
+    std::lock_guard lock(kernel::state().mutex);
+    return std::exchange(kernel::state().entropy, {});
+}

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "arch/irq_types.hpp"
 #include "lib/bytes.hpp"
@@ -67,5 +68,9 @@ void set_early_sink(void (*put)(char));
 /// (host_kernel only).
 std::byte* dma_to_pointer(DmaAddr addr, usize bytes);
 usize live_dma_regions();
+/// What kernel::random_add_entropy() was given, then forgotten (host_kernel only).
+std::vector<std::byte> take_added_entropy();
+/// From now on arch::hardware_random() has nothing, or what it had.
+void set_hardware_random(bool present);
 
 }  // namespace ringlet::arch::host

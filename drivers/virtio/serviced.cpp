@@ -1,0 +1,20 @@
+// The thread of a driver with slow work.
+#include "drivers/virtio/serviced.hpp"
+
+#include "kernel/time/clock.hpp"
+
+namespace ringlet::virtio {
+
+Result<> Serviced::start_thread(const kernel::ThreadConfig& config) {
+    auto thread = TRY(kernel::ThreadHandle::spawn(
+        config,
+        [](void* p) {
+            Serviced& self = *static_cast<Serviced*>(p);
+            for (;;) self.event_.wait_until(self.service(kernel::now()));
+        },
+        this));
+    thread.detach();
+    return {};
+}
+
+}  // namespace ringlet::virtio
