@@ -131,8 +131,8 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     for (usize i = 0; i < 4; ++i) g.hash_seed[i] = s.hash_seed[i];
     g.hash_unsigned = (s.flags & kFlagUnsignedHash) != 0;
     g.checksum_seed = g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
-    if (g.has(kIncompatRecover))
-        why.length = format_to(why.text, "journal not replayed: the last changes before a crash may be missing").size();
+    if ((g.compat & kCompatHasJournal) != 0) g.journal_inode = s.journal_inum;
+    g.needs_recovery = g.has(kIncompatRecover);
     return g;
 }
 

@@ -21,6 +21,8 @@ struct Geometry {
     u32 hash_seed[4] = {};
     bool hash_unsigned = false;
     u8 uuid[16] = {};
+    u32 journal_inode = 0;  ///< 0: no journal, or not on this device
+    bool needs_recovery = false;
     u64 free_blocks = 0, free_inodes = 0;
 
     bool checksums() const { return (ro_compat & kRoMetadataCsum) != 0; }

@@ -47,7 +47,7 @@ static_assert(offsetof(Superblock, hash_seed) == 0xec && offsetof(Superblock, fi
 static_assert(offsetof(Superblock, blocks_count_hi) == 0x150 && offsetof(Superblock, flags) == 0x160);
 inline constexpr usize kChecksumType = 0x175;  ///< one byte in unused1
 
-inline constexpr u32 kCompatSparseSuper2 = 0x200;
+inline constexpr u32 kCompatHasJournal = 0x4, kCompatSparseSuper2 = 0x200;
 
 inline constexpr u32 kIncompatFiletype = 0x2, kIncompatRecover = 0x4, kIncompatMetaBg = 0x10, kIncompatExtents = 0x40,
                      kIncompat64bit = 0x80, kIncompatMmp = 0x100, kIncompatFlexBg = 0x200, kIncompatEaInode = 0x400,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 
+#include "fs/ext4/replay.hpp"
 #include "kernel/mm/dma.hpp"
 #include "lib/crc32c.hpp"
 #include "lib/format.hpp"
@@ -11,25 +12,55 @@
 namespace ringlet::fs {
 namespace {
 
-/// The superblock, read without a cache: its size of block is not known yet.
+/// The superblock's place on the device, read without a cache: its size of block is not known yet.
+struct RawSuperblock {
+    kernel::DmaRegion memory;
+    IoSegment whole;  ///< the logical blocks around bytes 1024..2047
+    Lba lba;
+    MutableBytes bytes;
+
+    static Result<RawSuperblock> read(BlockDevice& device) {
+        const u32 block = device.limits().block_size;
+        if (block < kSectorSize || block > kPageSize || kPageSize % block != 0) return fail(Error::unsupported);
+        const usize from = align_down<usize>(ext4::kSuperblockOffset, block);
+        const usize length = align_up<usize>(ext4::kSuperblockOffset + ext4::kSuperblockBytes, block) - from;
+        if (device.sectors() < (from + length) / kSectorSize) return fail(Error::not_found);
+        RawSuperblock s;
+        s.memory = TRY(kernel::DmaRegion::allocate(kPageSize));
+        s.whole = {s.memory.bytes().first(length), s.memory.addr()};
+        s.lba = Lba(from / kSectorSize);
+        s.bytes = s.whole.bytes.subspan(ext4::kSuperblockOffset - from, ext4::kSuperblockBytes);
+        if (auto done = s.transfer(device, BlockRequest::Op::read); !done) return fail(done.error());
+        return s;
+    }
+    Result<> transfer(BlockDevice& device, BlockRequest::Op op) {
+        BlockRequest request;
+        request.op = op;
+        request.lba = lba;
+        request.data = {&whole, 1};
+        const auto done = device.run(request);
+        if (request.quarantined) memory.abandon();
+        return done;
+    }
+};
+
 Result<> read_raw_superblock(BlockDevice& device, std::span<std::byte, ext4::kSuperblockBytes> to) {
-    const u32 block = device.limits().block_size;
-    if (block < kSectorSize || block > kPageSize || kPageSize % block != 0) return fail(Error::unsupported);
-    // Whole logical blocks around bytes 1024..2047.
-    const usize from = align_down<usize>(ext4::kSuperblockOffset, block);
-    const usize length = align_up<usize>(ext4::kSuperblockOffset + ext4::kSuperblockBytes, block) - from;
-    if (device.sectors() < (from + length) / kSectorSize) return fail(Error::not_found);
-    kernel::DmaRegion memory = TRY(kernel::DmaRegion::allocate(kPageSize));
-    const IoSegment segment{memory.bytes().first(length), memory.addr()};
-    BlockRequest request;
-    request.op = BlockRequest::Op::read;
-    request.lba = Lba(from / kSectorSize);
-    request.data = {&segment, 1};
-    const auto done = device.run(request);
-    if (request.quarantined) memory.abandon();
-    if (!done) return done;
-    std::memcpy(to.data(), segment.bytes.data() + (ext4::kSuperblockOffset - from), to.size());
+    const RawSuperblock s = TRY(RawSuperblock::read(device));
+    std::memcpy(to.data(), s.bytes.data(), to.size());
     return {};
+}
+
+/// The journal is empty: readers that know no journal may come again.
+Result<> clear_recovery(BlockDevice& device) {
+    RawSuperblock raw = TRY(RawSuperblock::read(device));
+    auto& s = *reinterpret_cast<ext4::Superblock*>(raw.bytes.data());
+    s.feature_incompat = s.feature_incompat & ~ext4::kIncompatRecover;
+    if ((s.feature_ro_compat & ext4::kRoMetadataCsum) != 0)
+        s.checksum = crc32c(~0u, Bytes(raw.bytes).first(offsetof(ext4::Superblock, checksum)));
+    if (auto done = raw.transfer(device, BlockRequest::Op::write); !done) return done;
+    BlockRequest flush;
+    flush.op = BlockRequest::Op::flush;
+    return device.run(flush);
 }
 
 }  // namespace
@@ -73,25 +104,63 @@ template <class T> Bytes bytes_of(const T& v) {
 Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext4Options& options, MountText& why) {
     std::byte bytes[kSuperblockBytes];
     if (auto r = read_raw_superblock(device, bytes); !r) return fail(r.error());
-    const Geometry geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
+    Geometry geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
     if (geometry.block_size < device.limits().block_size) {
         why.length = format_to(why.text, "blocks of {} bytes on a device with blocks of {}", geometry.block_size,
                                device.limits().block_size)
                          .size();
         return fail(Error::unsupported);
     }
-    std::unique_ptr<Volume> volume(new (std::nothrow) Volume);
-    if (!volume) return fail(Error::no_memory);
-    volume->geometry_ = geometry;
+    if (geometry.needs_recovery && recover(device, geometry, why)) {
+        const usize told = why.length;
+        if (auto r = read_raw_superblock(device, bytes); !r) return fail(r.error());
+        geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
+        why.length = told;
+    }
+    auto volume = TRY(open(device, geometry, options));
     volume->warning_ = why;
-    volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
-    volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
     const auto root = volume->root();
     if (!root || (*root)->type() != NodeType::directory) {
         why.length = format_to(why.text, "no usable root directory").size();
         return fail(root ? Error::corrupt : root.error());
     }
     return std::unique_ptr<FileSystem>(std::move(volume));
+}
+
+Result<std::unique_ptr<Volume>> Volume::open(BlockDevice& device, const Geometry& geometry,
+                                             const Ext4Options& options) {
+    std::unique_ptr<Volume> volume(new (std::nothrow) Volume);
+    if (!volume) return fail(Error::no_memory);
+    volume->geometry_ = geometry;
+    volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
+    volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
+    return volume;
+}
+
+/// Replays the journal, through a small cache of its own that is forgotten afterwards. When it cannot be done the disk
+/// is as it was, and readable: `why` says that the last changes are missing.
+Result<> Volume::recover(BlockDevice& device, const Geometry& geometry, MountText& why) {
+    const auto attempt = [&]() -> Result<ReplayResult> {
+        if (device.read_only() || geometry.journal_inode == 0) return fail(Error::read_only);
+        LogMap log;
+        {
+            auto volume = TRY(open(device, geometry, {.cache_bytes = 64_KiB, .inode_cache = 8}));
+            log = TRY(LogMap::read(*volume, geometry.journal_inode));
+        }
+        const ReplayResult done = TRY(replay_journal(device, log, geometry.blocks));
+        if (auto r = clear_recovery(device); !r) return fail(r.error());
+        return done;
+    };
+    const auto done = attempt();
+    if (!done) {
+        why.length =
+            format_to(why.text, "journal not replayed ({}): the last changes before a crash are missing", done.error())
+                .size();
+        return fail(done.error());
+    }
+    why.length =
+        format_to(why.text, "journal replayed: {} transactions, {} blocks", done->transactions, done->blocks).size();
+    return {};
 }
 
 Volume::~Volume() {
@@ -220,6 +289,10 @@ Ext4Inode* Volume::evict(Inodes& inodes) const {
 Result<Ref<Inode>> Volume::inode(u32 number) {
     if (number == 0 || number > geometry_.inodes || (number < geometry_.first_inode && number != kRootInode))
         return fail(Error::corrupt);
+    return load(number);
+}
+
+Result<Ref<Inode>> Volume::load(u32 number) {
     {
         auto inodes = inodes_.lock();
         if (Ext4Inode* i = find(*inodes, number)) {

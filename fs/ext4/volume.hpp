@@ -44,6 +44,8 @@ public:
     Result<usize> read_at(u64 offset, MutableBytes to, ReadAhead* hint) override;
     Result<PinnedBytes> map_at(u64 offset, ReadAhead* hint) override;
     Result<usize> read_link(std::span<char> to) override;
+    /// Where block `logical` of the file is, and how many follow it. For the journal's map.
+    Result<Run> map_for_log(u64 logical) { return map(logical); }
 
 private:
     friend class Volume;
@@ -109,6 +111,8 @@ public:
 
     /// The inode `number`, which may come from the disk: corrupt when it cannot be one, or is not in use.
     Result<Ref<Inode>> inode(u32 number);
+    /// The same for one of the reserved inodes, for ourselves: the journal.
+    Result<Ref<Inode>> system_inode(u32 number) { return load(number); }
     const Geometry& geometry() const { return geometry_; }
     BlockCache& cache() { return *cache_; }
 
@@ -127,6 +131,10 @@ private:
         u32 count = 0;
     };
     Volume() = default;
+    static Result<std::unique_ptr<Volume>> open(BlockDevice& device, const Geometry& geometry,
+                                                const Ext4Options& options);
+    static Result<> recover(BlockDevice& device, const Geometry& geometry, MountText& why);
+    Result<Ref<Inode>> load(u32 number);
     Result<u64> inode_table(u32 group);
     Result<> check_descriptor(u32 group, Bytes descriptor) const;
     Ext4Inode* find(Inodes& inodes, u32 number) const;

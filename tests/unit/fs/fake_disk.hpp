@@ -57,7 +57,7 @@ public:
 
     std::string_view name() const override { return "vda"; }
     u64 sectors() const override { return size_ / kSectorSize; }
-    bool read_only() const override { return true; }
+    bool read_only() const override { return !writable; }
     BlockLimits limits() const override { return limits_; }
     void submit(BlockRequest& r) override {
         std::lock_guard lock(mutex_);
@@ -94,7 +94,10 @@ public:
                         .max_secure_erase_bytes = 64 << 10};
     DmaAddr last_dma;
     std::atomic<bool> lost{false};  ///< given up without a confirmed reset: every request fails, its memory is gone
-    std::atomic<u64> kicks{0}, requests{0}, bytes_read{0}, largest{0};
+    std::atomic<u64> kicks{0}, requests{0}, bytes_read{0}, bytes_written{0}, largest{0}, flushes{0};
+    bool writable = false, flush_fails = false;
+    u64 cut_after = ~u64{0};  ///< after so many writes the power is off: everything fails
+    void power_on() { writes_ = 0; }
     /// Requests that touch one of these sectors fail.
     void break_sector(u64 sector) {
         std::lock_guard lock(mutex_);
@@ -139,7 +142,16 @@ private:
             r.quarantined = true;
             return;
         }
-        if (r.op == BlockRequest::Op::flush) return;
+        if (r.op == BlockRequest::Op::write && writes_++ >= cut_after) {
+            r.error = Error::io;
+            return;
+        }
+        if (r.op == BlockRequest::Op::flush) {
+            ++flushes;
+            if (flush_fails) r.error = Error::io;
+            return;
+        }
+        const bool write = r.op == BlockRequest::Op::write;
         u64 at = r.lba.raw * kSectorSize, total = 0;
         if (r.op > BlockRequest::Op::flush) {
             if (r.lba.raw > sectors() || r.sectors > sectors() - r.lba.raw || r.sectors == 0 || r.sectors > 128)
@@ -151,7 +163,7 @@ private:
         for (const IoSegment& s : r.data) total += s.bytes.size();
         const bool fits = r.lba.raw <= sectors() && total <= size_ - at && total % limits_.block_size == 0 &&
                           at % limits_.block_size == 0 && r.data.size() <= limits_.max_segments &&
-                          total <= limits_.max_request_bytes && total != 0;
+                          total <= limits_.max_request_bytes && total != 0 && (!write || writable);
         if (!fits) {
             r.error = Error::invalid;
             return;
@@ -165,13 +177,13 @@ private:
         for (const IoSegment& s : r.data) {
             std::byte* const p = arch::host::dma_to_pointer(s.dma, s.bytes.size());
             if (p != s.bytes.data() || s.bytes.size() > limits_.max_segment_bytes) std::abort();  // a real device
-            if (r.op == BlockRequest::Op::write)
+            if (write)
                 std::memcpy(bytes_ + at, p, s.bytes.size());
             else
                 std::memcpy(p, bytes_ + at, s.bytes.size());
             at += s.bytes.size();
         }
-        bytes_read += total;
+        (write ? bytes_written : bytes_read) += total;
     }
 
     std::byte* bytes_ = nullptr;
@@ -180,6 +192,7 @@ private:
     std::condition_variable changed_;
     std::vector<BlockRequest*> staged_, queue_;
     std::set<u64> broken_;
+    u64 writes_ = 0;
     bool stop_ = false, held_ = false;
     std::mt19937 random_;
     std::thread worker_;
