@@ -6,8 +6,9 @@
 //  2. Here: one line in AllDrivers. A driver that needs nothing but its device is
 //         Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>,
 //     and is started by `static Result<std::unique_ptr<D>> D::probe(virtio::Device, std::string_view name)`, named
-//     Spec::kUnit and a number ("balloon0"), and kept for ever. One that needs more, or gives something to the rest of
-//     the system, gets a struct like Nics or Disks below: kNamed, kType, start(), and whatever it must keep.
+//     Spec::kUnit and a number ("balloon0"), and kept for ever; with a thread when it is virtio::Serviced. One that
+//     needs more, or gives something to the rest of the system, gets a struct like Nics or Disks below: kNamed, kType,
+//     start(), and whatever it must keep.
 //  3. tests/negative/ for what its configuration refuses. tools/check_absent.py proves that it can be left out.
 //
 // Context: thread, once at boot. What is started lives for ever.
@@ -22,6 +23,7 @@
 #include "boot/cmdline.hpp"
 #include "boot/storage.hpp"
 #include "drivers/virtio/discover.hpp"
+#include "drivers/virtio/serviced.hpp"
 #include "kernel/log.hpp"
 
 namespace ringlet::boot {
@@ -48,6 +50,9 @@ template <bool kIsNamed, class Spec, class Driver> struct Plain {
         const std::string_view name = unit_name(Spec::kUnit, units++);
         auto driver = Driver::probe(std::move(device), name);
         if (!driver) return report_failure(name, driver.error());
+        if constexpr (std::is_base_of_v<virtio::Serviced, Driver>) {
+            if (const auto thread = (*driver)->start_thread(name); !thread) report_failure(name, thread.error());
+        }
         (void)driver->release();
     }
 };
@@ -90,6 +95,7 @@ template <const ApplianceConfig& kC> struct Disks {
 template <const ApplianceConfig& kC>
 using AllDrivers = std::tuple<  //
     Nics<kC>,                   //
-    Disks<kC>>;
+    Disks<kC>,                  //
+    Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>>;
 
 }  // namespace ringlet::boot

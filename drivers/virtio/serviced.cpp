@@ -5,9 +5,9 @@
 
 namespace ringlet::virtio {
 
-Result<> Serviced::start_thread(const kernel::ThreadConfig& config) {
+Result<> Serviced::start_thread(std::string_view name, u8 priority) {
     auto thread = TRY(kernel::ThreadHandle::spawn(
-        config,
+        {.name = name, .priority = priority, .stack_bytes = 8192},
         [](void* p) {
             Serviced& self = *static_cast<Serviced*>(p);
             for (;;) self.event_.wait_until(self.service(kernel::now()));

@@ -15,7 +15,8 @@ public:
     /// Context: any.
     void wake() { event_.set(); }
     /// Calls service() from now on, after each wake() and when it asked for it. The driver then lives for ever.
-    Result<> start_thread(const kernel::ThreadConfig& config);
+    /// Errors: no_memory.
+    Result<> start_thread(std::string_view name, u8 priority = 16);
 
 protected:
     ~Serviced() = default;

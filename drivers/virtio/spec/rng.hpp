@@ -8,6 +8,7 @@ namespace ringlet::virtio {
 struct RngSpec {
     static constexpr u16 kDeviceId = 4;
     static constexpr std::string_view kName = "entropy";
+    static constexpr std::string_view kUnit = "rng";
 
     enum class Feature : u8 {};  // §5.4.3: none; and no configuration space (§5.4.4)
     static constexpr std::array<Needs, 0> kNeeds{};

@@ -8,6 +8,7 @@
 
 #include "drivers/virtio/blk.hpp"
 #include "drivers/virtio/net.hpp"
+#include "drivers/virtio/rng.hpp"
 
 namespace ringlet {
 
@@ -20,6 +21,8 @@ struct ApplianceConfig {
     virtio::NetConfig net_driver{};
     bool blk = true;  ///< virtio disks
     virtio::BlkConfig blk_driver{};
+    bool rng = true;  ///< virtio entropy, for the kernel's random numbers
+    virtio::RngConfig rng_driver{};
     // Where devices are looked for.
     bool pci = true;           ///< PCI, virtio 1.0 and later
     bool pci_legacy = false;   ///< PCI devices of before virtio 1.0 too
@@ -31,7 +34,7 @@ struct ApplianceConfig {
 
     /// Then a filesystem is mounted at "/".
     constexpr bool has_disks() const { return blk; }
-    constexpr bool has_drivers() const { return net || blk; }
+    constexpr bool has_drivers() const { return net || blk || rng; }
 };
 
 /// The mistakes in an appliance's configuration, one sentence each; those in a driver's configuration are the driver's.
