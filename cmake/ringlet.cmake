@@ -1,5 +1,5 @@
 # Compiler flags and the few functions every directory uses.
-#   ringlet_room(NAME SOURCES …)   a static library ringlet_NAME: one directory of the tree
+#   ringlet_room(NAME SOURCES … COLD …)   a static library ringlet_NAME: one directory of the tree
 #   ringlet_test(NAME SOURCES … ROOMS …)   a Catch2 executable on the host
 
 set(CMAKE_CXX_STANDARD 23)
@@ -31,7 +31,7 @@ if(RINGLET_ARCH STREQUAL host)
   endif()
 else()
   target_compile_options(ringlet_flags INTERFACE
-    -O2 -g1 -fno-pie -ffunction-sections -fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables
+    -O2 -fno-align-jumps -fno-align-loops -g1 -fno-pie -ffunction-sections -fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables
     -fstack-protector-strong -fno-strict-aliasing
     $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-use-cxa-atexit>)
   if(RINGLET_ARCH STREQUAL x86_64)
@@ -42,9 +42,14 @@ else()
   endif()
 endif()
 
+# SOURCES are built for speed, COLD ones for size: what runs once, seldom, or for people. What belongs where is measured:
+# bench/serve.py counts the instructions of a request, NAME-size shows the bytes.
 function(ringlet_room name)
-  cmake_parse_arguments(ROOM "" "" "SOURCES" ${ARGN})
-  add_library(ringlet_${name} STATIC ${ROOM_SOURCES})
+  cmake_parse_arguments(ROOM "" "" "SOURCES;COLD" ${ARGN})
+  add_library(ringlet_${name} STATIC ${ROOM_SOURCES} ${ROOM_COLD})
+  if(ROOM_COLD AND NOT RINGLET_ARCH STREQUAL host)
+    set_property(SOURCE ${ROOM_COLD} APPEND PROPERTY COMPILE_OPTIONS "$<$<NOT:$<COMPILE_LANGUAGE:ASM>>:-Os>")
+  endif()
   target_link_libraries(ringlet_${name} PUBLIC ringlet_flags)
   set_property(GLOBAL APPEND PROPERTY RINGLET_ROOMS ringlet_${name})
 endfunction()
@@ -64,6 +69,7 @@ endfunction()
 #   NAME        the ELF image, with the symbol table for its own stack traces, not stripped (NAME.elf.stripped is)
 #   NAME.bin    aarch64: the same as a Linux arm64 Image
 #   NAME.disk   with ROOTFS: an ext4 disk image made from the folder
+#   NAME-size   a target that prints where the bytes of the image are
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
 # is the last thing in rodata, so it moves no text.
 function(ringlet_add_appliance name)
@@ -102,6 +108,9 @@ function(ringlet_add_appliance name)
   target_link_options(${name} PRIVATE "-Wl,-Map=${CMAKE_CURRENT_BINARY_DIR}/${name}.map")
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM
     COMMAND ${RINGLET_TOOL_PREFIX}strip -o ${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped $<TARGET_FILE:${name}>)
+  add_custom_target(${name}-size VERBATIM DEPENDS ${name}
+    COMMAND python3 "${RINGLET_ROOT}/tools/image_size.py" ${name}.map --top 25 --symbols $<TARGET_FILE:${name}>
+            --nm ${RINGLET_TOOL_PREFIX}nm)
   if(RINGLET_ARCH STREQUAL aarch64)
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND ${RINGLET_TOOL_PREFIX}objcopy -O binary $<TARGET_FILE:${name}> ${name}.bin)

@@ -11,10 +11,16 @@ enum class LogLevel : u8 { debug, info, warning, error };
 
 void log_write(LogLevel level, std::string_view text);
 
+/// Not inlined: what formats a line is there once, not at every caller.
+[[gnu::noinline, gnu::cold]] inline void vlog(LogLevel level, std::string_view format,
+                                              std::span<const detail::FormatArg> args) {
+    char line[240];
+    log_write(level, detail::vformat_to(line, format, args));
+}
+
 /// `log(LogLevel::info, "blk0: {} MiB", size);` One line, without the newline; cut at 240 characters.
 template <class... A> void log(LogLevel level, FormatString<std::type_identity_t<A>...> f, const A&... a) {
-    char line[240];
-    log_write(level, format_to(line, f, a...));
+    vlog(level, f.text, detail::FormatArgs<A...>(a...).span());
 }
 
 /// Where lines go besides the ring. `sink` must be callable from any context. Lines logged before are sent at once.

@@ -1,5 +1,7 @@
 #include "lib/format.hpp"
 
+#include <algorithm>
+
 namespace ringlet::detail {
 
 namespace {
@@ -31,13 +33,15 @@ void pad(TextSink sink, char with, usize count) {
 
 void emit(TextSink sink, const FormatArg& arg, Spec spec) {
     char digits[24];
-    std::string_view body = arg.text;
+    std::string_view body;
     bool minus = false;
     char single = 0;
     if (arg.kind == FormatArg::Kind::character) {
         single = static_cast<char>(arg.number);
         body = {&single, 1};
-    } else if (arg.kind != FormatArg::Kind::text) {
+    } else if (arg.kind == FormatArg::Kind::text) {
+        body = arg.text();
+    } else {
         minus = arg.kind == FormatArg::Kind::negative;
         const unsigned base = spec.hex ? 16 : 10;
         char* p = digits + sizeof digits;
@@ -79,6 +83,17 @@ void vformat(TextSink sink, std::string_view format, std::span<const FormatArg> 
         literal = i;
     }
     if (literal != i) sink(format.substr(literal));
+}
+
+std::string_view vformat_to(std::span<char> to, std::string_view format, std::span<const FormatArg> args) {
+    usize used = 0;
+    auto append = [&](std::string_view piece) {
+        const usize n = std::min(piece.size(), to.size() - used);
+        std::copy_n(piece.data(), n, to.data() + used);
+        used += n;
+    };
+    vformat(append, format, args);
+    return {to.data(), used};
 }
 
 }  // namespace ringlet::detail

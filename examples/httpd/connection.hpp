@@ -22,10 +22,7 @@ public:
     /// memory.
     bool append_all(std::initializer_list<std::string_view> parts);
     template <class... A> bool print(FormatString<std::type_identity_t<A>...> f, const A&... a) {
-        bool fits = true;
-        auto sink = [&](std::string_view piece) { fits = append(piece) && fits; };
-        format(sink, f, a...);
-        return fits;
+        return print(f.text, detail::FormatArgs<A...>(a...).span());
     }
     /// Drops `bytes` from the front.
     void consume(usize bytes);
@@ -36,6 +33,8 @@ public:
     }
 
 private:
+    bool print(std::string_view format, std::span<const detail::FormatArg> args);
+
     std::unique_ptr<char[]> data_;
     usize size_ = 0, capacity_ = 0;
 };

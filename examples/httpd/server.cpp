@@ -28,6 +28,13 @@ char* Text::reserve(usize bytes) {
     return data_.get() + size_;
 }
 
+bool Text::print(std::string_view format, std::span<const detail::FormatArg> args) {
+    bool fits = true;
+    auto sink = [&](std::string_view piece) { fits = append(piece) && fits; };
+    detail::vformat(sink, format, args);
+    return fits;
+}
+
 bool Text::append(std::string_view text) {
     char* to = reserve(text.size());
     if (to == nullptr) return false;

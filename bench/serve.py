@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures serving: guest instructions, kicks and interrupts of one HTTP request on a kept-alive connection.
 
-    bench/http.py [--machines q35,virt] [--requests 1000] [--path /]
+    bench/serve.py [--machines q35,virt] [--requests 1000] [--path /]
 """
 
 import argparse
