@@ -73,6 +73,12 @@ public:
     u32 config_u32(usize at) {
         return visit(*this, [at](auto& t) { return t.config_u32(at); });
     }
+    void set_config_u8(usize at, u8 value) {
+        visit(*this, [=](auto& t) { t.set_config_u8(at, value); });
+    }
+    void set_config_u32(usize at, u32 value) {
+        visit(*this, [=](auto& t) { t.set_config_u32(at, value); });
+    }
 
 private:
     Which which_;

@@ -103,5 +103,11 @@ u16 Mmio::config_u16(usize offset) {
 u32 Mmio::config_u32(usize offset) {
     return arch::mmio_read<u32>(base_ + kConfig + offset);
 }
+void Mmio::set_config_u8(usize offset, u8 value) {
+    arch::mmio_write<u8>(base_ + kConfig + offset, value);
+}
+void Mmio::set_config_u32(usize offset, u32 value) {
+    arch::mmio_write<u32>(base_ + kConfig + offset, value);
+}
 
 }  // namespace ringlet::virtio

@@ -29,6 +29,8 @@ public:
     u8 config_u8(usize offset);
     u16 config_u16(usize offset);
     u32 config_u32(usize offset);
+    void set_config_u8(usize offset, u8 value);
+    void set_config_u32(usize offset, u32 value);
 
 private:
     static constexpr usize kConfig = 0x100;

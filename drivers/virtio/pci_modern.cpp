@@ -98,5 +98,11 @@ u16 PciModern::config_u16(usize offset) {
 u32 PciModern::config_u32(usize offset) {
     return arch::mmio_read<u32>(r_.device + offset);
 }
+void PciModern::set_config_u8(usize offset, u8 value) {
+    arch::mmio_write<u8>(r_.device + offset, value);
+}
+void PciModern::set_config_u32(usize offset, u32 value) {
+    arch::mmio_write<u32>(r_.device + offset, value);
+}
 
 }  // namespace ringlet::virtio

@@ -55,6 +55,8 @@ concept Transport = requires(T t, const T c, u16 n, FeatureBits f, Status s, Que
     { t.config_u8(offset) } -> std::same_as<u8>;
     { t.config_u16(offset) } -> std::same_as<u16>;
     { t.config_u32(offset) } -> std::same_as<u32>;
+    { t.set_config_u8(offset, u8{}) } -> std::same_as<void>;
+    { t.set_config_u32(offset, u32{}) } -> std::same_as<void>;
 };
 
 /// Resets and waits until the device says so, with a bound (§2.4.2, §4.1.4.3.2). device_broken: it never did.
