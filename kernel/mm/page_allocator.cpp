@@ -8,7 +8,9 @@
 #include <cstring>
 
 #include "kernel/mm/bit_tree.hpp"
+#include "kernel/mm/pressure.hpp"
 #include "kernel/sync/spinlock.hpp"
+#include "lib/assert.hpp"
 
 namespace ringlet::kernel {
 
@@ -29,6 +31,7 @@ struct Zone {
     u64* bits = nullptr;
     u32 free_count[kMaxOrder + 1] = {};
     u32 free_at[kMaxOrder + 1] = {}, allocated_at[kMaxOrder + 1] = {};  ///< word offsets into bits
+    u32 reported_at = 0;                                                ///< a bit for each 2^kReportOrder pages
 
     BitTree free_set(unsigned order) const { return {bits + free_at[order], usize{span >> order}}; }
     bool allocated(u64 index, unsigned order) const {
@@ -47,6 +50,34 @@ struct Zone {
     void erase(u64 index, unsigned order) {
         free_set(order).erase(index >> order);
         if (--free_count[order] == 0) nonempty &= ~(1u << order);
+    }
+    /// The host knows, or no longer, that the contents of these pages are not needed.
+    void mark_reported(u64 index, unsigned order, bool known) {
+        const u64 end = ((index + (u64{1} << order) - 1) >> kReportOrder) + 1;
+        for (u64 i = index >> kReportOrder; i < end; ++i) {
+            u64& word = bits[reported_at + i / 64];
+            word = known ? word | u64{1} << (i % 64) : word & ~(u64{1} << (i % 64));
+        }
+    }
+    bool reported(u64 index) const {
+        const u64 i = index >> kReportOrder;
+        return (bits[reported_at + i / 64] >> (i % 64) & 1) != 0;
+    }
+    /// The order of the free block that page `index` lies in, if it is at least `least`.
+    std::optional<unsigned> free_block_of(u64 index, unsigned least) const {
+        for (unsigned k = least; k <= max_order; ++k)
+            if (free_set(k).contains(index >> k)) return k;
+        return std::nullopt;
+    }
+    /// Allocates the block of 2^order pages at `index` out of the free block of 2^k that it lies in.
+    void carve(u64 index, unsigned order, unsigned k) {
+        erase(index >> k << k, k);
+        while (k > order) {
+            --k;
+            insert(((index >> k) ^ 1) << k, k);
+        }
+        flip_allocated(index, order);
+        mark_reported(index, order, false);
     }
     /// Puts a block (neither free nor allocated now) on the free sets, merged with its free buddies.
     void release(u64 index, unsigned order) {
@@ -80,8 +111,11 @@ struct Allocator {
     }
     std::optional<u64> allocate(unsigned order);
     std::optional<u64> allocate_below(unsigned order, u64 below);
-    void release(u64 page, unsigned order);
+    /// False: it was not allocated, and bad_frees counts.
+    bool release(u64 page, unsigned order);
     void add(PageRange range);
+    std::optional<PageBlock> take_largest(unsigned max_order);
+    std::optional<PageBlock> take_unreported(unsigned max_order);
 };
 
 constinit Guarded<Allocator, Rank::page_allocator, Spinlock> allocator;
@@ -90,15 +124,10 @@ std::optional<u64> Allocator::allocate_below(unsigned order, u64 below) {
     for (usize z = 0; z < zone_count; ++z) {
         Zone& zone = zones[z];
         for (u32 orders = zone.nonempty >> order << order; orders != 0; orders &= orders - 1) {
-            unsigned k = static_cast<unsigned>(std::countr_zero(orders));
+            const unsigned k = static_cast<unsigned>(std::countr_zero(orders));
             const u64 index = u64{zone.free_set(k).lowest()} << k;
             if (zone.base + index + (u64{1} << order) > below) continue;
-            zone.erase(index, k);
-            while (k > order) {
-                --k;
-                zone.insert(index + (u64{1} << k), k);
-            }
-            zone.flip_allocated(index, order);
+            zone.carve(index, order, k);
             free -= u64{1} << order;
             return zone.base + index;
         }
@@ -111,17 +140,55 @@ std::optional<u64> Allocator::allocate(unsigned order) {
     return page ? page : allocate_below(order, kMaxPage);
 }
 
-void Allocator::release(u64 page, unsigned order) {
+bool Allocator::release(u64 page, unsigned order) {
     Zone* zone = zone_of(page);
     const u64 index = zone != nullptr ? page - zone->base : 0;
     if (zone == nullptr || order > zone->max_order || index % (u64{1} << order) != 0 ||
         (index >> order) >= (zone->span >> order) || !zone->allocated(index, order)) {
         ++bad_frees;
-        return;
+        return false;
     }
     zone->flip_allocated(index, order);
     zone->release(index, order);
     free += u64{1} << order;
+    return true;
+}
+
+std::optional<PageBlock> Allocator::take_largest(unsigned max_order) {
+    Zone* best = nullptr;
+    unsigned best_order = 0;
+    for (usize z = zone_count; z-- != 0;) {
+        if (zones[z].nonempty == 0) continue;
+        const unsigned order = std::min(max_order, static_cast<unsigned>(std::bit_width(zones[z].nonempty)) - 1);
+        if (best != nullptr && order <= best_order) continue;
+        best = &zones[z];
+        best_order = order;
+    }
+    if (best == nullptr) return std::nullopt;
+    const unsigned k = static_cast<unsigned>(std::countr_zero(best->nonempty >> best_order)) + best_order;
+    const u64 index = u64{best->free_set(k).lowest()} << k;
+    best->carve(index, best_order, k);
+    free -= u64{1} << best_order;
+    return PageBlock{PhysAddr((best->base + index) * kPageSize), best_order};
+}
+
+// A walk over one bit for each 2 MiB: short, and only a free block costs more than its bit.
+std::optional<PageBlock> Allocator::take_unreported(unsigned max_order) {
+    for (usize z = 0; z < zone_count; ++z) {
+        Zone& zone = zones[z];
+        if (zone.nonempty >> kReportOrder == 0) continue;
+        for (u64 index = 0; index < zone.span; index += u64{1} << kReportOrder) {
+            if (zone.reported(index)) continue;
+            const auto k = zone.free_block_of(index, kReportOrder);
+            if (!k) continue;
+            const unsigned order = std::min(*k, max_order);
+            const u64 first = index >> order << order;
+            zone.carve(first, order, *k);
+            free -= u64{1} << order;
+            return PageBlock{PhysAddr((zone.base + first) * kPageSize), order};
+        }
+    }
+    return std::nullopt;
 }
 
 // Pages of one region that nobody has yet, as the largest aligned blocks.
@@ -199,6 +266,8 @@ struct Layout {
             z.allocated_at[k] = static_cast<u32>(at);
             at += (blocks + 63) / 64;
         }
+        z.reported_at = static_cast<u32>(at);
+        at += static_cast<usize>(((z.span >> kReportOrder) + 64) / 64);
         return at;
     }
     void measure() {
@@ -270,11 +339,47 @@ Result<> page_allocator_init(std::span<const arch::MmioRange> ram, std::span<con
     return {};
 }
 
+namespace {
+
+/// Asks for memory back a few times; gives up when nobody has any, or when what came was of no use.
+template <class Attempt> Result<PhysAddr> allocate_under_pressure(u64 pages, Attempt attempt) {
+    constexpr int kRounds = 8;
+    for (int round = 0; round < kRounds; ++round) {
+        if (const std::optional<u64> page = attempt()) return PhysAddr(*page * kPageSize);
+        if (relieve_pressure(pages, Pressure::exhausted) == 0) break;
+    }
+    return fail(Error::no_memory);
+}
+
+std::optional<u64> allocate_run(usize pages) {
+    const unsigned order = static_cast<unsigned>(std::bit_width(pages - 1));
+    auto held = allocator.lock();
+    const auto first = held->allocate(order);
+    if (!first || std::has_single_bit(pages)) return first;
+    // Replace the one allocated block by one per set bit of `pages`, largest first, and free the tail.
+    Zone& zone = *held->zone_of(*first);
+    u64 at = *first - zone.base;
+    zone.flip_allocated(at, order);
+    const u64 end = at + (u64{1} << order);
+    for (unsigned k = order; k-- != 0;) {
+        if ((pages >> k & 1) == 0) continue;
+        zone.flip_allocated(at, k);
+        at += u64{1} << k;
+    }
+    held->free += end - at;
+    while (at < end) {
+        const unsigned k = static_cast<unsigned>(std::countr_zero(at));
+        zone.release(at, k);
+        at += u64{1} << k;
+    }
+    return first;
+}
+
+}  // namespace
+
 Result<PhysAddr> allocate_pages(unsigned order) {
     if (order > kMaxOrder) return fail(Error::no_memory);
-    const auto page = allocator.lock()->allocate(order);
-    if (!page) return fail(Error::no_memory);
-    return PhysAddr(*page * kPageSize);
+    return allocate_under_pressure(u64{1} << order, [order] { return allocator.lock()->allocate(order); });
 }
 
 void free_pages(PhysAddr base, unsigned order) {
@@ -287,29 +392,7 @@ void free_pages(PhysAddr base, unsigned order) {
 
 Result<PhysAddr> allocate_page_run(usize pages) {
     if (pages == 0 || pages > (usize{1} << kMaxOrder)) return fail(Error::no_memory);
-    const unsigned order = static_cast<unsigned>(std::bit_width(pages - 1));
-    auto held = allocator.lock();
-    const auto first = held->allocate(order);
-    if (!first) return fail(Error::no_memory);
-    if (!std::has_single_bit(pages)) {
-        // Replace the one allocated block by one per set bit of `pages`, largest first, and free the tail.
-        Zone& zone = *held->zone_of(*first);
-        u64 at = *first - zone.base;
-        zone.flip_allocated(at, order);
-        const u64 end = at + (u64{1} << order);
-        for (unsigned k = order; k-- != 0;) {
-            if ((pages >> k & 1) == 0) continue;
-            zone.flip_allocated(at, k);
-            at += u64{1} << k;
-        }
-        held->free += end - at;
-        while (at < end) {
-            const unsigned k = static_cast<unsigned>(std::countr_zero(at));
-            zone.release(at, k);
-            at += u64{1} << k;
-        }
-    }
-    return PhysAddr(*first * kPageSize);
+    return allocate_under_pressure(pages, [pages] { return allocate_run(pages); });
 }
 
 void free_page_run(PhysAddr base, usize pages) {
@@ -351,6 +434,35 @@ PageStats page_stats() {
     for (usize z = 0; z < held->zone_count; ++z)
         for (unsigned k = 0; k <= kMaxOrder; ++k) stats.free_blocks[k] += held->zones[z].free_count[k];
     return stats;
+}
+
+std::optional<PageBlock> take_largest_block(unsigned max_order) {
+    return allocator.lock()->take_largest(std::min(max_order, kMaxOrder));
+}
+
+PageBlock split_block(PageBlock& block) {
+    auto held = allocator.lock();
+    const u64 page = block.base.raw / kPageSize;
+    Zone* zone = held->zone_of(page);
+    ASSERT(zone != nullptr && block.order > 0 && zone->allocated(page - zone->base, block.order));
+    zone->flip_allocated(page - zone->base, block.order);
+    --block.order;
+    const PageBlock upper{block.base + (u64{kPageSize} << block.order), block.order};
+    zone->flip_allocated(page - zone->base, block.order);
+    zone->flip_allocated(page - zone->base + block.pages(), block.order);
+    return upper;
+}
+
+std::optional<PageBlock> take_unreported_block(unsigned max_order) {
+    return allocator.lock()->take_unreported(std::clamp(max_order, kReportOrder, kMaxOrder));
+}
+
+void return_reported(PageBlock block) {
+    auto held = allocator.lock();
+    const u64 page = block.base.raw / kPageSize;
+    if (!held->release(page, block.order) || block.order < kReportOrder) return;
+    Zone& zone = *held->zone_of(page);
+    zone.mark_reported(page - zone.base, block.order, true);
 }
 
 }  // namespace ringlet::kernel

@@ -32,7 +32,8 @@ struct PageStats {
 Result<> page_allocator_init(std::span<const arch::MmioRange> ram, std::span<const arch::MmioRange> reserved,
                              PhysAddr mapped_limit);
 
-/// 2^order contiguous, naturally aligned pages, contents undefined.
+/// 2^order contiguous, naturally aligned pages, contents undefined. When there are none, those who can give memory back
+/// are asked first (kernel/mm/pressure.hpp); the same for allocate_page_run().
 Result<PhysAddr> allocate_pages(unsigned order);
 /// A block that is not allocated with exactly this order is left alone and counted in bad_frees.
 void free_pages(PhysAddr base, unsigned order);
@@ -45,5 +46,25 @@ std::optional<unsigned> allocation_order(PhysAddr base);
 /// that are not in a region, or that the allocator has already, are counted in bad_frees.
 void donate_pages(arch::MmioRange range);
 PageStats page_stats();
+
+// For the balloon, who lends memory to the host. None of these asks anybody to give memory back.
+
+struct PageBlock {
+    PhysAddr base;
+    unsigned order = 0;
+    u64 pages() const { return u64{1} << order; }
+};
+inline constexpr unsigned kReportOrder = 9;  ///< 2 MiB: what a host's page tables can forget in one piece
+
+/// The largest free block of at most 2^max_order pages, from the highest region that has one: the caller's until
+/// free_pages(). Nothing: no free page.
+std::optional<PageBlock> take_largest_block(unsigned max_order);
+/// Makes two allocated blocks of one: `block` of the next lower order stays at its place, its upper half is returned.
+PageBlock split_block(PageBlock& block);
+/// A free block of 2^kReportOrder pages or more (at most 2^max_order) of which the host was not told yet that its
+/// contents are not needed: the caller's, who tells, and gives it back by return_reported(). Nothing: the host knows.
+std::optional<PageBlock> take_unreported_block(unsigned max_order);
+/// As free_pages(); remembers that the host knows, until the block, or part of it, is allocated.
+void return_reported(PageBlock block);
 
 }  // namespace ringlet::kernel

@@ -15,6 +15,7 @@ enum class Rank : u8 {
     run_queue,
     device,
     page_allocator,
+    balloon,
     heap,
     block_cache,
     inode,

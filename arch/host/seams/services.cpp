@@ -1,5 +1,5 @@
 // The rest of the kernel for host tests: clock, log (kept for log_read(); on stderr too when RINGLET_TEST_LOG
-// is set in the environment), reproducible random numbers, panic, pages and heap from malloc.
+// is set in the environment), reproducible random numbers, panic, heap from malloc.
 #include <malloc.h>
 
 #include <atomic>
@@ -15,7 +15,6 @@
 #include "arch/host.hpp"
 #include "kernel/log.hpp"
 #include "kernel/mm/heap.hpp"
-#include "kernel/mm/page_allocator.hpp"
 #include "kernel/panic.hpp"
 #include "kernel/random.hpp"
 #include "kernel/time/clock.hpp"
@@ -116,23 +115,6 @@ usize heap_usable_size(const void* p) {
     return malloc_usable_size(const_cast<void*>(p));
 }
 HeapStats heap_stats() {
-    return {};
-}
-
-Result<> page_allocator_init(std::span<const arch::MmioRange>, std::span<const arch::MmioRange>, PhysAddr) {
-    return {};
-}
-Result<PhysAddr> allocate_pages(unsigned order) {
-    void* p = nullptr;
-    if (order > kMaxOrder || posix_memalign(&p, kPageSize << order, kPageSize << order) != 0)
-        return fail(Error::no_memory);
-    return PhysAddr(reinterpret_cast<std::uintptr_t>(p));
-}
-void free_pages(PhysAddr base, unsigned) {
-    std::free(reinterpret_cast<void*>(base.raw));
-}
-void donate_pages(arch::MmioRange) {}
-PageStats page_stats() {
     return {};
 }
 

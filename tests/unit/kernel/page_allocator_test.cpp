@@ -6,6 +6,7 @@
 
 #include "kernel/mm/bit_tree.hpp"
 #include "kernel/mm/page_allocator.hpp"
+#include "kernel/mm/pressure.hpp"
 #include "tests/unit/kernel/machine.hpp"
 
 using namespace ringlet;
@@ -223,4 +224,131 @@ TEST_CASE("A map without usable memory is an error") {
     CHECK_FALSE(page_allocator_init(regions, {}, PhysAddr(ram.base)));
     const arch::MmioRange absurd[] = {{PhysAddr(~u64{0} - 5), ~u64{0}}, {PhysAddr(0), 0}};
     CHECK_FALSE(page_allocator_init(absurd, absurd, kAllMapped));
+}
+
+TEST_CASE("The largest free blocks can be taken, split and given back one by one") {
+    const Ram ram(64_MiB, 64_MiB);
+    const std::vector<arch::MmioRange> ranges{ram.range(0, 40_MiB), ram.range(48_MiB, 16_MiB)};
+    REQUIRE(page_allocator_init(ranges, {}, kAllMapped));
+    const PageStats start = page_stats();
+    std::vector<PageBlock> taken;
+    unsigned order = kMaxOrder;
+    while (auto block = take_largest_block(10)) {
+        CHECK(block->order <= 10);
+        CHECK(block->order <= order);  // never a small one while there is a larger one
+        CHECK(block->base.raw % (kPageSize << block->order) == 0);
+        order = block->order;
+        taken.push_back(*block);
+    }
+    CHECK(page_stats().free_pages == 0);
+    CHECK(taken.front().base.raw >= ram.base + 48_MiB);  // from the highest region first
+    std::mt19937 random(5);
+    while (!taken.empty()) {
+        std::swap(taken[random() % taken.size()], taken.back());
+        PageBlock block = taken.back();
+        taken.pop_back();
+        if (block.order != 0 && random() % 2 == 0) {
+            const PageBlock upper = split_block(block);
+            CHECK(upper.base.raw == block.base.raw + block.pages() * kPageSize);
+            CHECK(upper.order == block.order);
+            taken.push_back(upper);
+        }
+        free_pages(block.base, block.order);
+    }
+    const PageStats end = page_stats();
+    CHECK(end.bad_frees == 0);
+    for (unsigned k = 0; k <= kMaxOrder; ++k) CHECK(end.free_blocks[k] == start.free_blocks[k]);
+}
+
+TEST_CASE("Free memory is reported once, and again after it was used") {
+    const Ram ram(64_MiB, 64_MiB);
+    REQUIRE(page_allocator_init(std::vector{ram.range(0, 64_MiB)}, {}, kAllMapped));
+    const auto report_all = [](unsigned max_order) {
+        u64 pages = 0;
+        std::vector<PageBlock> isolated;
+        while (auto block = take_unreported_block(max_order)) {
+            CHECK(block->order >= kReportOrder);
+            CHECK(block->order <= max_order);
+            pages += block->pages();
+            isolated.push_back(*block);
+            if (isolated.size() == 3) {
+                for (const PageBlock& b : isolated) return_reported(b);
+                isolated.clear();
+            }
+            REQUIRE(pages <= 64_MiB / kPageSize);
+        }
+        for (const PageBlock& b : isolated) return_reported(b);
+        return pages;
+    };
+    const u64 free = page_stats().free_pages;
+    const u64 first = report_all(10);
+    CHECK(first > 60_MiB / kPageSize);
+    CHECK(first % 512 == 0);
+    CHECK(report_all(10) == 0);
+    CHECK(page_stats().free_pages == free);
+    // One page used and given back: its 2 MiB are news again, and nothing else.
+    const PhysAddr page = allocate_pages(0).value();
+    CHECK(report_all(10) == 0);  // what is left of its block is no whole 2 MiB
+    free_pages(page, 0);
+    const u64 again = report_all(9);
+    CHECK((again == 512 || again == 0));  // 0: it came from the part below the first 2 MiB
+    std::mt19937 random(9);
+    std::map<u64, unsigned> taken;
+    for (int i = 0; i < 2000; ++i) {
+        const auto order = static_cast<unsigned>(random() % 12);
+        if (random() % 2 == 0) {
+            if (auto block = allocate_pages(order)) taken[block->raw] = order;
+        } else if (!taken.empty()) {
+            free_pages(PhysAddr(taken.begin()->first), taken.begin()->second);
+            taken.erase(taken.begin());
+        } else {
+            report_all(9 + static_cast<unsigned>(random() % 5));
+        }
+    }
+    for (const auto& [base, order] : taken) free_pages(PhysAddr(base), order);
+    CHECK(report_all(12) <= first);
+    CHECK(report_all(12) == 0);
+    CHECK(page_stats().free_pages == free);
+    CHECK(page_stats().bad_frees == 0);
+}
+
+TEST_CASE("An allocation that finds nothing asks those who can give memory back") {
+    const Ram ram(8_MiB, 8_MiB);
+    REQUIRE(page_allocator_init(std::vector{ram.range(0, 8_MiB)}, {}, kAllMapped));
+    struct Hoard {
+        std::vector<PageBlock> blocks;
+        std::vector<usize> asked;
+        usize per_call = 1;
+    } hoard;
+    while (auto block = take_largest_block(4)) hoard.blocks.push_back(*block);
+    MemorySource source{.give =
+                            [](void* p, usize pages, Pressure pressure) {
+                                auto& h = *static_cast<Hoard*>(p);
+                                CHECK(pressure == Pressure::exhausted);
+                                h.asked.push_back(pages);
+                                usize given = 0;
+                                for (usize i = 0; i < h.per_call && !h.blocks.empty(); ++i) {
+                                    given += h.blocks.back().pages();
+                                    free_pages(h.blocks.back().base, h.blocks.back().order);
+                                    h.blocks.pop_back();
+                                }
+                                return given;
+                            },
+                        .reclaimable = [](void* p) { return static_cast<Hoard*>(p)->blocks.size(); },
+                        .context = &hoard};
+    CHECK_FALSE(allocate_pages(0));
+    pressure_register(source);
+    CHECK(reclaimable_pages() == hoard.blocks.size());
+    const auto page = allocate_pages(0);
+    CHECK(page);
+    CHECK(hoard.asked == std::vector<usize>{1});
+    const usize before = hoard.blocks.size();
+    CHECK_FALSE(allocate_pages(11));  // out of reach: it does not squeeze out everything for nothing
+    CHECK(before - hoard.blocks.size() <= 8 * 8);
+    hoard.per_call = 1000;
+    CHECK(allocate_page_run(100));
+    CHECK(hoard.blocks.empty());
+    pressure_unregister(source);
+    CHECK(reclaimable_pages() == 0);
+    CHECK(relieve_pressure(1, Pressure::exhausted) == 0);
 }
