@@ -87,6 +87,8 @@ template <const ApplianceConfig& kC> struct Disks {
         const std::string_view name = disk_name("vd", units++);
         auto disk = virtio::Blk<kC.blk_driver>::probe(std::move(device), name);
         if (!disk) return report_failure(name, disk.error());
+        if (const auto thread = (*disk)->start_thread({.name = name, .priority = 24, .stack_bytes = 16384}); !thread)
+            return report_failure(name, thread.error());
         add_disk(**disk);
         (void)disk->release();
     }

@@ -75,6 +75,8 @@ struct BlockLimits {
     u32 alignment_offset = 0;       ///< where the first physical block begins
     u32 min_io_bytes = 0;           ///< 0: unknown
     u32 optimal_io_bytes = 0;       ///< 0: unknown
+
+    friend bool operator==(const BlockLimits&, const BlockLimits&) = default;
 };
 
 /// Printable ASCII, owned by the device; empty: unknown.

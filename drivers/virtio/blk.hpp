@@ -1,370 +1,508 @@
 // Block device driver, virtio 1.2 §5.2: satisfies fs::BlockDevice. Requests are the submitter's; what the device needs
-// besides (header, status byte) lies in DMA slots that belong to the request in flight. Nothing is allocated per
-// request and nothing is lost when the ring is full: requests wait in a list. A device that breaks its queue is reset
-// and the unanswered requests are replayed (they are idempotent); when that fails too, all complete with
-// Error::device_broken. Context: submit() and flush_submissions() any thread; completion in the interrupt. One spinlock
-// over everything.
+// besides (header, range, status byte) lies in DMA slots that belong to the request in flight. One or several request
+// queues, a spinlock each. Context: submit() and flush_submissions() any; completion in the interrupt; everything that
+// takes long (resets, configuration changes, deadlines, polling) on the driver's thread.
+//
+// A device that breaks a queue, asks for a reset or lets a request run out of time is reset; what ran out of time
+// fails, the rest is replayed (requests are idempotent), each at most a few times. When that fails too, or happens too
+// often in a row, the device is given up and every request ends with Error::device_broken. If it never confirmed its
+// reset then, the memory of what it held is quarantined: request.quarantined, and the rings and slots are never freed.
 #pragma once
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
 
-#include "drivers/virtio/any_transport.hpp"
-#include "drivers/virtio/device_info.hpp"
-#include "drivers/virtio/handshake.hpp"
-#include "drivers/virtio/spec/blk.hpp"
-#include "drivers/virtio/split_ring.hpp"
-#include "drivers/virtio/virtqueue.hpp"
-#include "fs/block_device.hpp"
-#include "kernel/log.hpp"
+#include "drivers/virtio/any_ring.hpp"
+#include "drivers/virtio/attended.hpp"
+#include "drivers/virtio/blk_facts.hpp"
+#include "drivers/virtio/quarantine.hpp"
+#include "drivers/virtio/request_queue.hpp"
+#include "drivers/virtio/session.hpp"
 #include "kernel/sync/spinlock.hpp"
+#include "kernel/time/clock.hpp"
 
 namespace ringlet::virtio {
-
-using RequestList = List<fs::BlockRequest, fs::BlockRequest>;
 
 /// How a block driver is built: a template argument.
 struct BlkConfig {
     using Feature = BlkSpec::Feature;
     Features<BlkSpec> features{.required = {Common::version_1},
                                .optional = {Common::event_idx, Common::indirect_desc, Feature::size_max,
-                                            Feature::seg_max, Feature::ro, Feature::blk_size, Feature::flush}};
-    u16 queue_size = 64;       ///< ring entries, and requests in flight
+                                            Feature::seg_max, Feature::ro, Feature::blk_size, Feature::flush,
+                                            Feature::topology, Feature::config_wce, Feature::discard,
+                                            Feature::write_zeroes}};
+    u16 queue_size = 64;       ///< ring entries, and requests in flight, per queue
     u16 max_segments = 32;     ///< pieces of data per request
-    u16 indirect_tables = 32;  ///< allocated at the start, max_segments + 2 descriptors each
+    u16 indirect_tables = 32;  ///< per queue, allocated at the start, max_segments + 2 descriptors each
+    u8 queues = 1;             ///< request queues, if the device has as many
+};
+
+/// Run-time choices, from the kernel command line.
+struct BlkTunables {
+    enum class CacheMode : u8 { leave, write_through, write_back };
+    CacheMode writecache_mode = CacheMode::leave;  ///< hw.vtblk.writecache_mode
+    bool no_ident = false;                         ///< hw.vtblk.no_ident: never ask for the serial number
 };
 
 template <BlkConfig kC> struct BlkConfigChecked {
+    using Feature = BlkSpec::Feature;
+    static constexpr u8 kMostQueues = 16;
     static_assert(FeaturesChecked<BlkSpec, kC.features>::value);
-    static_assert(SplitRing::valid_size(kC.queue_size), "a split ring's size must be a power of two from 1 to 32768");
+    static_assert(RingSizeChecked<BlkSpec, kC.features, kC.queue_size>::value);
     static_assert(kC.queue_size >= 4, "a block queue needs room for header, data and status: at least 4 entries");
     static_assert(kC.max_segments > 0, "a block request needs room for at least one piece of data");
     static_assert(kC.indirect_tables == 0 || kC.features.lists(Common::indirect_desc),
                   "indirect tables are useless unless INDIRECT_DESC is listed");
+    static_assert(kC.queues > 0 && kC.queues <= kMostQueues, "a block driver has between 1 and 16 request queues");
+    static_assert(kC.queues == 1 || kC.features.lists(Feature::mq),
+                  "more than one request queue needs MQ to be listed");
+    static_assert(!kC.features.required.contains(Feature::ro),
+                  "RO cannot be required: it is for the device to say whether it can be written");
     static constexpr bool value = true;
 };
 
-/// The device's word about itself, made safe: what limits() gives.
-struct BlkGeometry {
-    u64 sectors = 0;
-    fs::BlockLimits limits;
-    bool read_only = false;
-};
-/// Why a request cannot be sent to such a device; nothing when it can.
-std::optional<Error> refuse(const fs::BlockRequest& r, const BlkGeometry& g, u64 sectors);
-/// Error::unsupported: values that no driver could work with.
-Result<> check_geometry(const BlkGeometry& g);
-/// The specification's status byte as an error.
-std::optional<Error> status_error(u8 status);
-
 template <BlkConfig kC = BlkConfig{}, Transport T = AnyTransport>
-class Blk final : public fs::BlockDevice, public DeviceRecord {
+class Blk final : public fs::BlockDevice, public DeviceRecord, public Attended {
     static_assert(BlkConfigChecked<kC>::value);
     using Spec = BlkSpec;
     using Feature = Spec::Feature;
-    using Hs = Handshake<Spec, kC.features, T>;
-    static constexpr u32 kMaxRecoveries = 4;
+    using DeviceSession = Session<Spec, kC.features, T>;
+    using Hs = typename DeviceSession::Hs;
+    using Ring = RingOf<Spec, kC.features>;
+    using Request = fs::BlockRequest;
     static constexpr u8 kPoison = 0xff;  ///< a status that the device has not written
 
 public:
+    /// Resets in a row, without a minute of peace between them, before the device is given up.
+    static constexpr u32 kMaxRecoveries = 4;
+
     /// Brings the device up; on success it runs. `name` outlives the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Blk>> probe(BasicDevice<T> device, std::string_view name) {
+    static Result<std::unique_ptr<Blk>> probe(BasicDevice<T> device, std::string_view name,
+                                              const BlkTunables& tunables = {}) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
-        std::unique_ptr<Blk> driver(new (std::nothrow) Blk(std::move(device), name));
+        std::unique_ptr<Blk> driver(new (std::nothrow) Blk(std::move(device), name, tunables));
         if (!driver) return fail(Error::no_memory);
-        TRY(driver->start_first());
+        TRY(driver->start());
         driver->list();
+        if (driver->session_.polled()) driver->attend();
         return driver;
     }
     ~Blk() override { stop(); }
 
-    std::string_view name() const override { return name_; }
+    std::string_view name() const override { return session_.name(); }
     u64 sectors() const override { return sectors_.load(std::memory_order_relaxed); }
     bool read_only() const override { return geometry_.read_only; }
     fs::BlockLimits limits() const override { return geometry_.limits; }
+    u32 generation() const override { return generation_.load(std::memory_order_relaxed); }
+    fs::WriteCache write_cache() const override {
+        return write_back_.load(std::memory_order_relaxed) ? fs::WriteCache::write_back : fs::WriteCache::write_through;
+    }
 
-    void submit(fs::BlockRequest& r) override {
+    fs::BlockIdentity identity() override {
+        if (!identified_ && !tunables_.no_ident) {
+            std::array<u8, Spec::kIdBytes> raw{};
+            if (ask(kOpGetId, raw)) serial_length_ = clean_serial(raw, serial_);
+            identified_ = true;
+        }
+        return {
+            .vendor = {}, .product = {}, .revision = {}, .serial = {serial_, serial_length_}, .world_wide_name = {}};
+    }
+
+    Result<fs::BlockLifetime> lifetime() override {
+        if (!session_.template has<Feature::lifetime>()) return fail(Error::unsupported);
+        std::array<u8, sizeof(Spec::Lifetime)> raw{};
+        TRY(ask(kOpGetLifetime, raw));
+        Spec::Lifetime l;
+        std::memcpy(&l, raw.data(), sizeof l);
+        return fs::BlockLifetime{l.pre_eol_info, l.device_lifetime_est_typ_a, l.device_lifetime_est_typ_b};
+    }
+
+    Result<> set_write_cache(fs::WriteCache mode) override {
+        if (!session_.template has<Feature::config_wce>()) return fail(Error::unsupported);
+        const bool back = mode == fs::WriteCache::write_back;
+        if (back) write_back_.store(true, std::memory_order_relaxed);
+        wanted_cache_.store(back ? Cache::back : Cache::through, std::memory_order_relaxed);
+        write_cache_mode(back);
+        if (back) return {};
+        Request r;  // §5.2.6.2: what was written before may still be in the cache
+        r.op = Request::Op::flush;
+        TRY(run(r));
+        write_back_.store(false, std::memory_order_relaxed);
+        return {};
+    }
+
+    void submit(Request& r) override {
+        r.quarantined = false;
+        r.attempts = 0;
         r.error = refuse(r, geometry_, sectors());
-        if (r.error || (r.op == fs::BlockRequest::Op::flush && !features_.template has<Feature::flush>())) {
-            r.done(r);  // refused, or a device without a write cache
-            return;
-        }
-        bool dead;
-        {
-            auto s = state_.lock();
-            dead = s->dead;
-            if (!dead) s->waiting.push_back(r);
-        }
-        if (dead) finish(r, Error::device_broken);
+        if (r.error || (r.op == Request::Op::flush && !write_back_.load(std::memory_order_relaxed)))
+            return r.done(r);  // refused, or durable already
+        enqueue(r);
     }
 
     void flush_submissions() override {
-        bool bell;
-        RequestList done;
-        {
-            auto s = state_.lock();
-            bell = !s->dead && feed(*s);
-            if (s->queue && s->queue->broken() && !s->dead) bell = recover(*s, done);
-        }
-        if (bell) state_bell_->ring_bell();
-        finish_all(done);
+        Instant look = Instant::never();
+        for (u16 i = 0; i < lane_count_; ++i)
+            if (lanes_[i].fresh.load(std::memory_order_relaxed)) look = std::min(look, push(lanes_[i]));
+        if (lane_count_ > 1) next_lane_.fetch_add(1, std::memory_order_relaxed);
+        if (session_.polled() && !look.is_never()) look = std::min(look, kernel::now() + kPollInterval);
+        attend(look);
     }
 
-    bool polled() const { return interrupts_.mode() == InterruptMode::polling; }
-    /// Polling mode: call now and then, from a thread.
-    void poll() { interrupts_.poll(); }
+    /// True: nothing interrupts, the thread polls.
+    bool polled() const { return session_.polled(); }
 
     DeviceInfo info() const override {
-        DeviceInfo d{.name = name_,
-                     .type = Spec::kName,
-                     .transport = transport_.name(),
-                     .interrupts = interrupts_.mode(),
-                     .broken = false,
-                     .recoveries = 0,
-                     .offered = offered_,
-                     .negotiated = features_.bits(),
-                     .feature_names = Spec::kNames,
-                     .queues = {}};
-        auto s = state_.lock();
-        d.broken = s->dead;
-        d.recoveries = s->recoveries;
-        if (s->queue) {
-            d.queues.try_push_back(
-                {"requests", Spec::kRequestQueue, s->queue->size(), s->queue->in_flight(), s->queue->counters()});
+        DeviceInfo d = session_.describe();
+        d.broken = dead_.load(std::memory_order_relaxed);
+        for (u16 i = 0; i < lane_count_; ++i) {
+            const auto s = lanes_[i].state.lock();
+            const auto& q = lanes_[i].queue;
+            if (q) d.queues.try_push_back({"requests", i, q->size(), q->in_flight(), q->counters()});
         }
         return d;
     }
+    void for_each_value(FunctionRef<void(std::string_view name, u64 value)> visit) const override {
+        visit("sectors", sectors());
+        visit("block_size", geometry_.limits.block_size);
+        visit("physical_block_size", geometry_.limits.physical_block_size);
+        visit("max_segments", geometry_.limits.max_segments);
+        visit("max_discard_bytes", geometry_.limits.max_discard_bytes);
+        visit("max_write_zeroes_bytes", geometry_.limits.max_write_zeroes_bytes);
+        visit("writecache_mode", write_back_.load(std::memory_order_relaxed));
+        visit("cylinders", facts_.cylinders);
+        visit("heads", facts_.heads);
+        visit("track_sectors", facts_.track_sectors);
+        visit("resizes", generation());
+        visit("timeouts", timeouts_.value());
+        visit("lost_interrupts", lost_interrupts_.value());
+        visit("looks", looks_.value());
+    }
 
 private:
-    struct Slot {  // DMA side of one request; 32 bytes, so that none crosses a page
-        Spec::Request header;
+    struct Slot {  // DMA side of one request; 64 bytes, so that none crosses a page
+        BlkCommand command;
+        u8 answer[Spec::kIdBytes];  ///< of GET_ID and GET_LIFETIME
         u8 status;
-        u8 unused[15];
+        u8 unused[11];
     };
-    static_assert(sizeof(Slot) == 32);
-    struct InFlight {  // the token: owns its slot until completion
-        fs::BlockRequest* request;
-        u16 slot;
-    };
-    using Queue = Virtqueue<SplitRing, InFlight, kC.queue_size>;
-    struct State {
-        std::optional<Queue> queue;
-        RequestList waiting;  ///< submitted, not in the ring yet; in order
-        std::array<u16, kC.queue_size> free_slots{};
-        u16 slots_free = 0;
-        u32 recoveries = 0;
+    static_assert(sizeof(Slot) == 64 && sizeof(BlkCommand) == 32);
+    using Requests = RequestQueue<Ring, Request, Slot, kC.queue_size, kC.max_segments + 3>;
+    using Queue = typename Requests::Queue;
+    using Done = typename Requests::Requests;
+    using Patience = typename Requests::Patience;
+    using Chain = typename Requests::Chain;
+    struct LaneState {
+        Requests requests;
         bool dead = false;
     };
+    struct Lane {
+        mutable kernel::Guarded<LaneState, kernel::Rank::device, kernel::Spinlock> state;
+        std::atomic<bool> fresh{false};  ///< something was submitted since the last push()
+        std::optional<Queue> queue;      ///< reached through state while it is attached there
+    };
+    enum class Cache : u8 { leave, through, back };
+    static constexpr Duration kPollInterval = Duration::from_us(200);
+    static constexpr Duration kConfigInterval = Duration::from_ms(500);  ///< looks at it when nothing interrupts
+    static constexpr Duration kPeace = Duration::from_s(60);
 
-    Blk(BasicDevice<T> d, std::string_view name) : transport_(d.transport), wiring_(std::move(d.wiring)), name_(name) {}
+    Blk(BasicDevice<T> d, std::string_view name, const BlkTunables& tunables)
+        : session_(std::move(d), name), tunables_(tunables) {
+        if (tunables.writecache_mode == BlkTunables::CacheMode::write_through) wanted_cache_ = Cache::through;
+        if (tunables.writecache_mode == BlkTunables::CacheMode::write_back) wanted_cache_ = Cache::back;
+    }
 
-    Result<> start_first() {
-        slots_ = TRY(kernel::DmaRegion::allocate(sizeof(Slot) * kC.queue_size));
-        Hs h = TRY(Hs::begin(transport_));
-        offered_ = h.offered();
-        features_ = h.features();
-        geometry_ = TRY(read_geometry(h));
-        interrupts_.bind(transport_, std::move(wiring_), {.queues = 1, .slow = 0}, on_interrupt, this, Spec::kName);
-        const u16 entries = u16(kC.max_segments + 2);
-        auto made =
-            TRY(h.template queue<SplitRing>(Spec::kRequestQueue, RingOptions{.size = kC.queue_size,
-                                                                             .indirect_tables = kC.indirect_tables,
-                                                                             .indirect_entries = entries,
-                                                                             .indirect_above = 1}));
-        const u16 longest = made.first.max_segments();
+    // ---- starting ------------------------------------------------------------------------------------------------
+
+    /// The first start and, with the lanes there already, every later one. Nothing is attached meanwhile.
+    Result<> start() {
+        Hs h = TRY(session_.begin());
+        const BlkFacts facts = TRY(read_facts(h.config()));
+        TRY(make_lanes(facts));
+        TRY(session_.bind({.queues = u8(lane_count_), .slow = 0}, on_interrupt, this));
+        u16 longest = 0xffff;
+        for (u16 i = 0; i < lane_count_; ++i) {
+            TRY(session_.connect(h, i, lanes_[i].queue,
+                                 {.size = kC.queue_size,
+                                  .indirect_tables = kC.indirect_tables,
+                                  .indirect_entries = u16(kC.max_segments + 2),
+                                  .indirect_above = 1}));
+            longest = std::min(longest, lanes_[i].queue->ring().max_segments());
+        }
         if (longest < 3) return fail(Error::unsupported);
-        geometry_.limits.max_segments = std::min<u32>(geometry_.limits.max_segments, longest - 2u);
-        {
-            auto s = state_.lock();
-            s->queue.emplace(std::move(made.first), made.second);
-            state_bell_ = &*s->queue;
-            for (u16 i = 0; i < kC.queue_size; ++i) s->free_slots[i] = i;
-            s->slots_free = kC.queue_size;
-        }
-        std::move(h).go_live();
-        return interrupts_.unmask();
+        BlkGeometry g =
+            TRY(understand(facts, session_.features().bits(), std::min<u32>(kC.max_segments, longest - 2u)));
+        if (started_ && !(g.limits == geometry_.limits)) return fail(Error::unsupported);  // another disk
+        if (!started_) geometry_ = g;
+        started_ = true;
+        facts_ = facts;
+        note_sectors(g.sectors);
+        TRY(session_.run(std::move(h)));
+        apply_cache_mode();
+        for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.attach(*lanes_[i].queue);
+        return {};
     }
 
-    Result<BlkGeometry> read_geometry(Hs& h) {
-        BlkGeometry g;
-        const auto config = h.config();
-        g.sectors = TRY(config.read(Spec::kCapacity));
-        g.read_only = features_.template has<Feature::ro>();
-        g.limits.max_segments = 1;
-        if constexpr (kC.features.lists(Feature::seg_max)) {
-            const std::optional<u32> n = TRY(config.read(Spec::kSegMax));
-            if (n) g.limits.max_segments = std::max(*n, u32{1});
-        }
-        g.limits.max_segments = std::min<u32>(g.limits.max_segments, kC.max_segments);
-        if constexpr (kC.features.lists(Feature::blk_size)) {
-            const std::optional<u32> n = TRY(config.read(Spec::kBlkSize));
-            if (n) g.limits.block_size = *n;
-        }
-        if constexpr (kC.features.lists(Feature::size_max)) {
-            const std::optional<u32> n = TRY(config.read(Spec::kSizeMax));
-            if (n) g.limits.max_segment_bytes = std::min(g.limits.max_segment_bytes, align_down(*n, u32{512}));
-        }
-        TRY(check_geometry(g));
-        sectors_.store(g.sectors, std::memory_order_relaxed);
-        return g;
+    Result<> make_lanes(const BlkFacts& facts) {
+        const u16 device = session_.template has<Feature::mq>() ? facts.queues : u16{1};
+        if (device == 0) return fail(Error::unsupported);
+        const u16 wanted = std::min<u16>(device, kC.queues);
+        if (lanes_) return wanted >= lane_count_ ? Result<>{} : fail(Error::device_broken);
+        lanes_.reset(new (std::nothrow) Lane[wanted]);
+        if (!lanes_) return fail(Error::no_memory);
+        lane_count_ = wanted;
+        for (u16 i = 0; i < wanted; ++i) TRY(lanes_[i].state.lock()->requests.allocate());
+        return {};
     }
 
-    /// Moves waiting requests into the ring. True: ring the bell, without the lock.
-    bool feed(State& s) {
-        while (!s.waiting.empty() && s.slots_free != 0) {
-            fs::BlockRequest& r = s.waiting.front();
-            if (!send(s, r)) break;
-            s.waiting.pop_front();
+    using Config = ConfigSpace<Spec, kC.features, T>;
+    template <class Field, class V> static Result<> read(const Config& c, Field field, V& into) {
+        if constexpr (kC.features.lists(Field::kGate)) {
+            const std::optional<V> told = TRY(c.read(field));
+            if (told) into = *told;
         }
-        return s.queue->publish();
+        return {};
+    }
+    static Result<BlkFacts> read_facts(const Config& c) {
+        BlkFacts f;
+        f.capacity = TRY(c.read(Spec::kCapacity));
+        TRY(read(c, Spec::kSizeMax, f.size_max));
+        TRY(read(c, Spec::kSegMax, f.seg_max));
+        TRY(read(c, Spec::kBlkSize, f.blk_size));
+        TRY(read(c, Spec::kCylinders, f.cylinders));
+        TRY(read(c, Spec::kHeads, f.heads));
+        TRY(read(c, Spec::kTrackSectors, f.track_sectors));
+        TRY(read(c, Spec::kPhysicalExp, f.physical_exp));
+        TRY(read(c, Spec::kAlignment, f.alignment));
+        TRY(read(c, Spec::kMinIo, f.min_io));
+        TRY(read(c, Spec::kOptIo, f.opt_io));
+        TRY(read(c, Spec::kNumQueues, f.queues));
+        TRY(read(c, Spec::kDiscardSectors, f.discard_sectors));
+        TRY(read(c, Spec::kDiscardSegs, f.discard_segs));
+        TRY(read(c, Spec::kDiscardAlign, f.discard_align));
+        TRY(read(c, Spec::kZeroSectors, f.zero_sectors));
+        TRY(read(c, Spec::kZeroSegs, f.zero_segs));
+        TRY(read(c, Spec::kZeroUnmaps, f.zero_unmaps));
+        TRY(read(c, Spec::kEraseSectors, f.erase_sectors));
+        TRY(read(c, Spec::kEraseSegs, f.erase_segs));
+        TRY(read(c, Spec::kEraseAlign, f.erase_align));
+        return f;
     }
 
-    bool send(State& s, fs::BlockRequest& r) {
-        const u16 index = s.free_slots[s.slots_free - 1];
-        Slot& slot = *slots_.template at<Slot>(usize{index} * sizeof(Slot));
-        const DmaAddr at = slots_.addr(usize{index} * sizeof(Slot));
-        const bool write = r.op == fs::BlockRequest::Op::write, flush = r.op == fs::BlockRequest::Op::flush;
-        slot.header = {.type = flush   ? Spec::kTypeFlush
-                               : write ? Spec::kTypeOut
-                                       : Spec::kTypeIn,
-                       .reserved = 0,
-                       .sector = flush ? 0 : r.lba.raw};
-        slot.status = kPoison;
-        std::array<Segment, kC.max_segments + 2> pieces;
-        usize n = 0;
-        pieces[n++] = {at, sizeof(Spec::Request)};
-        for (const fs::IoSegment& d : r.data) pieces[n++] = {d.dma, u32(d.bytes.size())};
-        pieces[n++] = {at + offsetof(Slot, status), 1};
-        const usize readable = write ? n - 1 : 1;
-        InFlight token{&r, index};
-        const std::span<const Segment> all(pieces.data(), n);
-        if (!s.queue->add(all.first(readable), all.subspan(readable), token)) return false;
-        --s.slots_free;
-        return true;
+    void note_sectors(u64 n) {
+        const u64 before = sectors_.exchange(n, std::memory_order_relaxed);
+        if (before == n || before == 0) return;
+        generation_.fetch_add(1, std::memory_order_relaxed);
+        kernel::log(kernel::LogLevel::info, "{}: resized from {} to {} sectors", name(), before, n);
     }
 
-    /// Takes what the device has finished; true: ring the bell.
-    bool reap(State& s, RequestList& done) {
-        bool bell = false, found = false;
-        do {
-            while (auto used = s.queue->pop()) {
-                found = true;
-                const u16 index = used->token.slot;
-                const u8 status =
-                    *static_cast<volatile u8*>(&slots_.template at<Slot>(usize{index} * sizeof(Slot))->status);
-                used->token.request->error = status_error(status);
-                s.free_slots[s.slots_free++] = index;
-                done.push_back(*used->token.request);
+    // ---- the write cache, §5.2.5.1 and §5.2.6.2 ------------------------------------------------------------------
+
+    void write_cache_mode(bool back) {
+        T& t = session_.transport();
+        if constexpr (requires { t.set_config_u8(usize{}, u8{}); })
+            t.set_config_u8(Spec::kWriteback.kOffset, back ? 1 : 0);
+    }
+    /// What the device says, or what was asked for: a reset takes the device back to its own choice.
+    void apply_cache_mode() {
+        bool back = session_.template has<Feature::flush>();
+        if constexpr (kC.features.lists(Feature::config_wce)) {
+            if (session_.template has<Feature::config_wce>()) {
+                const Cache wanted = wanted_cache_.load(std::memory_order_relaxed);
+                if (wanted != Cache::leave) write_cache_mode(wanted == Cache::back);
+                u8 told = 1;
+                const auto answer = read(session_.config(), Spec::kWriteback, told);
+                back = !answer || told != 0;
             }
-            bell = feed(s) || bell;
-        } while (s.queue->rearm());
-        if (!found) s.queue->note_spurious();
-        return bell;
+        }
+        write_back_.store(back, std::memory_order_relaxed);
+    }
+
+    // ---- requests ------------------------------------------------------------------------------------------------
+
+    void enqueue(Request& r) {
+        Lane& lane = lanes_[lane_count_ == 1 ? 0 : next_lane_.load(std::memory_order_relaxed) % lane_count_];
+        {
+            auto s = lane.state.lock();
+            if (!s->dead) {
+                s->requests.wait(r);
+                lane.fresh.store(true, std::memory_order_relaxed);
+                return;
+            }
+        }
+        r.error = Error::device_broken;
+        r.done(r);
+    }
+    Instant push(Lane& lane) {
+        const Instant now = kernel::now();
+        auto s = lane.state.lock();
+        lane.fresh.store(false, std::memory_order_relaxed);
+        const Instant look = s->requests.feed(now, build);
+        return s->requests.broken() ? Instant{} : look;
+    }
+
+    static void build(Request& r, Slot& slot, DmaAddr at, Chain& chain) {
+        slot.command = command(r);
+        slot.status = kPoison;
+        const bool range = has_range(r.op);
+        chain.reads(at, range ? sizeof(BlkCommand) : sizeof(Spec::Request));
+        if (r.op == Request::Op::write)
+            for (const fs::IoSegment& d : r.data) chain.reads(d.dma, d.bytes.size());
+        else if (r.op == Request::Op::read)
+            for (const fs::IoSegment& d : r.data) chain.writes(d.dma, d.bytes.size());
+        else if (r.op > Request::Op::secure_erase)
+            chain.writes(at + offsetof(Slot, answer), r.data[0].bytes.size());
+        chain.writes(at + offsetof(Slot, status), 1);
+    }
+    static Answered finish(Request& r, Slot& slot, u32) {
+        r.error = status_error(*static_cast<volatile u8*>(&slot.status));
+        if (r.op > Request::Op::secure_erase && !r.error)
+            std::memcpy(r.data[0].bytes.data(), slot.answer, r.data[0].bytes.size());
+        return Answered::done;
+    }
+
+    /// A question of our own, whose answer fits into the slot.
+    Result<> ask(Request::Op op, std::span<u8> answer) {
+        const fs::IoSegment to{{reinterpret_cast<std::byte*>(answer.data()), answer.size()}, {}};
+        kernel::Event finished;
+        Request r;
+        r.op = op;
+        r.data = {&to, 1};
+        r.timeout = Duration::from_s(5);
+        r.context = &finished;
+        r.done = [](Request& done) { static_cast<kernel::Event*>(done.context)->set(); };
+        enqueue(r);
+        flush_submissions();
+        finished.wait();
+        if (r.error) return fail(*r.error);
+        return {};
     }
 
     static void on_interrupt(void* self, u32 queues, bool config) {
         Blk& b = *static_cast<Blk*>(self);
-        bool bell = false;
-        RequestList done;
-        {
-            auto s = b.state_.lock();
-            if (s->dead) return;
-            if (queues != 0) {
-                s->queue->note_interrupt();
-                s->queue->suppress();
-                bell = b.reap(*s, done);
-            }
-            const bool reset_wanted = config && b.look_at_config();
-            if (s->queue->broken() || reset_wanted) bell = b.recover(*s, done);
+        const Instant now = kernel::now();
+        Done done;
+        Instant look = Instant::never();
+        bool found = false;
+        for (u16 i = 0; queues != 0 && i < b.lane_count_; ++i, queues >>= 1) {
+            if ((queues & 1) == 0) continue;
+            auto s = b.lanes_[i].state.lock();
+            s->requests.note_interrupt();
+            const auto reaped = s->requests.reap(now, Patience::some, done, build, finish);
+            if (reaped.found == 0) s->requests.note_spurious();
+            found = found || reaped.found != 0;
+            look = std::min(look, s->requests.broken() ? Instant{} : reaped.look_by);
         }
-        if (bell) b.state_bell_->ring_bell();
-        b.finish_all(done);
+        if (config) {
+            b.config_changed_.store(true, std::memory_order_relaxed);
+            // One vector for everything says so every time: then it is probably not about the configuration.
+            look = std::min(look, found ? now + Duration::from_ms(10) : Instant{});
+        }
+        b.attend(look);
+        complete_all(done);
     }
 
-    /// True: the device asks for a reset, or is gone.
-    bool look_at_config() {
-        const Status status = transport_.status();
-        if (status == Status::gone || any(status, Status::needs_reset)) return true;
-        const auto n = ConfigSpace<Spec, kC.features, T>(transport_, features_).read(Spec::kCapacity);
-        if (n && *n <= kMaxSectors) sectors_.store(*n, std::memory_order_relaxed);
-        return false;
+    // ---- the driver's thread ----------------------------------------------------------------------------------
+
+    Instant look(Instant now) override {
+        if (dead_.load(std::memory_order_relaxed)) return Instant::never();
+        looks_.add();
+        Done done;
+        Instant next = Instant::never();
+        bool trouble = false;
+        for (u16 i = 0; i < lane_count_; ++i) {
+            auto s = lanes_[i].state.lock();
+            const bool patient = s->requests.patient();
+            auto reaped = s->requests.reap(now, Patience::some, done, build, finish);
+            if (reaped.found == 0)  // nothing in all that time: every completion interrupts again
+                reaped = s->requests.reap(now, Patience::none, done, build, finish);
+            else if (!patient && !session_.polled())
+                lost_interrupts_.add();
+            const Instant deadline = s->requests.earliest_deadline();
+            if (deadline <= now) timeouts_.add();
+            trouble = trouble || s->requests.broken() || deadline <= now;
+            next = std::min({next, reaped.look_by, deadline});
+            if (session_.polled() && !s->requests.idle()) next = std::min(next, now + kPollInterval);
+        }
+        complete_all(done);
+        if (session_.polled()) next = std::min(next, now + kConfigInterval);
+        if (config_changed_.exchange(false, std::memory_order_relaxed) || session_.polled()) {
+            trouble = session_.wants_reset() || trouble;
+            if (!trouble) look_at_capacity();
+        }
+        return trouble ? recover(now) : next;
     }
 
-    /// Reset, the same features again, and every unanswered request once more. When it fails (or has failed too often)
-    /// all of them go to `done` with Error::device_broken. True: ring the bell.
-    bool recover(State& s, RequestList& done) {
-        kernel::log(kernel::LogLevel::warning, "{}: device broke its queue, resetting it", name_);
-        interrupts_.mask();
-        const bool quiet = reset_and_wait(transport_).has_value();
-        RequestList again;
-        s.queue->drain([&](InFlight&& f) {
-            s.free_slots[s.slots_free++] = f.slot;
-            again.push_back(*f.request);
-        });
-        while (!again.empty()) {  // in front of those that were never sent
-            fs::BlockRequest& r = again.back();
-            RequestList::remove(r);
-            s.waiting.push_front(r);
-        }
-        if (quiet && ++s.recoveries <= kMaxRecoveries && start_again(s)) return feed(s);
-        kernel::log(kernel::LogLevel::error, "{}: given up", name_);
-        transport_.set_status(Status::reset);
-        s.dead = true;
-        while (fs::BlockRequest* r = s.waiting.pop_front()) {
-            r->error = Error::device_broken;
-            done.push_back(*r);
-        }
-        return false;
-    }
-    Result<> start_again(State& s) {
-        Hs h = TRY(Hs::begin(transport_, offered_.without(features_.bits())));
-        if (!(h.features().bits() == features_.bits())) return fail(Error::unsupported);
-        if (!interrupts_.bind_again(transport_)) return fail(Error::device_broken);
-        s.queue->attach(TRY(h.queue_again(Spec::kRequestQueue, s.queue->ring())));
-        std::move(h).go_live();
-        return interrupts_.unmask();
+    void look_at_capacity() {
+        const auto n = session_.config().read(Spec::kCapacity);
+        if (n && *n <= kMaxSectors) note_sectors(*n);
     }
 
-    static void finish(fs::BlockRequest& r, std::optional<Error> error) {
-        r.error = error;
-        r.done(r);
+    /// Reset, the same features again, and every unanswered request once more.
+    Instant recover(Instant now) {
+        for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
+        if (now - last_recovery_ > kPeace) recoveries_in_a_row_ = 0;
+        last_recovery_ = now;
+        const bool allowed = session_.may_recover() && ++recoveries_in_a_row_ <= kMaxRecoveries;
+        quiet_ = session_.halt();
+        Done done;
+        for (u16 i = 0; i < lane_count_ && quiet_; ++i)
+            lanes_[i].state.lock()->requests.take_back(*lanes_[i].queue, now, done);
+        const bool runs = quiet_ && allowed && start();
+        if (!runs) give_up(done);
+        complete_all(done);
+        Instant next = session_.polled() ? now + kPollInterval : Instant::never();
+        for (u16 i = 0; i < lane_count_ && runs; ++i) next = std::min(next, push(lanes_[i]));
+        return next;
     }
-    static void finish_all(RequestList& done) {
-        while (fs::BlockRequest* r = done.pop_front()) r->done(*r);  // may be gone afterwards
+    void give_up(Done& done) {
+        session_.give_up();
+        dead_.store(true, std::memory_order_relaxed);
+        fail_everything(done);
+    }
+    void fail_everything(Done& done) {
+        for (u16 i = 0; i < lane_count_; ++i) {
+            auto s = lanes_[i].state.lock();
+            s->dead = true;
+            s->requests.detach();
+            s->requests.fail_all(quiet_ ? Requests::Device::stopped : Requests::Device::not_stopped, done);
+        }
     }
 
     void stop() {
         unlist();
-        RequestList done;
-        interrupts_.mask();
-        const bool quiet = reset_and_wait(transport_).has_value();
-        {
-            auto s = state_.lock();
-            s->dead = true;
-            if (s->queue) s->queue->drain([&](InFlight&& f) { done.push_back(*f.request); });
-            while (fs::BlockRequest* r = s->waiting.pop_front()) done.push_back(*r);
-        }
-        if (!quiet) kernel::log(kernel::LogLevel::error, "{}: no answer to the reset", name_);
-        interrupts_.release();
-        while (fs::BlockRequest* r = done.pop_front()) finish(*r, Error::device_broken);
+        for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
+        quiet_ = session_.halt() && quiet_;
+        Done done;
+        fail_everything(done);
+        session_.close();
+        if (!quiet_) keep_for_ever(lanes_.release());  // the rings with them
+        complete_all(done);
     }
 
-    static constexpr u64 kMaxSectors = u64{1} << 54;  ///< 8 EiB: byte offsets fit 63 bits
-
-    T transport_;
-    Wiring wiring_;
-    std::string_view name_;
-    Negotiated<Spec, kC.features> features_;
-    FeatureBits offered_;
+    DeviceSession session_;
+    const BlkTunables tunables_;
     BlkGeometry geometry_;
+    BlkFacts facts_;
+    std::unique_ptr<Lane[]> lanes_;
+    u16 lane_count_ = 0;
+    bool started_ = false;
+    bool quiet_ = true;  ///< no reset was left without an answer
+    std::atomic<u32> next_lane_{0};
     std::atomic<u64> sectors_{0};
-    kernel::DmaRegion slots_;
-    mutable kernel::Guarded<State, kernel::Rank::device, kernel::Spinlock> state_;
-    const Queue* state_bell_ = nullptr;  ///< for ring_bell() alone, which needs no lock
-    Interrupts<T> interrupts_;           ///< last: silenced before the queue goes
+    std::atomic<u32> generation_{0};
+    std::atomic<bool> write_back_{false}, dead_{false}, config_changed_{false};
+    std::atomic<Cache> wanted_cache_{Cache::leave};
+    u32 recoveries_in_a_row_ = 0;
+    Instant last_recovery_;
+    Counter timeouts_, lost_interrupts_, looks_;
+    bool identified_ = false;
+    char serial_[Spec::kIdBytes];
+    usize serial_length_ = 0;
 };
 
 }  // namespace ringlet::virtio

@@ -19,7 +19,7 @@ namespace {
 struct World : device::Bench<BlkDevice> {
     kernel::DmaRegion memory = kernel::DmaRegion::allocate(1 << 20).value();
     std::unique_ptr<Blk<>> disk;
-    using Bench::Bench;
+    template <class... A> explicit World(Way way, A... a) : Bench(way, a...) { arch::host::use_virtual_clock(); }
     Result<> start() {
         auto r = Blk<>::probe(device(), "vda");
         if (!r) return fail(r.error());
@@ -29,11 +29,15 @@ struct World : device::Bench<BlkDevice> {
     ~World() {
         disk.reset();
         CHECK(dev.all_violations() == std::vector<std::string>{});
+        arch::host::use_real_clock();
+    }
+    /// A millisecond passes, and the driver's thread does what is due.
+    void heard() { later(Duration::from_ms(1)); }
+    void later(Duration d) {
+        arch::host::advance_to(kernel::now() + d);
+        (void)disk->service(kernel::now());
     }
     IoSegment piece(usize offset, usize bytes) { return {memory.bytes().subspan(offset, bytes), memory.addr(offset)}; }
-    void heard() {
-        if (disk->polled()) disk->poll();
-    }
 };
 
 /// A request that counts how often it was completed.
