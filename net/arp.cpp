@@ -243,4 +243,11 @@ void Arp::for_each(FunctionRef<void(const NeighbourInfo&)> visit) const {
             if (e.state != State::free) visit({e.address, e.mac, e.state == State::reachable});
 }
 
+usize Arp::packets_held() const {
+    usize n = resolved_.buffers();
+    for (const auto& set : sets_)
+        for (const Entry& e : set) n += e.waiting.buffers();
+    return n;
+}
+
 }  // namespace ringlet::net

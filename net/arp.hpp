@@ -48,7 +48,7 @@ public:
     std::optional<PacketBuffer> resolved() { return resolved_.pop_front(); }
     bool has_resolved() const { return !resolved_.empty(); }
     void for_each(FunctionRef<void(const NeighbourInfo&)> visit) const;
-    usize packets_held() const { return waiting_ + resolved_.count(); }
+    usize packets_held() const;  ///< buffers; walks them
 
 private:
     enum class State : u8 { free, incomplete, reachable };

@@ -13,6 +13,8 @@ inline void push_ethernet(PacketBuffer& p, const MacAddr& to, const MacAddr& fro
     h->type = static_cast<u16>(type);
     if (p.meta().checksum == PacketMeta::Checksum::partial)
         p.meta().csum_start = static_cast<u16>(p.meta().csum_start + sizeof(EthernetHeader));
+    if (p.meta().gso != PacketMeta::Gso::none)
+        p.meta().header_bytes = static_cast<u16>(p.meta().header_bytes + sizeof(EthernetHeader));
 }
 
 }  // namespace ringlet::net

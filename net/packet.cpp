@@ -10,6 +10,10 @@ PacketBuffer::~PacketBuffer() {
     if (slot_ == nullptr) return;
     if (slot_->more != nullptr) release(std::exchange(slot_->more, nullptr));
     PacketPool& pool = *slot_->pool;
+    if (slot_->loans != 0) {
+        pool.end_loan(slot_);
+        return;
+    }
     slot_->next = pool.head_;
     pool.head_ = slot_;
     ++pool.free_;
@@ -37,10 +41,27 @@ std::optional<PacketBuffer> PacketBuffer::take_rest() {
     return PacketBuffer(rest);
 }
 
+usize PacketBuffer::buffers() const {
+    usize n = 0;
+    for (const Slot* s = slot_; s != nullptr; s = s->more) n += slot_->pool->is_view(s) ? 0 : 1;
+    return n;
+}
+
 usize PacketBuffer::size_across() const {
     usize n = 0;
     for (const Slot* s = slot_; s != nullptr; s = s->more) n += usize(s->end - s->begin);
     return n;
+}
+
+bool PacketBuffer::flatten() {
+    if (tailroom() < size_across() - size()) return false;
+    for (const Slot* s = slot_->more; s != nullptr; s = s->more) {
+        const usize n = usize(s->end - s->begin);
+        if (n != 0) std::memcpy(append(n).data(), s->base + s->begin, n);
+    }
+    release(std::exchange(slot_->more, nullptr));
+    slot_->followers = 0;
+    return true;
 }
 
 /// More than the first buffer holds: whole buffers go, and the metadata moves on to the new first one.
@@ -75,8 +96,15 @@ void PacketBuffer::trim_across(usize length) {
 
 PacketPool::PacketPool(MutableBytes memory, DmaAddr dma) : memory_(memory.data()), dma_(dma) {
     const usize count = memory.size() / PacketBuffer::kSize;
-    slots_ = new (std::nothrow) PacketBuffer::Slot[count];
+    slots_ = new (std::nothrow) Slot[count + count / 2];
     if (slots_ == nullptr) return;  // total() == 0 tells
+    for (usize i = count; i != count + count / 2; ++i) {
+        slots_[i].pool = this;
+        slots_[i].loans = 1;
+        slots_[i].next = views_;
+        views_ = &slots_[i];
+    }
+    free_views_ = count / 2;
     // Backwards, so that the first packets handed out are the lowest addresses.
     for (usize i = count; i-- != 0;) {
         slots_[i].pool = this;
@@ -88,12 +116,12 @@ PacketPool::PacketPool(MutableBytes memory, DmaAddr dma) : memory_(memory.data()
 }
 
 PacketPool::~PacketPool() {
-    ASSERT(free_ == total_);
+    ASSERT(free_ == total_ && free_views_ == total_ / 2);
     delete[] slots_;
 }
 
 std::optional<PacketBuffer> PacketPool::allocate() {
-    PacketBuffer::Slot* slot = head_;
+    Slot* slot = head_;
     if (slot == nullptr) {
         ++exhausted_;
         return std::nullopt;
@@ -105,6 +133,40 @@ std::optional<PacketBuffer> PacketPool::allocate() {
     slot->followers = 0;
     slot->meta = {};
     return PacketBuffer(slot);
+}
+
+std::optional<PacketBuffer> PacketPool::view(const PacketBuffer& buffer, usize offset, usize length) {
+    Slot* of = buffer.slot_;
+    ASSERT(length != 0 && offset + length <= buffer.size() && !is_view(of));
+    Slot* slot = views_;
+    if (slot == nullptr || of->loans == 0xffff) return std::nullopt;
+    views_ = slot->next;
+    --free_views_;
+    ++of->loans;
+    slot->next = nullptr;
+    slot->followers = 0;
+    slot->meta = {};
+    // Its window ends where a buffer would end, so that nobody appends to what belongs to somebody else.
+    slot->base = of->base + of->begin + offset + length - PacketBuffer::kSize;
+    slot->begin = u16(PacketBuffer::kSize - length);
+    slot->end = PacketBuffer::kSize;
+    return PacketBuffer(slot);
+}
+
+/// The end of a view, or of a buffer's owner while it has views: the last one out gives the memory back.
+void PacketPool::end_loan(Slot* s) {
+    if (!is_view(s)) {
+        s->next = s;  // the mark of an orphan
+        ++orphans_;
+        return;
+    }
+    s->next = views_;
+    views_ = s;
+    ++free_views_;
+    Slot* of = &slots_[usize(s->base + PacketBuffer::kSize - 1 - memory_) / PacketBuffer::kSize];
+    if (--of->loans != 0 || of->next != of) return;
+    --orphans_;
+    PacketBuffer back(of);
 }
 
 }  // namespace ringlet::net

@@ -50,7 +50,7 @@ public:
     MutableBytes data() const { return {slot_->base + slot_->begin, usize(slot_->end - slot_->begin)}; }
     usize size() const { return usize(slot_->end - slot_->begin); }
     usize headroom() const { return slot_->begin; }
-    usize tailroom() const { return kSize - slot_->end; }
+    usize tailroom() const { return kSize - slot_->end; }  ///< none behind a view
     /// The device's name for data().front().
     DmaAddr dma() const;
 
@@ -96,6 +96,8 @@ public:
     // --- chains -----------------------------------------------------------------------------------------------------
     /// Buffers in the packet, at least 1.
     u16 fragments() const { return u16(slot_->followers + 1); }
+    /// Of those, how many with memory of their own (views have none).
+    usize buffers() const;
     /// Bytes in all windows.
     usize total_size() const { return slot_->more == nullptr ? size() : size_across(); }
     /// Puts one more buffer (or a chain) behind the last; its metadata is forgotten.
@@ -103,6 +105,9 @@ public:
     /// Takes the first buffer off: what is returned is the rest of the chain, nothing when there is none. The metadata
     /// stays with the first.
     std::optional<PacketBuffer> take_rest();
+    /// Makes a chain that fits its first buffer one buffer, by copying; false, and nothing changed, when it does not
+    /// fit.
+    bool flatten();
     /// visit(MutableBytes window, DmaAddr of its first byte), buffer by buffer, in order.
     template <class F> void for_each_fragment(F visit) const {
         for (const Slot* s = slot_; s != nullptr; s = s->more)
@@ -120,6 +125,7 @@ private:
         std::byte* base = nullptr;
         u16 begin = 0, end = 0;
         u16 followers = 0;  ///< of the first buffer of a chain: how many are behind it
+        u16 loans = 0;      ///< of a buffer: views of it that are alive; of a view: 1
         PacketMeta meta;
     };
     explicit PacketBuffer(Slot* s) : slot_(s) {}
@@ -128,10 +134,15 @@ private:
     void trim_across(usize length);
     usize size_across() const;
     static void release(Slot* s);
+    static_assert(sizeof(Slot) == 64);  // one cache line
     Slot* slot_;
 };
 
 /// A fixed number of buffers in one DMA region. Outlives every buffer it gave out.
+///
+/// A view is a packet that reads part of another one's buffer: how a send buffer lends its bytes to a segment without a
+/// copy. Whoever owns the buffer may go on appending behind the part, and may destroy it: it then returns to the pool
+/// with the last of its views, for a device may still be reading. There are half as many views as buffers.
 class PacketPool {
 public:
     /// `memory`: count * 2 KiB of DMA memory whose device address is `dma`; kept by the caller for the pool's lifetime.
@@ -142,17 +153,27 @@ public:
 
     /// An empty packet whose window starts at kHeadroom; nothing when the pool is empty.
     std::optional<PacketBuffer> allocate();
+    /// `length` bytes at `offset` of `buffer`'s window (not of a view, not of a chain's followers); nothing when all
+    /// views are in use.
+    std::optional<PacketBuffer> view(const PacketBuffer& buffer, usize offset, usize length);
+
     usize total() const { return total_; }
     usize free() const { return free_; }
+    usize free_views() const { return free_views_; }
+    usize orphans() const { return orphans_; }    ///< buffers that are alive only because of their views
     u64 exhausted() const { return exhausted_; }  ///< failed allocations
 
 private:
     friend class PacketBuffer;
-    PacketBuffer::Slot* slots_ = nullptr;
-    PacketBuffer::Slot* head_ = nullptr;
+    using Slot = PacketBuffer::Slot;
+    bool is_view(const Slot* s) const { return s >= slots_ + total_; }
+    void end_loan(Slot* s);
+    Slot* slots_ = nullptr;  // total_ with memory of their own, then total_ / 2 for views
+    Slot* head_ = nullptr;
+    Slot* views_ = nullptr;
     std::byte* memory_ = nullptr;
     DmaAddr dma_;
-    usize total_ = 0, free_ = 0;
+    usize total_ = 0, free_ = 0, free_views_ = 0, orphans_ = 0;
     u64 exhausted_ = 0;
 };
 

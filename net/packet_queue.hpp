@@ -23,6 +23,8 @@ public:
         explicit operator bool() const { return buffer_.slot_ != nullptr; }
         PacketBuffer* operator->() { return &buffer_; }
         const PacketBuffer* operator->() const { return &buffer_; }
+        const PacketBuffer& operator*() const { return buffer_; }
+        bool operator==(const Ref& o) const { return buffer_.slot_ == o.buffer_.slot_; }
         Ref next() const { return Ref(buffer_.slot_->next); }
 
     private:
@@ -38,6 +40,12 @@ public:
 
     bool empty() const { return head_ == nullptr; }
     u32 count() const { return count_; }
+    /// Buffers in all the packets; walks them.
+    usize buffers() const {
+        usize n = 0;
+        for (Ref r = front(); r; r = r.next()) n += r->buffers();
+        return n;
+    }
     Ref front() const { return Ref(head_); }
     Ref back() const { return Ref(tail_); }
 
@@ -61,6 +69,16 @@ public:
         if (tail_ == s) tail_ = position.buffer_.slot_;
         --count_;
         return PacketBuffer(s);
+    }
+    /// Appends a packet's buffers one by one, each as a packet of its own. Returns how many those were.
+    u32 push_back_all(PacketBuffer p) {
+        u32 n = 1;
+        for (auto rest = p.take_rest(); rest; ++n) {
+            push_back(std::exchange(p, std::move(*rest)));
+            rest = p.take_rest();
+        }
+        push_back(std::move(p));
+        return n;
     }
     void clear() {
         while (pop_front()) {

@@ -22,7 +22,12 @@ tcp::Config tcp_config(const StackConfig& c, SipKey key) {
     std::memcpy(t.secret.data(), &k.k0, 8);
     std::memcpy(t.secret.data() + 8, &k.k1, 8);
     t.mss = static_cast<u16>(c.mtu - 40);
-    t.tx_checksum_offload = c.offloads.tx_checksum;
+    const Offloads& o = c.offloads;
+    t.tx_checksum_offload = o.tx_checksum;
+    // A header, and payload that begins and ends anywhere in buffers of its own.
+    const u32 scattered = o.max_fragments > 2 ? (o.max_fragments - 2u) * u32{PacketBuffer::kSize} : 0;
+    t.scatter = o.tx_checksum && scattered >= 2 * u32{PacketBuffer::kSize};
+    if (o.tx_checksum && o.tso4) t.gso_bytes = std::min({o.max_gso_bytes, 0xffffu, scattered});
     return t;
 }
 
@@ -189,7 +194,8 @@ InterfaceInfo Stack::interface() const {
 }
 
 usize Stack::packets_held() const {
-    return arp_.packets_held() + udp_.packets_held() + tcp_.packets_held() + replies_.count() + loopback_.count();
+    return arp_.packets_held() + udp_.packets_held() + tcp_.buffers_held() + replies_.buffers() + loopback_.buffers() +
+           pool_.orphans();
 }
 
 }  // namespace ringlet::net

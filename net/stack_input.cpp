@@ -8,7 +8,7 @@ namespace ringlet::net {
 
 void Stack::input(PacketBuffer frame, Instant now) {
     ++stats_.frames_in;
-    stats_.bytes_in += frame.size();
+    stats_.bytes_in += frame.total_size();
     const auto* eth = frame.pull<EthernetHeader>();
     if (eth == nullptr) {
         ++stats_.ethernet_short;
@@ -76,7 +76,7 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
     }
     const Ipv4Header& ip = *header;
     const usize header_bytes = ip.header_bytes();
-    if (ip.total_length < header_bytes || ip.total_length > p.size()) {
+    if (ip.total_length < header_bytes || header_bytes > p.size() || ip.total_length > p.total_size()) {
         ++stats_.ip_bad_length;
         return;
     }
@@ -120,11 +120,16 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
         }
         origin = origin == Origin::wire ? Origin::wire_broadcast : origin;
     }
-    switch (IpProtocol{ip.protocol}) {
-    case IpProtocol::tcp:
+    if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
         p.pull_bytes(header_bytes);
         tcp_.input(source, destination, std::move(p), now);
         return;
+    }
+    if (p.fragments() != 1 && !p.flatten()) {  // only TCP takes what is larger than a buffer
+        ++stats_.ip_scattered;
+        return;
+    }
+    switch (IpProtocol{ip.protocol}) {
     case IpProtocol::udp:
         udp_input(std::move(p), ip, origin, now);
         return;

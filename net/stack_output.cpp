@@ -17,8 +17,8 @@ std::optional<Stack::Route> Stack::route(Ipv4Addr destination) const {
 }
 
 bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
-    const usize length = p.size() + sizeof(Ipv4Header);
-    if (length > config_.mtu) {
+    const usize length = p.total_size() + sizeof(Ipv4Header);
+    if (length > config_.mtu && p.meta().gso == PacketMeta::Gso::none) {
         ++stats_.ip_too_large;
         return false;
     }
@@ -46,6 +46,8 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
     ip->destination = destination.value;
     ip->checksum = internet_checksum({reinterpret_cast<const std::byte*>(ip), sizeof(Ipv4Header)});
     if (p.meta().checksum == PacketMeta::Checksum::partial) p.meta().csum_start = sizeof(Ipv4Header);
+    if (p.meta().gso != PacketMeta::Gso::none)
+        p.meta().header_bytes = static_cast<u16>(p.meta().header_bytes + sizeof(Ipv4Header));
     ++stats_.ip_out;
     return true;
 }
@@ -192,7 +194,7 @@ std::optional<PacketBuffer> Stack::output(Instant now) {
             continue;
         }
         ++stats_.frames_out;
-        stats_.bytes_out += frame->size();
+        stats_.bytes_out += frame->total_size();
         return frame;
     }
     output_cut_ = true;

@@ -12,12 +12,13 @@ namespace ringlet::net {
 // One list, so that the struct and what netstat prints cannot differ.
 #define RINGLET_NET_COUNTERS(X)                                                                                        \
     X(frames_in)                                                                                                       \
-    X(frames_out) X(bytes_in) X(bytes_out) X(ethernet_short) X(ethernet_vlan) X(ethernet_not_ours)                     \
-        X(ethernet_bad_source) X(ethernet_unknown_type) X(arp_in) X(arp_bad) X(arp_requests_out) X(arp_replies_out)    \
-            X(arp_ignored) X(arp_conflicts) X(arp_evicted) X(arp_queue_overflow) X(arp_unresolved) X(ip_in) X(ip_out)  \
+    X(frames_out)                                                                                                      \
+    X(bytes_in) X(bytes_out) X(ethernet_short) X(ethernet_vlan) X(ethernet_not_ours) X(ethernet_bad_source)            \
+        X(ethernet_unknown_type) X(arp_in) X(arp_bad) X(arp_requests_out) X(arp_replies_out) X(arp_ignored)            \
+            X(arp_conflicts) X(arp_evicted) X(arp_queue_overflow) X(arp_unresolved) X(ip_in) X(ip_out)                 \
                 X(ip_bad_header) X(ip_bad_checksum) X(ip_bad_length) X(ip_bad_source) X(ip_not_ours)                   \
                     X(ip_source_route) X(ip_fragment) X(ip_unknown_protocol) X(ip_no_address) X(ip_no_route)           \
-                        X(ip_too_large) X(icmp_in) X(icmp_bad) X(icmp_echo_in) X(icmp_echo_replied)                    \
+                        X(ip_too_large) X(ip_scattered) X(icmp_in) X(icmp_bad) X(icmp_echo_in) X(icmp_echo_replied)    \
                             X(icmp_echo_ignored) X(icmp_echo_sent) X(icmp_reply_in) X(icmp_reply_unmatched)            \
                                 X(icmp_errors_out) X(icmp_errors_limited) X(icmp_errors_in) X(icmp_errors_ignored)     \
                                     X(icmp_unknown) X(udp_in) X(udp_out) X(udp_bad) X(udp_bad_checksum)                \

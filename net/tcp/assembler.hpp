@@ -12,6 +12,7 @@ class Assembler {
 public:
     bool empty() const { return pieces_.empty(); }
     u32 count() const { return pieces_.count(); }
+    usize buffers() const { return pieces_.buffers(); }
 
     /// Keeps the payload `p` that begins at `seq`. At `limit` packets the one farthest ahead makes room; false when
     /// that is the new one itself.

@@ -33,8 +33,10 @@ public:
     }
     constexpr void set_mss(u32 mss) { mss_ = mss; }
     constexpr void on_ack(u32 acked, Instant) {
-        if (window_ < ssthresh_) {  // §3.1 slow start
-            window_ += std::min(acked, mss_);
+        if (window_ < ssthresh_) {
+            // §3.1 slow start, by all that was acknowledged (RFC 3465 without its limit L): a peer that takes merged
+            // frames sends one ACK for tens of segments, and counting it as one or two would never open the window.
+            window_ += acked;
         } else {  // congestion avoidance, by bytes (RFC 3465)
             credit_ += acked;
             if (credit_ >= window_) {

@@ -16,7 +16,7 @@ Connection::Connection(Environment& environment, Endpoint local, Endpoint remote
     : env_(environment), local_(local), remote_(remote),
       receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
       timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),
-      send_(static_cast<u32>(environment.config.send_buffer_bytes)) {
+      send_(environment.send, static_cast<u32>(environment.config.send_buffer_bytes)) {
     timers_.fill(Instant::never());
     // RFC 7323 §2.3: the smallest shift with which the whole buffer can be offered.
     rcv_scale_ = static_cast<u8>(std::bit_width(receive_limit_ >> 16));
@@ -92,9 +92,10 @@ Result<usize> Connection::write(Bytes from) {
     if (from.empty()) return usize{0};
     if (send_.room() == 0) return fail(Error::would_block);
     const u32 n = send_.write(from);
-    if (n == 0) {
-        ++env_.stats.no_memory;
-        return fail(Error::no_memory);
+    if (n == 0) {  // for now: whoever is waited for, a peer or the other senders, gives memory back
+        ++env_.stats.send_memory;
+        write_refused_ = true;
+        return fail(Error::would_block);
     }
     return usize{n};
 }
@@ -164,7 +165,7 @@ u8 Connection::readiness_bits() const {
     if (ended || state_ == State::time_wait) bits |= kClosed;
     if (pending_error_) bits |= kError;
     // A quarter of the buffer, so that a writer is not woken for every ACK.
-    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_;
+    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_ && !write_refused_;
     if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
     return bits;
 }

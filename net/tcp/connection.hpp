@@ -21,6 +21,7 @@ struct Environment {
     Config config;
     PacketPool& pool;
     Secrets secrets;
+    SendMemory send;
     Stats stats{};
     usize packets_held = 0;  ///< in all receive queues and assemblers
     usize packets_soft = 0;  ///< above it, windows stop growing and a queue of two packets is enough
@@ -70,8 +71,12 @@ public:
     /// Becomes CLOSED at once. `error`: what a reader is told.
     void finish(std::optional<Error> error);
 
+    /// Buffers in the receive queue and the assembler, views not counted; walks them.
+    usize receive_buffers() const { return receive_.buffers() + assembler_.buffers(); }
     Readiness readiness() const;
     u8 readiness_bits() const;  ///< the same as ReadyBit, for comparing
+    /// There is memory for writing again.
+    void allow_write() { write_refused_ = false; }
     void clear_pending_error() { pending_error_.reset(); }
     Info info() const;
     State state() const { return state_; }
@@ -111,6 +116,8 @@ private:
     void sample_rtt(const Segment& s, Instant now);
     void duplicate_ack(Instant now);
     void on_our_fin_acked(Instant now);
+    bool take_in_order(PacketBuffer& packet);
+    void keep_ahead(SeqNum seq, PacketBuffer& packet);
     void append_in_order(PacketBuffer p);
     bool may_hold_another() const;
     void consume_fin(Instant now);
@@ -123,6 +130,9 @@ private:
     std::optional<Plan> plan_data() const;
     void fill(Segment& s, Instant now) const;
     void sent(const Plan& p, const Segment& s, Instant now);
+    std::optional<PacketBuffer> build_data(const Plan& p, Segment& s);
+    void round_to_segments(Plan& p, u32 available) const;
+    void set_mss(u32 mss);
     u32 window_to_offer() const;
     u32 send_allowance() const;
 
@@ -149,8 +159,9 @@ private:
     State state_ = State::closed;
     bool passive_ : 1 = false, orphan_ : 1 = false;
     bool ack_now_ : 1 = false, syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
-    bool resend_head_ : 1 = false;  ///< fast retransmission of the segment at snd_una_
-    bool fin_queued_ : 1 = false;   ///< the application has finished; FIN follows the last byte
+    bool write_refused_ : 1 = false;  ///< no memory for the first byte: not writable until there is some
+    bool resend_head_ : 1 = false;    ///< fast retransmission of the segment at snd_una_
+    bool fin_queued_ : 1 = false;     ///< the application has finished; FIN follows the last byte
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
     bool timestamps_ : 1 = false, timing_ : 1 = false;
 
@@ -179,6 +190,7 @@ private:
     Congestion congestion_;
     Recovery recovery_;
     SendBuffer send_;
+    u32 segment_limit_ = kDefaultMss;  ///< payload of the largest segment built: a multiple of mss_
     PacketQueue receive_;
     Assembler assembler_;
     Options options_;

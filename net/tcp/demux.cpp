@@ -6,12 +6,12 @@ namespace ringlet::net::tcp {
 
 void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now) {
     ++env_.stats.segments_in;
-    const std::optional<Segment> s = parse(source, destination, segment.data());
+    std::optional<Segment> s = parse(source, destination, segment.data(), segment.total_size());
     if (!s) {
         ++env_.stats.bad_header;
         return;
     }
-    if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment.data())) {
+    if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment)) {
         ++env_.stats.bad_checksum;
         return;
     }
@@ -20,6 +20,10 @@ void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Ins
         destination.is_multicast() || s->local == s->remote) {
         ++env_.stats.bad_address;
         return;
+    }
+    if (s->length > env_.config.mss) {
+        ++env_.stats.gso_in;
+        s->unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
     }
     segment.pull_bytes(s->header_bytes);
     if (Entry* e = table_.find(s->local, s->remote))
@@ -153,8 +157,20 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
     return std::nullopt;
 }
 
+/// Whoever was refused memory for writing may try again; who fails again is back here soon.
+void Tcp::allow_writers(Instant now) {
+    writers_at_ = Instant::never();
+    env_.send.refused = false;
+    table_.for_each([&](Entry& e) {
+        e.connection.allow_write();
+        if (e.slot != kNone) notify(e, e.connection.readiness_bits());
+    });
+    (void)now;
+}
+
 void Tcp::poll(Instant now) {
     if (starved_until_ <= now) starved_until_ = Instant::never();
+    if (writers_at_ <= now) allow_writers(now);
     while (Entry* e = deadlines_.pop_due(now)) {
         e->connection.on_time(now);
         settle(*e, now);
@@ -162,7 +178,7 @@ void Tcp::poll(Instant now) {
 }
 
 Instant Tcp::deadline() const {
-    return std::min(deadlines_.earliest(), starved_until_);
+    return std::min({deadlines_.earliest(), starved_until_, writers_at_});
 }
 
 void Tcp::on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now) {

@@ -92,12 +92,13 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
 
 void Connection::learn_options(const Segment& s) {
     const u16 theirs = s.mss == 0 ? kDefaultMss : std::max(s.mss, kSmallestMss);
-    mss_ = std::min(theirs, env_.config.mss);
+    u32 mss = std::min(theirs, env_.config.mss);
     timestamps_ = s.has_timestamp;  // we offer them always: the peer's SYN decides (RFC 7323 §3.2)
     if (timestamps_) {
         ts_recent_ = s.timestamp;
-        mss_ = static_cast<u16>(mss_ - kTimestampBytes);
+        mss -= u32{kTimestampBytes};
     }
+    set_mss(mss);
     if (s.window_scale)
         snd_scale_ = *s.window_scale;
     else
@@ -290,7 +291,10 @@ void Connection::acknowledge(const Segment& s, Instant now) {
     const bool our_fin = fin_sent() && s.ack == fin_seq() + 1;
     sample_rtt(s, now);
     const u32 data = std::min(s.ack - data_start_, send_.size());
-    send_.drop(data);
+    if (data != 0) {
+        send_.drop(data);
+        write_refused_ = false;
+    }
     data_start_ += data;
     snd_una_ = s.ack;
     snd_nxt_ = max(snd_nxt_, snd_una_);
@@ -364,20 +368,22 @@ void Connection::note_timestamp(const Segment& s, Instant now) {
 /// §3.10.7.4, seventh and eighth: ESTABLISHED, FIN-WAIT-1 and FIN-WAIT-2.
 void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
     if (s.length == 0 && !s.has(flag::fin)) return;
-    if (s.length > largest_received_) largest_received_ = s.length;
+    const u16 unit = s.unit != 0 ? s.unit : s.length;
+    if (unit > largest_received_) largest_received_ = unit;
     const SeqNum claimed_end = s.seq + s.length;
     if (s.seq < rcv_nxt_) {  // the front is old
-        packet.pull_bytes(std::min<usize>(rcv_nxt_ - s.seq, packet.size()));
+        packet.pull_bytes(std::min<usize>(rcv_nxt_ - s.seq, packet.total_size()));
         s.seq = rcv_nxt_;
     }
+    u32 kept = static_cast<u32>(packet.total_size());
     SeqNum right = rcv_adv_;
     if (fin_seen_) right = min(right, peer_fin_seq_);  // nothing comes after a FIN
     const u32 allowed = right > s.seq ? right - s.seq : 0;
-    if (packet.size() > allowed) {
-        env_.stats.beyond_window += packet.size() - allowed;
+    if (kept > allowed) {
+        env_.stats.beyond_window += kept - allowed;
         packet.trim_to(allowed);
+        kept = allowed;
     }
-    const u32 kept = static_cast<u32>(packet.size());
     const bool whole = s.seq + kept >= claimed_end;
     if (s.has(flag::fin) && whole && claimed_end >= rcv_nxt_ && claimed_end <= rcv_adv_ && !fin_seen_) {
         fin_seen_ = true;
@@ -388,19 +394,15 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
         at_once = true;
     } else if (s.seq != rcv_nxt_) {
         at_once = true;
-        if (!may_hold_another() || !assembler_.insert(s.seq, std::move(packet), packet_limit() / 2))
-            ++env_.stats.receive_memory;
-        else
-            ++env_.stats.out_of_order;
+        keep_ahead(s.seq, packet);
     } else {
-        const PacketQueue::Ref last = receive_.back();
-        if (!may_hold_another() && !(last && last->tailroom() >= kept)) {
+        if (!take_in_order(packet)) {
             ++env_.stats.receive_memory;
             assembler_.clear();  // what is in order is worth more
             account();
-            return;  // silence: the peer backs off
+            if (rcv_nxt_ != s.seq) acknowledge_soon(true, now);
+            return;  // or silence: the peer backs off
         }
-        append_in_order(std::move(packet));
         if (!assembler_.empty()) at_once = true;
         while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
     }
@@ -409,6 +411,40 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
         consume_fin(now);
     else
         acknowledge_soon(at_once, now);
+}
+
+/// Text that begins at RCV.NXT, buffer by buffer; false at the first for which there is no memory.
+bool Connection::take_in_order(PacketBuffer& packet) {
+    for (;;) {
+        std::optional<PacketBuffer> rest = packet.take_rest();
+        if (packet.size() != 0) {  // an empty buffer in the queue would read as the end of the stream
+            const PacketQueue::Ref last = receive_.back();
+            if (!(last && last->tailroom() >= packet.size()) && !may_hold_another()) return false;
+            append_in_order(std::move(packet));
+        }
+        if (!rest) return true;
+        packet = std::move(*rest);
+    }
+}
+
+/// Text that begins behind a hole.
+void Connection::keep_ahead(SeqNum seq, PacketBuffer& packet) {
+    bool kept = false;
+    for (;;) {
+        std::optional<PacketBuffer> rest = packet.take_rest();
+        const u32 n = static_cast<u32>(packet.size());
+        if (n != 0) {
+            if (!may_hold_another() || !assembler_.insert(seq, std::move(packet), packet_limit() / 2)) {
+                ++env_.stats.receive_memory;
+                break;
+            }
+            kept = true;
+        }
+        seq += n;
+        if (!rest) break;
+        packet = std::move(*rest);
+    }
+    if (kept) ++env_.stats.out_of_order;
 }
 
 void Connection::append_in_order(PacketBuffer p) {
@@ -425,8 +461,9 @@ void Connection::append_in_order(PacketBuffer p) {
 
 bool Connection::may_hold_another() const {
     const u32 mine = receive_.count() + assembler_.count();
-    if (env_.packets_held >= env_.packets_hard) return false;
-    return mine < (env_.packets_held >= env_.packets_soft ? 2 : packet_limit());
+    const usize held = env_.packets_held - packets_accounted_ + mine;
+    if (held >= env_.packets_hard) return false;
+    return mine < (held >= env_.packets_soft ? 2 : packet_limit());
 }
 
 void Connection::account() {
@@ -495,7 +532,7 @@ void Connection::on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant n
         const u32 overhead = 40u + (timestamps_ ? kTimestampBytes : 0u);
         const u32 narrower = std::max<u32>(mtu, 552) - overhead;
         if (narrower >= mss_ || !sends_data()) return;
-        mss_ = static_cast<u16>(narrower);
+        set_mss(narrower);
         congestion_.set_mss(mss_);
         snd_nxt_ = snd_una_;
         timing_ = false;

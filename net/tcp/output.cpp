@@ -48,7 +48,8 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     if (available == 0 && !fin_possible) return std::nullopt;
     const SeqNum edge = snd_una_ + send_allowance();
     const u32 room = edge > snd_nxt_ ? edge - snd_nxt_ : 0;
-    p.length = std::min({available, room, u32{mss_}});
+    p.length = std::min({available, room, segment_limit_});
+    if (p.length > mss_) round_to_segments(p, available);
     p.resend = snd_nxt_ < snd_max_;
     if (fin_possible && p.length == available) p.flags |= flag::fin;
     if (p.length != 0 && p.length == available) p.flags |= flag::psh;
@@ -63,11 +64,17 @@ std::optional<Connection::Plan> Connection::plan_data() const {
         return bare_fin ? std::optional(p) : std::nullopt;
     }
     // §3.8.6.2.1 (sender's silly window) and §3.7.4 (Nagle)
-    if (p.length == mss_) return p;
+    if (p.length >= mss_) return p;
     const bool idle = snd_nxt_ == snd_una_;
     if (p.length == available && (idle || options_.no_delay || fin_queued_ || p.resend)) return p;
     if (2 * p.length >= max_snd_wnd_) return p;
     return std::nullopt;
+}
+
+/// A large segment is whole ones for the link to cut, and a short one behind them only if that could go by itself.
+void Connection::round_to_segments(Plan& p, u32 available) const {
+    if (p.length == available && (options_.no_delay || fin_queued_)) return;
+    p.length -= p.length % mss_;
 }
 
 /// §3.8.6.2.2: the right edge never moves left, and moves right only by a worthwhile step.
@@ -111,9 +118,7 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     s.flags = p->flags;
     s.length = static_cast<u16>(p->length);
     fill(s, now);
-    const SendBuffer::Pieces payload = send_.at(p->offset, p->length);
-    auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
-    std::optional<PacketBuffer> packet = build(env_.pool, s, payload.first, payload.second, mode);
+    std::optional<PacketBuffer> packet = build_data(*p, s);
     if (packet)
         sent(*p, s, now);
     else
@@ -121,9 +126,44 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     return packet;
 }
 
+/// Up to one segment is copied into the packet; what is larger, or worth a second descriptor, is lent to it. `s` is
+/// cut to one segment when nothing can be lent.
+std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
+    constexpr u16 kWorthLending = 1024;
+    const bool large = s.length > mss_;
+    if (large || (env_.config.scatter && s.length >= kWorthLending)) {
+        std::optional<PacketBuffer> packet = build_header(env_.pool, s);
+        if (!packet) return packet;
+        if (send_.lend(*packet, p.offset, s.length) == s.length) {
+            if (!large) return packet;
+            packet->meta().gso = PacketMeta::Gso::tcp4;
+            packet->meta().gso_size = mss_;
+            ++env_.stats.gso_out;
+            return packet;
+        }
+        if (large) {
+            s.length = mss_;
+            s.flags &= static_cast<u8>(~(flag::fin | flag::psh));
+        }
+    }
+    const SendBuffer::Pieces payload = send_.at(p.offset, s.length);
+    const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
+    return build(env_.pool, s, payload.first, payload.second, mode);
+}
+
+/// The path's segment size, and with it the largest multiple that the link (or ourselves, as the peer) takes at once.
+void Connection::set_mss(u32 mss) {
+    constexpr u32 kHeaders = 20 + kHeaderBytes + kTimestampBytes;
+    const bool local = local_.address == remote_.address || remote_.address.is_loopback();
+    const u32 most = local ? 0xffff : env_.config.gso_bytes;
+    mss_ = static_cast<u16>(mss);
+    segment_limit_ = most > kHeaders + 2 * mss ? (most - kHeaders) / mss * mss : mss;
+}
+
 /// `s`, built from `p`, is on its way.
 void Connection::sent(const Plan& p, const Segment& s, Instant now) {
-    ++env_.stats.segments_out;
+    const u32 on_the_wire = s.length > mss_ ? (s.length + mss_ - 1u) / mss_ : 1;
+    env_.stats.segments_out += on_the_wire;
     if ((s.flags & flag::ack) != 0) {
         ack_now_ = false;
         timers_[kDelayedAck] = Instant::never();
@@ -142,8 +182,8 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
     last_sent_ = now;
     if ((s.flags & flag::syn) != 0) syn_pending_ = false;
     if (p.resend) {
-        ++env_.stats.retransmitted;
-        ++retransmissions_;
+        env_.stats.retransmitted += on_the_wire;
+        retransmissions_ += on_the_wire;
         timing_ = false;  // Karn
     }
     if (s.seq == snd_una_) resend_head_ = false;

@@ -28,6 +28,7 @@ struct Segment {
     u8 flags = 0;
     u16 window = 0;  ///< as on the wire: not scaled
     u16 length = 0;  ///< payload bytes
+    u16 unit = 0;    ///< payload bytes of each segment on the wire, when several arrive merged into one; 0: just one
     u16 header_bytes = kHeaderBytes;
     // options; absent unless said otherwise
     u16 mss = 0;  ///< 0: absent
@@ -41,15 +42,26 @@ struct Segment {
     u32 sequence_length() const { return u32{length} + ((flags & flag::syn) != 0) + ((flags & flag::fin) != 0); }
 };
 
-/// Reads the header at the front of `bytes` (header and payload). Malformed options end the option list and are
-/// otherwise ignored (RFC 9293 §3.1: "MUST be able to receive"); a header that does not fit is an error.
-std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes);
+/// Reads the header at the front of `bytes`; `total` bytes of header and payload there are, maybe more than in `bytes`,
+/// which then is the first buffer of a chain and must hold the whole header. Malformed options end the option list and
+/// are otherwise ignored (RFC 9293 §3.1: "MUST be able to receive"); a header that does not fit is an error.
+std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes, usize total);
+inline std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+    return parse(source, destination, bytes, bytes.size());
+}
 /// True when the checksum over pseudo-header and `bytes` is right.
 bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes);
+
+/// The same over a packet that may be a chain.
+bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, const PacketBuffer& packet);
 
 enum class TxChecksum : u8 { complete, partial };
 /// A packet with `s`'s header and a copy of its payload, which comes in two pieces because send buffers wrap
 /// (s.length == first + second). Nothing when the pool is empty.
 std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode);
+
+/// A packet with `s`'s header alone; the caller appends s.length bytes of payload as fragments. The checksum is
+/// partial.
+std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s);
 
 }  // namespace ringlet::net::tcp

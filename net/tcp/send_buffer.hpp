@@ -1,78 +1,64 @@
-// Bytes written and not yet acknowledged: one ring, allocated on first use at 4 KiB, doubled on demand up to the
-// configured bound, given back when empty. Context: the network monitor.
+// Bytes written and not yet acknowledged, in packet buffers: a write copies into memory that a device may read, and a
+// large segment lends it parts of that memory instead of copying again (PacketPool::view). All connections share one
+// budget, so that senders cannot starve reception. Context: the network monitor.
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <new>
 
-#include "lib/bytes.hpp"
+#include "net/packet_queue.hpp"
 
 namespace ringlet::net::tcp {
 
+/// What the send buffers of all connections may hold together.
+struct SendMemory {
+    PacketPool& pool;
+    usize held = 0;        ///< packet buffers
+    usize soft = 0;        ///< above it, a connection that has two gets no more
+    usize hard = 0;        ///< above it, nobody does
+    bool refused = false;  ///< somebody with nothing in flight was refused: it must be told when there is memory again
+};
+
 class SendBuffer {
 public:
-    static constexpr u32 kInitial = 4096;
-    explicit SendBuffer(u32 bound) : bound_(bound) {}
+    SendBuffer(SendMemory& memory, u32 bound) : memory_(memory), bound_(bound) {}
+    ~SendBuffer() { release(); }
 
     u32 size() const { return size_; }
-    u32 room() const { return bound_ - size_; }
+    u32 room() const { return bound_ - std::min(bound_, size_); }
+    u32 bound() const { return bound_; }
+    u32 buffers() const { return chunks_.count(); }
 
-    /// Copies in as much as fits; less, down to nothing, when the heap is exhausted too.
-    u32 write(Bytes from) {
-        const u32 wanted = static_cast<u32>(std::min<usize>(from.size(), room()));
-        if (size_ + wanted > capacity_) grow(size_ + wanted);
-        const u32 n = std::min(wanted, capacity_ - size_);
-        if (n == 0) return 0;
-        const u32 at = (head_ + size_) & (capacity_ - 1);
-        const u32 before_end = std::min(n, capacity_ - at);
-        std::memcpy(storage_.get() + at, from.data(), before_end);
-        if (n != before_end) std::memcpy(storage_.get(), from.data() + before_end, n - before_end);
-        size_ += n;
-        return n;
-    }
+    /// Copies in as much as fits; less, down to nothing, when there is no memory.
+    u32 write(Bytes from);
 
     struct Pieces {
         Bytes first, second;
     };
-    /// The `length` bytes at `offset`; the caller keeps them inside size().
-    Pieces at(u32 offset, u32 length) const {
-        ASSERT(offset <= size_ && length <= size_ - offset);
-        if (length == 0) return {};
-        const u32 begin = (head_ + offset) & (capacity_ - 1);
-        const u32 before_end = std::min(length, capacity_ - begin);
-        return {{storage_.get() + begin, before_end}, {storage_.get(), length - before_end}};
-    }
+    /// The `length` <= 2048 bytes at `offset`; the caller keeps them inside size().
+    Pieces at(u32 offset, u32 length);
+    /// Appends views of `length` bytes at `offset` to `packet`; as many bytes as there are views for are returned.
+    u32 lend(PacketBuffer& packet, u32 offset, u32 length);
 
-    /// The first `n` bytes are acknowledged. A small ring stays for the next answer; a large one goes.
-    void drop(u32 n) {
-        ASSERT(n <= size_);
-        size_ -= n;
-        head_ = size_ == 0 ? 0 : (head_ + n) & (capacity_ - 1);
-        if (size_ == 0 && capacity_ > kInitial) release();
-    }
-    void release() {
-        storage_.reset();
-        capacity_ = size_ = head_ = 0;
-    }
+    /// The first `n` bytes are acknowledged.
+    void drop(u32 n);
+    void release();
 
 private:
-    void grow(u32 needed) {
-        u32 bigger = std::max(capacity_, kInitial);
-        while (bigger < needed) bigger *= 2;
-        std::unique_ptr<std::byte[]> fresh(new (std::nothrow) std::byte[bigger]);
-        if (!fresh) return;
-        const Pieces old = at(0, size_);
-        if (!old.first.empty()) std::memcpy(fresh.get(), old.first.data(), old.first.size());
-        if (!old.second.empty()) std::memcpy(fresh.get() + old.first.size(), old.second.data(), old.second.size());
-        storage_ = std::move(fresh);
-        capacity_ = bigger;
-        head_ = 0;
-    }
+    struct Place {
+        PacketQueue::Ref chunk;
+        u32 offset;  ///< in the chunk's window
+    };
+    Place find(u32 offset);
 
-    std::unique_ptr<std::byte[]> storage_;
+    // Every buffer but the last is full to its end, and each begins at its first byte unless the front was dropped: a
+    // piece no longer than a buffer lies in at most two of them.
+    PacketQueue chunks_;
+    SendMemory& memory_;
     u32 bound_;
-    u32 capacity_ = 0, head_ = 0, size_ = 0;  // capacity_: a power of two, or 0
+    u32 size_ = 0;
+    // Where the last segment ended, for the next one: offset of the first byte of `cursor_`'s window.
+    PacketQueue::Ref cursor_;
+    u32 cursor_at_ = 0;
 };
 
 }  // namespace ringlet::net::tcp

@@ -16,7 +16,7 @@ Config sane(Config c, const PacketPool& pool) {
     c.max_half_open = std::clamp<u32>(c.max_half_open, 1, c.max_connections);
     c.max_time_wait = std::clamp<u32>(c.max_time_wait, 1, c.max_connections);
     c.max_listeners = std::clamp<u32>(c.max_listeners, 1, 1024);
-    c.send_buffer_bytes = std::clamp<usize>(c.send_buffer_bytes, SendBuffer::kInitial, 1u << 28);
+    c.send_buffer_bytes = std::clamp<usize>(c.send_buffer_bytes, PacketBuffer::kSize, 1u << 28);
     // One connection's window is at most an eighth of the pool, so that one that is not read hurts nobody else.
     const usize share = std::max<usize>(pool.total() * PacketBuffer::kSize / 8, 4096);
     c.receive_buffer_bytes = std::clamp<usize>(c.receive_buffer_bytes, 2048, std::min<usize>(share, 1u << 30));
@@ -26,11 +26,14 @@ Config sane(Config c, const PacketPool& pool) {
 }  // namespace
 
 Tcp::Tcp(const Config& config, PacketPool& pool)
-    : env_{.config = sane(config, pool), .pool = pool, .secrets = Secrets(config.secret)},
+    : env_{.config = sane(config, pool), .pool = pool, .secrets = Secrets(config.secret), .send = {pool}},
       slots_(env_.config.max_connections + env_.config.max_listeners),
       table_(env_.config.max_connections, env_.secrets), deadlines_(env_.config.max_connections) {
-    env_.packets_soft = pool.total() / 2;
-    env_.packets_hard = pool.total() / 4 * 3;
+    // What is left, an eighth at least, is for receiving at all and for headers.
+    env_.packets_soft = pool.total() / 8 * 3;
+    env_.packets_hard = pool.total() / 2;
+    env_.send.soft = pool.total() / 4;
+    env_.send.hard = pool.total() / 8 * 3;
     capacity_ = table_.capacity() == 0 ? 0 : deadlines_.capacity();
 }
 
@@ -270,6 +273,7 @@ Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.write(from);
+    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
     if (e->hashed) settle(*e, now);
     return n;
 }
@@ -331,6 +335,17 @@ void Tcp::close_listener(Listener& l) {
     slots_.remove(l);
     --listener_count_;
     delete &l;
+}
+
+usize Tcp::buffers_held() const {
+    usize n = env_.send.held;
+    for (u32 i = 0; i < slots_.capacity(); ++i) {
+        const Socket* s = slots_.at(i);
+        if (s != nullptr && s->kind == Socket::Kind::connection)
+            n += static_cast<const Entry*>(s)->connection.receive_buffers();
+    }
+    table_.for_each([&](const Entry& e) { n += e.slot == kNone ? e.connection.receive_buffers() : 0; });
+    return n;
 }
 
 // --- looking ------------------------------------------------------------------------------------------------------

@@ -97,8 +97,10 @@ public:
     const Stats& stats() const { return env_.stats; }
     /// Connections in any state (not listeners).
     u32 connections() const { return count_; }
-    /// Packet buffers held in receive queues, at most 3/4 of the pool.
-    usize packets_held() const { return env_.packets_held; }
+    /// Packets held in receive queues, at most half as many as the pool has buffers, and in send buffers, at most 3/8.
+    usize packets_held() const { return env_.packets_held + env_.send.held; }
+    /// The same, counted by walking and without views: exact, for whoever proves that no buffer is lost.
+    usize buffers_held() const;
 
 private:
     static constexpr u32 kReplies = 16;
@@ -110,6 +112,7 @@ private:
     void queue_reply(const Segment& s);
     Listener* find_listener(Endpoint local);
     std::optional<PacketBuffer> next_reply();
+    void allow_writers(Instant now);
 
     // tcp.cpp
     Entry* create(Endpoint local, Endpoint remote);
@@ -141,6 +144,7 @@ private:
     List<Listener, ListenTag> listeners_;
     Segment replies_[kReplies];  ///< resets of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
+    Instant writers_at_ = Instant::never();     ///< a writer was refused memory: ask it again then
     Instant starved_until_ = Instant::never();  ///< the pool was empty: ask again then at the latest
 };
 

@@ -63,6 +63,8 @@ struct Config {
     std::array<u8, 16> secret{};             ///< random, per boot: ISN, hash table, ephemeral ports, timestamp offsets
     u16 mss = 1460;                          ///< what we announce and never exceed: MTU - 40
     bool tx_checksum_offload = false;        ///< leave the checksum to the device: meta().checksum == partial
+    u32 gso_bytes = 0;                       ///< payload and headers of the largest segment the link cuts up; 0: none
+    bool scatter = false;  ///< with the checksum left to it, the link takes packets of several buffers
     Duration time_wait = Duration::from_s(60);       ///< 2 MSL
     Duration orphan_timeout = Duration::from_s(60);  ///< FIN-WAIT-2 after close(), and closing states without progress
     Duration syn_timeout = Duration::from_s(75);     ///< connect() gives up
@@ -89,6 +91,7 @@ struct Info {
 /// Every segment that is not simply accepted is counted in one of these.
 struct Stats {
     u64 segments_in = 0, segments_out = 0, bytes_in = 0, bytes_out = 0;
+    u64 gso_out = 0, gso_in = 0;                ///< segments larger than the MTU, sent and received
     u64 fast_path_data = 0, fast_path_ack = 0;  ///< header prediction hits
     u64 active_opens = 0, passive_opens = 0, established = 0;
     u64 retransmitted = 0, timeouts = 0, fast_retransmits = 0, partial_acks = 0, zero_window_probes = 0;
@@ -102,6 +105,7 @@ struct Stats {
     u64 data_after_close = 0;
     u64 listen_overflow = 0, half_open_evicted = 0, time_wait_recycled = 0, table_full = 0;
     u64 receive_memory = 0;  ///< payload refused: too many packet buffers are held
+    u64 send_memory = 0;     ///< writes refused: send buffers hold too many
     u64 reply_overflow = 0, challenge_limited = 0, no_packet = 0, no_memory = 0;
     u64 icmp_ignored = 0, icmp_accepted = 0;
     // ends

@@ -114,12 +114,25 @@ bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
     return sum.is_valid();
 }
 
-std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, const PacketBuffer& packet) {
+    if (packet.fragments() == 1) return checksum_ok(source, destination, packet.data());
+    usize at = 0;
+    InternetSum sum = InternetSum::pseudo_header(source, destination, kProtocol, packet.total_size());
+    packet.for_each_fragment([&](MutableBytes bytes, DmaAddr) {
+        InternetSum piece;
+        piece.add(bytes);
+        sum.add_at(piece, at);
+        at += bytes.size();
+    });
+    return sum.is_valid();
+}
+
+std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes, usize total) {
     Header h;
     if (bytes.size() < sizeof(h)) return std::nullopt;
     std::memcpy(&h, bytes.data(), sizeof(h));
     const usize header_bytes = usize{h.data_offset} >> 4 << 2;
-    if (header_bytes < sizeof(h) || header_bytes > bytes.size() || bytes.size() > 0xffff) return std::nullopt;
+    if (header_bytes < sizeof(h) || header_bytes > bytes.size() || total > 0xffff) return std::nullopt;
     if (h.source_port == 0 || h.destination_port == 0) return std::nullopt;
     Segment s;
     s.local = {destination, h.destination_port};
@@ -129,9 +142,23 @@ std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes)
     s.flags = h.flags & 0x3f;
     s.window = h.window;
     s.header_bytes = static_cast<u16>(header_bytes);
-    s.length = static_cast<u16>(bytes.size() - header_bytes);
+    s.length = static_cast<u16>(total - header_bytes);
     if (header_bytes != sizeof(h)) parse_options(s, bytes.subspan(sizeof(h), header_bytes - sizeof(h)));
     return s;
+}
+
+std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s) {
+    std::optional<PacketBuffer> packet = pool.allocate();
+    if (!packet) return packet;
+    const MutableBytes header = packet->push_bytes(kHeaderBytes + option_bytes(s));
+    write_header(s, header);
+    packet->meta().checksum = PacketMeta::Checksum::partial;
+    packet->meta().csum_offset = kChecksumOffset;
+    packet->meta().header_bytes = static_cast<u16>(header.size());
+    const be16 field =
+        InternetSum::pseudo_header(s.local.address, s.remote.address, kProtocol, header.size() + s.length).sum();
+    std::memcpy(header.data() + kChecksumOffset, &field, sizeof(field));
+    return packet;
 }
 
 std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode) {

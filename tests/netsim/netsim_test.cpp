@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/tcp/tcp.hpp"
+#include "tests/unit/net/cut.hpp"
 
 namespace {
 
@@ -25,6 +26,9 @@ struct Profile {
     u32 connections = 4;
     usize bytes = 200'000;
     bool slow_reader = false;
+    u32 gso = 0;       ///< bytes of the largest segment the sender's link cuts
+    double merge = 0;  ///< how many large segments arrive merged, over several buffers
+    usize send_buffer = 32768;
 };
 
 using Random = std::mt19937_64;
@@ -87,6 +91,8 @@ public:
             CHECK(h->tcp.packets_held() == 0);
         }
         CHECK(opened_ == profile_.connections);
+        if (profile_.gso != 0) CHECK(a_.tcp.stats().gso_out + b_.tcp.stats().gso_out != 0);
+        CHECK((large_ != 0) == (profile_.merge != 0));
     }
     Instant elapsed() const { return now_; }
 
@@ -97,13 +103,16 @@ private:
         Host* to;
         Ipv4Addr source, destination;
         std::vector<std::byte> bytes;
+        u16 merged = 0;  // segment size of a merged frame
         bool operator<(const Frame& o) const { return std::tie(o.at, o.order) < std::tie(at, order); }
     };
 
     static Config config(const Profile& p, u8 who) {
         Config c;
         c.receive_buffer_bytes = p.window;
-        c.send_buffer_bytes = 32768;
+        c.send_buffer_bytes = p.send_buffer;
+        c.gso_bytes = p.gso;
+        c.tx_checksum_offload = c.scatter = p.gso != 0;
         c.secret.fill(who);
         c.time_wait = Duration::from_s(5);
         c.orphan_timeout = Duration::from_s(600);
@@ -122,7 +131,7 @@ private:
             h->tcp.poll(now_);
             application(*h);
             while (auto o = h->tcp.output(now_)) carry(*h, *o);
-            CHECK(h->tcp.packets_held() <= h->memory.pool.total() / 4 * 3);
+            CHECK(h->tcp.packets_held() <= h->memory.pool.total() / 8 * 7);
             while (h->tcp.next_ready()) {
             }
         }
@@ -139,9 +148,12 @@ private:
         REQUIRE(stuck_ < 10'000);
         while (!frames_.empty() && frames_.top().at <= now_) {
             const Frame& f = frames_.top();
-            auto p = f.to->memory.pool.allocate();  // a NIC without buffers drops
+            // A NIC without buffers drops.
+            auto p = test::scatter(f.to->memory.pool, f.bytes, f.merged != 0 ? 60 + below(random_, 1500) : 2048 - 128,
+                                   1 + below(random_, 2048));
             if (p) {
-                std::memcpy(p->append(f.bytes.size()).data(), f.bytes.data(), f.bytes.size());
+                if (f.merged != 0) p->meta().gso_size = f.merged;
+                if (f.merged != 0) p->meta().checksum = PacketMeta::Checksum::verified;
                 f.to->tcp.input(f.source, f.destination, std::move(*p), now_);
             }
             frames_.pop();
@@ -164,17 +176,26 @@ private:
 
     void carry(Host& from, Tcp::Outgoing& o) {
         Host& to = &from == &a_ ? b_ : a_;
+        if (o.packet.meta().gso != PacketMeta::Gso::none && chance(random_, profile_.merge)) {
+            large_ += 1;
+            frames_.push({now_ + Duration::from_us(profile_.delay_us), order_++, &to, o.source, o.destination,
+                          test::joined(o.packet), o.packet.meta().gso_size});
+            return;
+        }
+        for (auto& bytes : test::cut(o.packet, 0, o.source, o.destination)) carry(to, o, std::move(bytes));
+    }
+
+    void carry(Host& to, Tcp::Outgoing& o, std::vector<std::byte> whole) {
         if (chance(random_, profile_.loss)) return;
         const int copies = chance(random_, profile_.duplicate) ? 2 : 1;
         for (int i = 0; i < copies; ++i) {
             i64 us =
                 profile_.delay_us + (profile_.jitter_us ? static_cast<i64>(below(random_, profile_.jitter_us)) : 0);
             if (chance(random_, profile_.reorder)) us += static_cast<i64>(below(random_, 20'000));
-            const MutableBytes d = o.packet.data();
-            std::vector<std::byte> bytes(d.begin(), d.end());
+            std::vector<std::byte> bytes = whole;
             if (chance(random_, profile_.corrupt))
                 bytes[below(random_, bytes.size())] ^= std::byte(1 << below(random_, 8));
-            frames_.push({now_ + Duration::from_us(us), order_++, &to, o.source, o.destination, std::move(bytes)});
+            frames_.push({now_ + Duration::from_us(us), order_++, &to, o.source, o.destination, std::move(bytes), 0});
         }
     }
 
@@ -250,7 +271,7 @@ private:
     Host a_, b_;
     Handle listener_;
     u32 opened_ = 0;
-    u64 order_ = 0;
+    u64 order_ = 0, large_ = 0;
     std::priority_queue<Frame> frames_;
 };
 
@@ -270,6 +291,18 @@ const Profile kProfiles[] = {
      .jitter_us = 3000,
      .bytes = 60'000},
     {.name = "long fat", .loss = 0.001, .delay_us = 80'000, .window = 65536, .bytes = 400'000},
+    {.name = "large segments", .loss = 0.005, .window = 65536, .gso = 65535, .send_buffer = 65536},
+    {.name = "large segments, many lost", .loss = 0.08, .reorder = 0.1, .bytes = 60'000, .gso = 20'000},
+    {.name = "merged", .loss = 0.01, .window = 65536, .gso = 65535, .merge = 0.7, .send_buffer = 131'072},
+    {.name = "merged, poor pool",
+     .loss = 0.02,
+     .reorder = 0.05,
+     .pool = 48,
+     .window = 16384,
+     .bytes = 60'000,
+     .slow_reader = true,
+     .gso = 65535,
+     .merge = 0.5},
     {.name = "slow reader", .loss = 0.01, .bytes = 100'000, .slow_reader = true},
     {.name = "poor pool",
      .loss = 0.02,

@@ -10,6 +10,7 @@
 
 #include "net/checksum.hpp"
 #include "net/stack.hpp"
+#include "tests/unit/net/cut.hpp"
 
 namespace ringlet::net::test {
 
@@ -50,31 +51,38 @@ struct Host {
         if (!f.empty()) std::memcpy(p->append(f.size()).data(), f.data(), f.size());
         stack.input(std::move(*p), now);
     }
+    /// The next frame on the wire: offloads are the device's work and done here.
     std::optional<Frame> output(Instant now) {
-        auto p = stack.output(now);
-        if (!p) return std::nullopt;
-        complete_checksum(*p);
-        const auto d = p->data();
-        Frame f(d.size());
-        std::memcpy(f.data(), d.data(), d.size());
+        if (on_the_wire.empty()) {
+            auto p = stack.output(now);
+            if (!p) return std::nullopt;
+            if (p->meta().gso != PacketMeta::Gso::none) ++large_out;
+            CHECK(p->fragments() <= std::max<u16>(stack.interface().offloads.max_fragments, 1));
+            for (const auto& bytes : cut(*p, 34)) {
+                Frame f(bytes.size());
+                std::memcpy(f.data(), bytes.data(), bytes.size());
+                on_the_wire.push_back(std::move(f));
+            }
+        }
+        Frame f = std::move(on_the_wire.front());
+        on_the_wire.pop_front();
         return f;
     }
+    /// A merged frame: `headers` bytes and some payload in the first buffer, the rest in others.
+    void input_merged(const Frame& f, u16 gso_size, PacketMeta::Checksum checksum, Instant now) {
+        auto p = scatter(pool, bytes_of(f), std::min<usize>(f.size(), 1900), 2048);
+        REQUIRE(p);
+        p->meta().gso = PacketMeta::Gso::tcp4;
+        p->meta().gso_size = gso_size;
+        p->meta().checksum = checksum;
+        stack.input(std::move(*p), now);
+    }
+    std::deque<Frame> on_the_wire;
+    u32 large_out = 0;
     std::vector<Frame> output_all(Instant now) {
         std::vector<Frame> all;
         while (auto f = output(now)) all.push_back(std::move(*f));
         return all;
-    }
-
-private:
-    /// The device's half of the checksum offload.
-    static void complete_checksum(PacketBuffer& p) {
-        const PacketMeta m = p.meta();
-        if (m.checksum != PacketMeta::Checksum::partial) return;
-        REQUIRE(m.csum_start + m.csum_offset + 2u <= p.size());
-        InternetSum s;
-        s.add(p.data().subspan(m.csum_start));
-        const be16 c = s.checksum();
-        std::memcpy(p.data().data() + m.csum_start + m.csum_offset, &c, 2);
     }
 };
 

@@ -330,8 +330,12 @@ TEST_CASE("loopback: ping, UDP and TCP to 127.0.0.1 and to our own address, with
 }
 
 TEST_CASE("tcp through the stack: a megabyte over a wire that loses every 13th frame") {
-    for (const bool offload : {false, true}) {
-        Pair net(Host::config(1, {.tx_checksum = offload}), Host::config(2, {.tx_checksum = offload}));
+    for (const int offload : {0, 1, 2}) {
+        Offloads offloads;
+        offloads.tx_checksum = offload != 0;
+        offloads.tso4 = offload == 2;
+        offloads.max_fragments = offload == 2 ? 34 : 1;
+        Pair net(Host::config(1, offloads), Host::config(2, offloads));
         int count = 0;
         net.tap = [&](const Frame&) { return ++count % 13 != 0; };
         const auto listener = *net.b.stack.tcp().listen({{}, 80}, 4);
@@ -356,7 +360,82 @@ TEST_CASE("tcp through the stack: a megabyte over a wire that loses every 13th f
             net.advance(Duration::from_ms(1));
         }
         CHECK(got == sent);
+        CHECK((net.a.large_out != 0) == (offload == 2));
     }
+}
+
+TEST_CASE("tcp through the stack: a merged frame comes up whole, and what is not TCP must fit a buffer") {
+    Host h(1);
+    introduce_peer(h, {});
+    const auto listener = *h.stack.tcp().listen({{}, 80}, 4);
+    const auto segment = [&](u32 seq, u32 ack, u8 flags, usize payload) {
+        Frame s(20 + payload);
+        put16(s, 0, 1234);
+        put16(s, 2, 80);
+        put32(s, 4, seq);
+        put32(s, 8, ack);
+        s[12] = 0x50;
+        s[13] = flags;
+        put16(s, 14, 60'000);
+        for (usize i = 0; i < payload; ++i) s[20 + i] = static_cast<u8>(i * 7);
+        InternetSum sum = InternetSum::pseudo_header(kPeer, kOurs, 6, s.size());
+        sum.add(bytes_of(s));
+        put16(s, 16, sum.checksum());
+        return to_us(6, s);
+    };
+    h.input(segment(100, 0, 2, 0), {});
+    const auto answer = h.output({});
+    REQUIRE(answer);
+    const u32 isn = take32(*answer, 38);
+    h.input(segment(101, isn + 1, 0x10, 0), {});
+    const auto c = *h.stack.tcp().accept(listener);
+    using Checksum = PacketMeta::Checksum;
+    Frame large = segment(101, isn + 1, 0x10, 8000);
+    large.resize(large.size() + 9, 0xee);  // padding behind it
+    h.input_merged(large, 1460, Checksum::none, {});
+    std::vector<std::byte> got(10'000);
+    const auto n = h.stack.tcp().read(c, got, {});
+    REQUIRE(n);
+    CHECK(*n == 8000);
+    for (usize i = 0; i < 8000; ++i) REQUIRE(got[i] == std::byte(static_cast<u8>(i * 7)));
+    CHECK(h.stack.tcp().stats().gso_in == 1);
+    Frame lies = segment(8101, isn + 1, 0x10, 4000);
+    put16(lies, 16, 4041);  // one byte more than there is
+    h.input_merged(lies, 1460, Checksum::verified, {});
+    CHECK(h.stack.statistics().ip_bad_length == 1);
+    h.input_merged(to_us(17, udp(9, 7, Frame(3000))), 0, Checksum::none, {});
+    CHECK(h.stack.statistics().ip_scattered == 1);
+    h.stack.tcp().abort(c, {});
+    h.output_all({});
+}
+
+TEST_CASE("loopback carries large segments, in views of the send buffer") {
+    Host h(1);
+    Instant now{1};
+    const auto listener = *h.stack.tcp().listen({{}, 80}, 4);
+    const auto c = *h.stack.connect({Ipv4Addr::of(127, 0, 0, 1), 80}, now);
+    h.output_all(now);
+    const auto s = *h.stack.tcp().accept(listener);
+    std::vector<std::byte> sent(100'000), got;
+    for (usize i = 0; i < sent.size(); ++i) sent[i] = std::byte(static_cast<u8>(i * 31 + (i >> 8)));
+    usize at = 0;
+    for (int round = 0; round < 10'000 && got.size() < sent.size(); ++round) {
+        if (at < sent.size())
+            if (auto n = h.stack.tcp().write(c, Bytes(sent).subspan(at), now)) at += *n;
+        h.output_all(now);
+        h.check_conservation();
+        std::byte buffer[3000];
+        while (auto n = h.stack.tcp().read(s, buffer, now)) got.insert(got.end(), buffer, buffer + *n);
+        h.check_conservation();
+        now = now + Duration::from_ms(1);
+        h.stack.poll(now);
+    }
+    CHECK(got == sent);
+    CHECK(h.stack.tcp().stats().gso_out != 0);
+    CHECK(h.stack.tcp().stats().gso_in != 0);
+    h.stack.tcp().abort(c, now);
+    h.stack.tcp().abort(s, now);
+    h.output_all(now);
 }
 
 TEST_CASE("hostile frames: every length and every bit flip of good ones") {

@@ -1,6 +1,7 @@
 // The values TCP is made of, each by itself: sequence numbers, header parsing, RTT, congestion window, assembler, send
 // buffer, tables.
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <random>
 
@@ -140,8 +141,11 @@ TEST_CASE("NewReno: slow start, avoidance, recovery, timeout (RFC 5681, 6582)") 
     CHECK(c.window() == 10'000);
     c.on_ack(500, {});
     CHECK(c.window() == 10'500);
-    c.on_ack(100'000, {});  // a stretch ACK counts once
+    c.on_ack(1'000, {});
     CHECK(c.window() == 11'500);
+    NewReno merged = c;
+    merged.on_ack(64'000, {});  // one ACK for a merged frame opens the window as its segments would have
+    CHECK(merged.window() == 75'500);
     c.on_loss(10'000, {});
     CHECK(c.slow_start_threshold() == 5000);
     CHECK(c.window() == 8000);
@@ -244,8 +248,12 @@ TEST_CASE("The assembler is bounded: the piece farthest ahead makes room") {
     CHECK(a.take(SeqNum(10))->size() == 2);
 }
 
-TEST_CASE("The send buffer grows, wraps and shrinks without losing a byte") {
-    SendBuffer b(20'000);
+TEST_CASE("The send buffer grows, lends and shrinks without losing a byte") {
+    TestPool t(64);
+    SendMemory memory{t.pool};
+    memory.soft = memory.hard = 16;
+    SendBuffer b(memory, 20'000);
+    std::deque<std::pair<PacketBuffer, std::string>> lent;  // to a slow device, with what it must read
     std::mt19937 random(3);
     std::string model;
     char next = 'a';
@@ -259,8 +267,21 @@ TEST_CASE("The send buffer grows, wraps and shrinks without losing a byte") {
         CHECK(b.size() == model.size());
         if (!model.empty()) {
             const u32 at = u32(random() % model.size()), len = u32(random() % (model.size() - at + 1));
-            const auto p = b.at(at, len);
-            REQUIRE(string_of(p.first) + string_of(p.second) == model.substr(at, len));
+            const u32 shorter = std::min<u32>(len, 2048);
+            const auto p = b.at(at, shorter);
+            REQUIRE(string_of(p.first) + string_of(p.second) == model.substr(at, shorter));
+            auto segment = t.pool.allocate();
+            REQUIRE(segment);
+            const u32 n_lent = b.lend(*segment, at, len);
+            if (n_lent != len) REQUIRE(t.pool.free_views() == 0);
+            lent.emplace_back(std::move(*segment), model.substr(at, n_lent));
+        }
+        while (lent.size() > 6) {
+            std::string all;
+            lent.front().first.for_each_fragment([&](MutableBytes piece, DmaAddr) { all += string_of(piece); });
+            REQUIRE(all == lent.front().second);
+            CHECK(lent.front().first.buffers() == 1);
+            lent.pop_front();
         }
         const u32 gone = u32(random() % (model.size() + 1));
         b.drop(gone);
@@ -268,12 +289,41 @@ TEST_CASE("The send buffer grows, wraps and shrinks without losing a byte") {
     }
     b.release();
     CHECK(b.size() == 0);
+    CHECK(memory.held == 0);
+    CHECK(t.pool.free() + t.pool.orphans() + lent.size() == 64);
+    lent.clear();
+    CHECK(t.pool.orphans() == 0);
+    CHECK(t.pool.free() == 64);
     CHECK(b.write(bytes_of("again")) == 5);
+}
+
+TEST_CASE("Send buffers share a budget: who has two buffers waits sooner than who has none") {
+    TestPool t(16);
+    SendMemory memory{t.pool};
+    memory.soft = 4, memory.hard = 5;
+    SendBuffer a(memory, 100'000), b(memory, 100'000), c(memory, 100'000);
+    CHECK(a.write(bytes_of(std::string(20'000, 'a'))) == 4 * 2048);
+    CHECK_FALSE(memory.refused);
+    CHECK(b.write(bytes_of(std::string(20'000, 'b'))) == 2048);
+    CHECK(c.write(bytes_of("c")) == 0);
+    CHECK(memory.refused);
+    a.drop(2048 + 5);
+    CHECK(memory.held == 4);
+    CHECK(a.write(bytes_of("x")) == 0);
+    CHECK(c.write(bytes_of("c")) == 1);
+    CHECK(a.at(0, 1).first.size() == 1);
+    a.drop(a.size());
+    b.release();
+    c.release();
+    CHECK(memory.held == 0);
 }
 
 TEST_CASE("Deadlines come out in order, put off or brought forward") {
     TestPool t(2);
-    Environment env{.config = Harness::defaults(), .pool = t.pool, .secrets = Secrets(Harness::defaults().secret)};
+    Environment env{.config = Harness::defaults(),
+                    .pool = t.pool,
+                    .secrets = Secrets(Harness::defaults().secret),
+                    .send = {t.pool}};
     std::vector<std::unique_ptr<Entry>> entries;
     DeadlineHeap heap(100);
     std::mt19937 random(11);
