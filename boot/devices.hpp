@@ -19,6 +19,7 @@ template <const ApplianceConfig& kC> class Devices {
 
 public:
     void find(const arch::Platform& platform, Surroundings& around) {
+        check_tunables_of_image(around.command_line);
         const auto found = [&](virtio::Device device) { start(std::move(device), around); };
         if constexpr (kC.pci) find_on_pci(platform, found);
         if constexpr (kC.mmio) find_on_mmio(platform, found);
@@ -26,6 +27,17 @@ public:
     Nics<kC>& nics() { return std::get<Nics<kC>>(drivers_); }
 
 private:
+    static void check_tunables_of_image(const CommandLine& line) {
+        const TunableGroup* groups[std::tuple_size_v<AllDrivers<kC>>];
+        usize count = 0;
+        const auto add = [&]<class Driver>(const Driver&) {
+            if constexpr (Driver::kNamed && requires { Driver::kTunables; }) groups[count++] = Driver::kTunables;
+        };
+        std::apply([&](const auto&... driver) { (add(driver), ...); }, AllDrivers<kC>{});
+        check_tunables(line, std::span(groups).first(count),
+                       [](std::string_view sentence) { kernel::log_write(kernel::LogLevel::warning, sentence); });
+    }
+
     void start(virtio::Device device, Surroundings& around) {
         const u16 type = device.transport.device_type();
         const bool taken =

@@ -9,7 +9,9 @@
 //     Spec::kUnit and a number ("balloon0"), and kept for ever; with a thread when it is virtio::Serviced. One that
 //     needs more, or gives something to the rest of the system, gets a struct like Nics or Disks below: kNamed, kType,
 //     start(), and whatever it must keep.
-//  3. tests/negative/ for what its configuration refuses. tools/check_absent.py proves that it can be left out.
+//  3. If it has run-time settings (`XTunables`): a table in boot/driver_tunables.cpp, `kTunables` in its struct here,
+//     read_tunables() in start(), and a section in docs/tunables.md.
+//  4. tests/negative/ for what its configuration refuses. tools/check_absent.py proves that it can be left out.
 //
 // Context: thread, once at boot. What is started lives for ever.
 #pragma once
@@ -22,6 +24,7 @@
 
 #include "boot/cmdline.hpp"
 #include "boot/storage.hpp"
+#include "boot/tunables.hpp"
 #include "drivers/virtio/discover.hpp"
 #include "drivers/virtio/serviced.hpp"
 #include "kernel/log.hpp"
