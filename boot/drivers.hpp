@@ -9,7 +9,8 @@
 //     Spec::kUnit and a number ("balloon0"), and kept for ever; with a thread when it is virtio::Serviced. One that
 //     needs more, or gives something to the rest of the system, gets a struct like Nics or Disks below: kNamed, kType,
 //     start(), and whatever it must keep.
-//  3. If it has run-time settings (`XTunables`): a table in boot/driver_tunables.cpp, `kTunables` in its struct here,
+//  3. If it has run-time settings (`XTunables`): a table in boot/driver_tunables.{hpp,cpp}, `kTunables` in its struct
+//  here,
 //     read_tunables() in start(), and a section in docs/tunables.md.
 //  4. tests/negative/ for what its configuration refuses. tools/check_absent.py proves that it can be left out.
 //
@@ -23,8 +24,8 @@
 #include <ringlet/network.hpp>
 
 #include "boot/cmdline.hpp"
+#include "boot/driver_tunables.hpp"
 #include "boot/storage.hpp"
-#include "boot/tunables.hpp"
 #include "drivers/virtio/discover.hpp"
 #include "drivers/virtio/serviced.hpp"
 #include "kernel/log.hpp"
@@ -84,14 +85,15 @@ template <const ApplianceConfig& kC> struct Nics {
 template <const ApplianceConfig& kC> struct Disks {
     static constexpr bool kNamed = kC.blk;
     static constexpr u16 kType = virtio::BlkSpec::kDeviceId;
+    static constexpr const TunableGroup* kTunables = &kBlkTunables;
     u32 units = 0;
 
-    void start(virtio::Device device, Surroundings&) {
+    void start(virtio::Device device, Surroundings& around) {
+        const virtio::BlkTunables settings = read_tunables(around.command_line, kBlkTunables, units);
         const std::string_view name = disk_name("vd", units++);
-        auto disk = virtio::Blk<kC.blk_driver>::probe(std::move(device), name);
+        auto disk = virtio::Blk<kC.blk_driver>::probe(std::move(device), name, settings);
         if (!disk) return report_failure(name, disk.error());
-        if (const auto thread = (*disk)->start_thread({.name = name, .priority = 24, .stack_bytes = 16384}); !thread)
-            return report_failure(name, thread.error());
+        if (const auto thread = (*disk)->start_thread(name, 24); !thread) return report_failure(name, thread.error());
         add_disk(**disk);
         (void)disk->release();
     }

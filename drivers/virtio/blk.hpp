@@ -42,7 +42,7 @@ struct BlkConfig {
 
 /// Run-time choices, from the kernel command line.
 struct BlkTunables {
-    enum class CacheMode : u8 { leave, write_through, write_back };
+    enum class CacheMode : i8 { leave = -1, write_through = 0, write_back = 1 };  // FreeBSD's numbers
     CacheMode writecache_mode = CacheMode::leave;  ///< hw.vtblk.writecache_mode
     bool no_ident = false;                         ///< hw.vtblk.no_ident: never ask for the serial number
 };
