@@ -43,8 +43,8 @@ struct BlkConfig {
 /// Run-time choices, from the kernel command line.
 struct BlkTunables {
     enum class CacheMode : i8 { leave = -1, write_through = 0, write_back = 1 };  // FreeBSD's numbers
-    CacheMode writecache_mode = CacheMode::leave;  ///< hw.vtblk.writecache_mode
-    bool no_ident = false;                         ///< hw.vtblk.no_ident: never ask for the serial number
+    CacheMode writecache_mode = CacheMode::leave;                                 ///< hw.vtblk.writecache_mode
+    bool no_ident = false;  ///< hw.vtblk.no_ident: never ask for the serial number
 };
 
 template <BlkConfig kC> struct BlkConfigChecked {
@@ -255,7 +255,10 @@ private:
         lanes_.reset(new (std::nothrow) Lane[wanted]);
         if (!lanes_) return fail(Error::no_memory);
         lane_count_ = wanted;
-        for (u16 i = 0; i < wanted; ++i) TRY(lanes_[i].state.lock()->requests.allocate());
+        for (u16 i = 0; i < wanted; ++i) {
+            auto memory = TRY(Requests::slot_memory());  // a spinlock must not be held meanwhile
+            lanes_[i].state.lock()->requests.allocate(std::move(memory));
+        }
         return {};
     }
 

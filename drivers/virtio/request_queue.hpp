@@ -74,12 +74,13 @@ public:
     /// The longest that a completion may wait for others: then the owner looks without an interrupt.
     static constexpr Duration kPatience = Duration::from_ms(1);
 
-    /// Context: thread, once, before anything else; no lock needed yet. Errors: no_memory.
-    Result<> allocate() {
-        slots_ = TRY(kernel::DmaRegion::allocate(sizeof(Slot) * kCapacity));
+    /// What allocate() takes: allocated before the lock of this object is held. Errors: no_memory.
+    static Result<kernel::DmaRegion> slot_memory() { return kernel::DmaRegion::allocate(sizeof(Slot) * kCapacity); }
+    /// Once, before anything else.
+    void allocate(kernel::DmaRegion memory) {
+        slots_ = std::move(memory);
         for (u16 i = 0; i < kCapacity; ++i) free_[i] = i;
         slots_free_ = kCapacity;
-        return {};
     }
     /// The queue is live from here on, and stays where it is; nullptr while there is none.
     void attach(Queue& queue) { queue_ = &queue; }
