@@ -453,8 +453,11 @@ private:
         const bool allowed = session_.may_recover() && ++recoveries_in_a_row_ <= kMaxRecoveries;
         quiet_ = session_.halt();
         Done done;
-        for (u16 i = 0; i < lane_count_ && quiet_; ++i)
-            lanes_[i].state.lock()->requests.take_back(*lanes_[i].queue, now, done);
+        for (u16 i = 0; i < lane_count_ && quiet_; ++i) {
+            auto s = lanes_[i].state.lock();
+            lanes_[i].queue->drain([&](auto&& f) { s->requests.returned(std::move(f)); });
+            s->requests.send_again(now, done);
+        }
         const bool runs = quiet_ && allowed && start();
         if (!runs) give_up(done);
         complete_all(done);

@@ -8,8 +8,8 @@
 // done() with no lock held. The bell is rung under the lock too, so that no kick reaches a device that was reset
 // meanwhile.
 //
-// Recovery: detach() -> reset -> take_back() (quiet) or fail_all() -> attach() -> feed(). While detached, requests
-// wait.
+// Recovery: detach() -> reset -> drain into returned() -> send_again() -> attach() -> feed(), or fail_all(). While
+// detached, requests wait.
 #pragma once
 
 #include <algorithm>
@@ -170,10 +170,12 @@ public:
         return first;
     }
 
-    /// After the device has stopped: what was in flight is sent again, in its old order and before everything else,
-    /// except what ran out of time (timed_out) or was lost too often (device_broken). `queue` is as new afterwards.
-    void take_back(Queue& queue, Instant now, Requests& done) {
-        queue.drain([&](InFlight&& f) { free_[slots_free_++] = f.slot; });
+    /// After a reset, token by token as Virtqueue::drain() and Session::restart_queue() give them back; then
+    /// send_again().
+    void returned(InFlight&& f) { free_[slots_free_++] = f.slot; }
+    /// After the device has stopped: what was in flight waits again, in its old order and before everything else,
+    /// except what ran out of time (timed_out) or was lost too often (device_broken).
+    void send_again(Instant now, Requests& done) {
         while (!sent_.empty()) {
             Request& r = sent_.back();
             Requests::remove(r);

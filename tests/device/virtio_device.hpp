@@ -50,6 +50,10 @@ public:
     virtual ~VirtioDevice() = default;
     virtual void on_notify(u16 queue) = 0;
     virtual void on_reset() {}
+    /// The driver writes to the configuration space. Most types forbid it.
+    virtual void on_config_write(u64 at, unsigned, u64) {
+        violations.push_back("write to configuration byte " + std::to_string(at));
+    }
 
     bool live() const { return (status & 4) != 0 && (status & 0x40) == 0; }
 
@@ -181,6 +185,7 @@ public:
     }
     void write(u64 at, unsigned width, u64 v64) override {
         const u32 v = u32(v64);
+        if (at >= 0x100) return device.on_config_write(at - 0x100, width, v64);
         if (width != 4) device.violations.push_back("MMIO register not written as 32 bits");
         Queue* q = selected();
         switch (at) {
@@ -322,6 +327,7 @@ public:
                 device.violations.push_back("wrong doorbell");
             return device.notify(u32(v));
         }
+        if (at >= kDevice) return device.on_config_write(at - kDevice, width, v);
         switch (at) {
         case 0x00:
             feature_sel_ = u32(v);

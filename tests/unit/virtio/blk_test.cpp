@@ -1,60 +1,8 @@
 // The block driver against a model of the device, over every transport and interrupt mode.
-#include <catch2/catch.hpp>
-
-#include <map>
-#include <random>
-
-#include "drivers/virtio/blk.hpp"
-#include "tests/device/blk_device.hpp"
-#include "tests/unit/virtio/bench.hpp"
+#include "tests/unit/virtio/blk_world.hpp"
 
 using namespace ringlet;
-using device::BlkDevice, device::Way;
-using fs::BlockRequest, fs::IoSegment;
-using virtio::Blk;
-using Op = BlockRequest::Op;
-
-namespace {
-
-struct World : device::Bench<BlkDevice> {
-    kernel::DmaRegion memory = kernel::DmaRegion::allocate(1 << 20).value();
-    std::unique_ptr<Blk<>> disk;
-    template <class... A> explicit World(Way way, A... a) : Bench(way, a...) { arch::host::use_virtual_clock(); }
-    Result<> start() {
-        auto r = Blk<>::probe(device(), "vda");
-        if (!r) return fail(r.error());
-        disk = std::move(*r);
-        return {};
-    }
-    ~World() {
-        disk.reset();
-        CHECK(dev.all_violations() == std::vector<std::string>{});
-        arch::host::use_real_clock();
-    }
-    /// A millisecond passes, and the driver's thread does what is due.
-    void heard() { later(Duration::from_ms(1)); }
-    void later(Duration d) {
-        arch::host::advance_to(kernel::now() + d);
-        (void)disk->service(kernel::now());
-    }
-    IoSegment piece(usize offset, usize bytes) { return {memory.bytes().subspan(offset, bytes), memory.addr(offset)}; }
-};
-
-/// A request that counts how often it was completed.
-struct Io : BlockRequest {
-    std::vector<IoSegment> pieces;
-    int completions = 0;
-    Io(Op o, u64 sector, std::vector<IoSegment> p = {}) : pieces(std::move(p)) {
-        op = o;
-        lba = Lba(sector);
-        data = pieces;
-        done = [](BlockRequest& r) { ++static_cast<Io&>(r).completions; };
-    }
-    bool good() const { return completions == 1 && !error; }
-    bool failed(Error e) const { return completions == 1 && error == e; }
-};
-
-}  // namespace
+using namespace ringlet::test;
 
 TEST_CASE("Sectors written are read back over every transport and interrupt mode") {
     World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
@@ -301,7 +249,7 @@ TEST_CASE("A device that breaks under load completes every request exactly once,
                 const u16 id = w.dev.waiting[0].id;
                 w.dev.serve(0);
                 ++false_answers;  // the id may be another request's by now, which gets an answer without a status
-                std::erase_if(w.dev.waiting, [&](const device::Chain& c) { return c.id == id; });
+                std::erase_if(w.dev.waiting, [&](const BlkDevice::Waiting& c) { return c.id == id; });
                 ring.put(id, 1), ring.publish_used(u16(ring.used_idx - 1));
             }
             if (w.dev.live()) w.dev.interrupt_queue(0);
