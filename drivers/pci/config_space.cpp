@@ -1,6 +1,7 @@
 // See config_space.hpp.
 #include "drivers/pci/config_space.hpp"
 
+#include "arch/cpu.hpp"
 #include "arch/mmio.hpp"
 #include "arch/paging.hpp"
 #include "arch/port.hpp"
@@ -62,6 +63,7 @@ u32 ConfigSpace::read(Address at, u16 offset, unsigned width) const {
         return arch::mmio_read<u32>(p);
     }
     if constexpr (arch::kHasPortIo) {
+        const arch::IrqGuard guard;  // address and data are one access
         select(at, offset);
         const auto port = static_cast<u16>(kDataPort + offset % 4);
         if (width == 1) return arch::port_in8(port);
@@ -84,6 +86,7 @@ void ConfigSpace::write(Address at, u16 offset, unsigned width, u32 value) const
         return;
     }
     if constexpr (arch::kHasPortIo) {
+        const arch::IrqGuard guard;  // address and data are one access
         select(at, offset);
         const auto port = static_cast<u16>(kDataPort + offset % 4);
         if (width == 1)

@@ -1,7 +1,6 @@
 // Configuration space of one host bridge, through the memory window (ECAM, PCI Express Base §7.2.2) or, on
 // x86_64 without one, through ports CF8/CFC. What cannot be addressed reads as all ones, and writes there
-// vanish: the behaviour of an absent function. Context: thread (the ports are a pair of accesses: interrupts
-// must not use them).
+// vanish: the behaviour of an absent function. Context: any.
 #pragma once
 
 #include <array>

@@ -96,6 +96,18 @@ Result<std::uintptr_t> Function::map_bar(unsigned n, u64 offset, u64 bytes) {
     return arch::map_device(b.address + offset, static_cast<usize>(bytes));
 }
 
+Result<IoWindow> Function::open_io_bar(unsigned n, u64 offset, u64 bytes) {
+    const Bar b = bar(n);
+    if (b.kind != Bar::Kind::io || !b.assigned) return fail(Error::not_found);
+    if (bytes == 0 || offset > b.bytes || b.bytes - offset < bytes) return fail(Error::corrupt);
+    if constexpr (arch::kHasPortIo) {
+        constexpr u64 kPorts = 0x10000;
+        if (b.address.raw >= kPorts || b.bytes > kPorts - b.address.raw) return fail(Error::corrupt);
+        return IoWindow(IoWindow::Kind::ports, b.address.raw + offset);
+    }
+    return IoWindow(IoWindow::Kind::memory, TRY(arch::map_device(b.address + offset, static_cast<usize>(bytes))));
+}
+
 void Function::enable_memory() {
     u16 decode = 0;
     for (const Bar& b : bars_) {
@@ -111,6 +123,10 @@ void Function::enable_bus_master() {
 }
 void Function::disable_bus_master() {
     change_command(0, kCommandMaster);
+}
+bool Function::cut_off() {
+    disable_bus_master();
+    return (read16(kCommand) & kCommandMaster) == 0 || read16(kVendorId) == 0xffff;
 }
 void Function::disable_intx() {
     change_command(kCommandIntxDisable, 0);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "drivers/pci/config_space.hpp"
+#include "drivers/pci/io_window.hpp"
 #include "lib/function_ref.hpp"
 #include "lib/list.hpp"
 
@@ -44,6 +45,8 @@ public:
     /// Maps [offset, offset + bytes) of a memory BAR as device memory and returns its address.
     /// Error::not_found: no such BAR or it has no address. Error::corrupt: the range is not inside it.
     Result<std::uintptr_t> map_bar(unsigned n, u64 offset, u64 bytes);
+    /// The same of an I/O BAR. Errors: as map_bar.
+    Result<IoWindow> open_io_bar(unsigned n, u64 offset, u64 bytes);
 
     u8 read8(u16 offset) const { return space_->read8(address_, offset); }
     u16 read16(u16 offset) const { return space_->read16(address_, offset); }
@@ -57,6 +60,9 @@ public:
     void enable_memory();
     void enable_bus_master();
     void disable_bus_master();
+    /// Takes the bus away from a function that does not stop by itself. True: it masters the bus no more, or it is not
+    /// there any more; it can touch no memory then. Context: any.
+    bool cut_off();
     /// Keeps the wired interrupt silent: needed with MSI-X, §6.8.2.
     void disable_intx();
     void enable_intx();
