@@ -12,7 +12,7 @@ namespace ringlet::boot {
 using kernel::log;
 using kernel::LogLevel;
 
-void find_on_pci(const arch::Platform& platform, FoundDevice found) {
+void find_on_pci(const arch::Platform& platform, OpenLegacyPci legacy, FoundDevice found) {
     if (!platform.pci) return;
     auto enumerated = pci::Bus::enumerate(*platform.pci);
     if (!enumerated) return log(LogLevel::error, "PCI: {}", enumerated.error());
@@ -21,15 +21,17 @@ void find_on_pci(const arch::Platform& platform, FoundDevice found) {
     bus.for_each([&](pci::Function& f) {
         if (virtio::pci_device_type(f) == 0) return;
         auto device = virtio::open_pci(f, bus);
+        if (!device && device.error() == Error::unsupported && legacy != nullptr) device = legacy(f, bus);
         if (device) return found(std::move(*device));
         log(LogLevel::error, "virtio on PCI {:02x}:{:02x}.{}: {}", f.address().bus, f.address().slot,
             f.address().function, device.error());
     });
 }
 
-void find_on_mmio(const arch::Platform& platform, FoundDevice found) {
+void find_on_mmio(const arch::Platform& platform, OpenLegacyMmio legacy, FoundDevice found) {
     for (const arch::VirtioMmio& slot : platform.virtio_mmio) {
         auto device = virtio::open_mmio(slot);
+        if (!device && device.error() == Error::unsupported && legacy != nullptr) device = legacy(slot);
         if (device)
             found(std::move(*device));
         else if (device.error() != Error::not_found)  // an empty slot is no news

@@ -10,8 +10,11 @@ namespace ringlet::boot {
 using FoundDevice = FunctionRef<void(virtio::Device device)>;
 /// Walks a bus; what cannot be used is named in the log. Two functions, so that an image without one of the buses does
 /// not have its code.
-void find_on_pci(const arch::Platform& platform, FoundDevice found);
-void find_on_mmio(const arch::Platform& platform, FoundDevice found);
+/// `legacy`: how to open what only has the interface from before 1.0 (nullptr: it is left alone, and so is its code).
+using OpenLegacyPci = Result<virtio::Device> (*)(pci::Function& f, const pci::Bus& bus);
+using OpenLegacyMmio = Result<virtio::Device> (*)(const arch::VirtioMmio& slot);
+void find_on_pci(const arch::Platform& platform, OpenLegacyPci legacy, FoundDevice found);
+void find_on_mmio(const arch::Platform& platform, OpenLegacyMmio legacy, FoundDevice found);
 void report_no_driver(u16 device_type);
 
 template <const ApplianceConfig& kC> class Devices {
@@ -21,8 +24,14 @@ public:
     void find(const arch::Platform& platform, Surroundings& around) {
         check_tunables_of_image(around.command_line);
         const auto found = [&](virtio::Device device) { start(std::move(device), around); };
-        if constexpr (kC.pci) find_on_pci(platform, found);
-        if constexpr (kC.mmio) find_on_mmio(platform, found);
+        if constexpr (kC.pci && kC.pci_legacy)
+            find_on_pci(platform, virtio::open_pci_legacy, found);
+        else if constexpr (kC.pci)
+            find_on_pci(platform, nullptr, found);
+        if constexpr (kC.mmio && kC.mmio_legacy)
+            find_on_mmio(platform, virtio::open_mmio_legacy, found);
+        else if constexpr (kC.mmio)
+            find_on_mmio(platform, nullptr, found);
     }
     Nics<kC>& nics() { return std::get<Nics<kC>>(drivers_); }
 

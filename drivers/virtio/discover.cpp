@@ -6,6 +6,9 @@
 
 #include "arch/paging.hpp"
 #include "drivers/pci/msix.hpp"
+#include "drivers/virtio/mmio.hpp"
+#include "drivers/virtio/pci_legacy.hpp"
+#include "drivers/virtio/pci_modern.hpp"
 
 namespace ringlet::virtio {
 
@@ -16,6 +19,7 @@ constexpr u8 kVendorCapability = 0x09;
 constexpr u8 kCommonCfg = 1, kNotifyCfg = 2, kIsrCfg = 3, kDeviceCfg = 4;  // VIRTIO_PCI_CAP_*
 constexpr u32 kMostNotifyBytes = 1u << 20;  // 256 queues at a page each; nobody needs more mapped
 constexpr u32 kMostDeviceBytes = 4096;
+constexpr u32 kMostCommonBytes = 64;
 
 /// One structure of §4.1.4, as the capability tells it.
 struct Window {
@@ -57,8 +61,10 @@ private:
     std::array<arch::IrqId, kMost> ids_{};
 };
 
-/// The first usable capability of a kind (§4.1.4.1: a driver uses the first it can; one in a BAR of ports it cannot).
-Window find(const pci::Function& f, u8 wanted, u8 least_capability, u32 least_length) {
+enum class Where : u8 { memory, memory_or_ports };
+
+/// The first usable capability of a kind (§4.1.4.1: a driver uses the first it can).
+Window find(const pci::Function& f, u8 wanted, u8 least_capability, u32 least_length, Where where = Where::memory) {
     Window found;
     f.for_each_capability([&](u8 id, u16 at) {
         if (id != kVendorCapability || f.read8(u16(at + 3)) != wanted || f.read8(u16(at + 2)) < least_capability)
@@ -67,8 +73,9 @@ Window find(const pci::Function& f, u8 wanted, u8 least_capability, u32 least_le
                        .offset = f.read32(u16(at + 8)),
                        .length = f.read32(u16(at + 12)),
                        .capability = at};
-        if (w.bar >= pci::Function::kBars || f.bar(w.bar).kind != pci::Bar::Kind::memory || w.length < least_length)
-            return true;
+        const auto kind = w.bar < pci::Function::kBars ? f.bar(w.bar).kind : pci::Bar::Kind::none;
+        const bool ports = kind == pci::Bar::Kind::io && where == Where::memory_or_ports && f.bar(w.bar).assigned;
+        if ((kind != pci::Bar::Kind::memory && !ports) || w.length < least_length) return true;
         found = w;
         return false;
     });
@@ -78,6 +85,27 @@ Window find(const pci::Function& f, u8 wanted, u8 least_capability, u32 least_le
 Result<std::uintptr_t> map(pci::Function& f, const Window& w, u32 bytes) {
     if (w.capability == 0) return fail(Error::unsupported);
     return f.map_bar(w.bar, w.offset, bytes);
+}
+/// The notification area may lie in ports.
+Result<pci::IoWindow> map_notify(pci::Function& f, const Window& w, u32 bytes) {
+    if (w.capability != 0 && f.bar(w.bar).kind == pci::Bar::Kind::io) return f.open_io_bar(w.bar, w.offset, bytes);
+    return pci::IoWindow(pci::IoWindow::Kind::memory, TRY(map(f, w, bytes)));
+}
+
+/// What the function can be heard by. Errors: no_memory.
+Result<Wiring> wire(pci::Function& f, const pci::Bus& bus) {
+    Wiring wiring;
+    if (auto msix = pci::Msix::open(f)) {
+        msix->disable();  // as it is after a reset, whatever the firmware left
+        wiring.vectors.reset(new (std::nothrow) PciVectors(f, *msix));
+        if (!wiring.vectors) return fail(Error::no_memory);
+    }
+    if (const auto line = bus.intx_line(f)) wiring.line = *line;
+    return wiring;
+}
+
+bool is_transitional(const pci::Function& f) {
+    return f.device() < kFirstModern;
 }
 
 }  // namespace
@@ -93,11 +121,13 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
     if (r.device_type == 0) return fail(Error::not_found);
     f.enable_memory();
 
-    r.common = TRY(map(f, find(f, kCommonCfg, 16, PciModern::kCommonBytes), PciModern::kCommonBytes));
+    const Window common = find(f, kCommonCfg, 16, PciModern::kCommonBytes);
+    r.common_bytes = std::min(common.length, kMostCommonBytes);
+    r.common = TRY(map(f, common, r.common_bytes));
     r.isr = TRY(map(f, find(f, kIsrCfg, 16, 1), 1));
-    const Window notify = find(f, kNotifyCfg, 20, 2);
+    const Window notify = find(f, kNotifyCfg, 20, 2, Where::memory_or_ports);
     r.notify_bytes = std::min(notify.length, kMostNotifyBytes);
-    r.notify = TRY(map(f, notify, r.notify_bytes));
+    r.notify = TRY(map_notify(f, notify, r.notify_bytes));
     r.notify_multiplier = f.read32(u16(notify.capability + 16));
     if ((r.notify_multiplier & (r.notify_multiplier - 1)) != 0 || r.notify_multiplier == 1)
         return fail(Error::corrupt);  // §4.1.4.4.1: 0, or an even power of two
@@ -107,24 +137,43 @@ Result<Device> open_pci(pci::Function& f, const pci::Bus& bus) {
         r.device = TRY(map(f, device, r.device_bytes));
     }
     // Fields are accessed at their natural width, addresses as two halves (§4.1.3.1, §4.1.4.3.1).
-    if (r.common % 4 != 0 || r.notify % 2 != 0 || r.device % 4 != 0) return fail(Error::corrupt);
+    if (r.common % 4 != 0 || r.notify.at(0) % 2 != 0 || r.device % 4 != 0) return fail(Error::corrupt);
+    r.function = &f;
 
-    Wiring wiring;
-    if (auto msix = pci::Msix::open(f)) {
-        wiring.vectors.reset(new (std::nothrow) PciVectors(f, *msix));
-        if (!wiring.vectors) return fail(Error::no_memory);
-    }
-    if (const auto line = bus.intx_line(f)) wiring.line = *line;
+    Wiring wiring = TRY(wire(f, bus));
     f.enable_bus_master();  // last: a function that is refused can touch no memory
     return Device{PciModern(r), std::move(wiring)};
 }
 
-Result<Device> open_mmio(const arch::VirtioMmio& slot) {
+Result<Device> open_pci_legacy(pci::Function& f, const pci::Bus& bus) {
+    const u16 type = pci_device_type(f);
+    if (type == 0) return fail(Error::not_found);
+    if (!is_transitional(f) || f.revision() != 0) return fail(Error::unsupported);  // §4.1.2.3
+    f.enable_memory();
+    const u64 bytes = std::min<u64>(f.bar(0).bytes, kMostDeviceBytes);
+    if (bytes < PciLegacy::kLeastBytes) return fail(Error::unsupported);
+    const auto bar = f.open_io_bar(0, 0, bytes);
+    if (!bar) return fail(bar.error() == Error::not_found ? Error::unsupported : bar.error());
+    Wiring wiring = TRY(wire(f, bus));
+    f.enable_bus_master();
+    return Device{PciLegacy(type, *bar, u32(bytes), &f), std::move(wiring)};
+}
+
+namespace {
+template <class T> Result<Device> open_slot(const arch::VirtioMmio& slot) {
     const std::uintptr_t at = TRY(arch::map_device(slot.registers.base, slot.registers.bytes));
-    const Mmio mmio = TRY(Mmio::open(at, slot.registers.bytes));
+    const T mmio = TRY(T::open(at, slot.registers.bytes));
     Wiring wiring;
     wiring.line = slot.line;
     return Device{mmio, std::move(wiring)};
+}
+}  // namespace
+
+Result<Device> open_mmio(const arch::VirtioMmio& slot) {
+    return open_slot<Mmio>(slot);
+}
+Result<Device> open_mmio_legacy(const arch::VirtioMmio& slot) {
+    return open_slot<MmioLegacy>(slot);
 }
 
 }  // namespace ringlet::virtio

@@ -49,6 +49,9 @@ struct FeatureBits {
     friend constexpr bool operator==(FeatureBits, FeatureBits) = default;
 };
 
+/// What a legacy device can offer (§6.1, §4.1.4.10, §4.2.4): bit 31 is the last one.
+inline constexpr FeatureBits kLegacyFeatures{{0xffff'ffff, 0}};
+
 template <class... F> constexpr FeatureBits mask(F... f) {
     return (FeatureBits::of(unsigned(f)) | ... | FeatureBits{});
 }
@@ -109,8 +112,10 @@ template <class Spec> consteval bool prerequisites_listed(Features<Spec> f) {
 template <class Spec, Features<Spec> kF> struct FeaturesChecked {
     static_assert(!(kF.required.bits & kF.optional.bits).any(),
                   "a feature is either required or optional, it cannot be listed as both");
-    static_assert(kF.required.contains(Common::version_1),
-                  "VERSION_1 must be required: these drivers speak virtio 1.0 and later only");
+    static_assert(kF.lists(Common::version_1),
+                  "VERSION_1 must be listed: required, or optional for a driver that also works on legacy devices");
+    static_assert(kF.required.contains(Common::version_1) || !kF.required.bits.without(kLegacyFeatures).any(),
+                  "a feature that legacy devices cannot offer is required, so VERSION_1 must be required too");
     static_assert(prerequisites_listed<Spec>(kF),
                   "a listed feature lacks its prerequisite, for example segmentation offload without checksum offload");
     static_assert(!kF.lists(Common::ring_packed), "RING_PACKED cannot be listed: only the split ring is built in");
@@ -127,6 +132,7 @@ public:
     /// (a device must not offer such; if it does, we do not follow).
     explicit constexpr Negotiated(FeatureBits device, FeatureBits declined = {})
         : bits_((device & kF.listed()).without(declined.without(kF.required.bits))) {
+        if (!bits_.test(unsigned(Common::version_1))) bits_ = bits_ & kLegacyFeatures;
         for (usize pass = 0; pass <= std::size(Spec::kNeeds); ++pass) {
             for (const Needs& row : Spec::kNeeds) {
                 if (bits_.test(row.feature) && !(bits_ & row.any_of).any())

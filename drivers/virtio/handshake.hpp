@@ -43,7 +43,10 @@ private:
         for (unsigned i = 0; i < kGenerations; ++i) {
             const u32 before = t_->config_generation();
             const V v = load<V>(kOffset);
-            if (t_->config_generation() == before) return v;
+            if (t_->config_generation() != before) continue;
+            if constexpr (!kF.required.contains(Common::version_1))
+                if (t_->legacy() && load<V>(kOffset) != v) continue;  // without generations: §2.5.4
+            return v;
         }
         return fail(Error::device_broken);
     }
@@ -72,21 +75,22 @@ template <class Spec, Features<Spec> kF, Transport T> class Handshake {
 public:
     using Agreed = Negotiated<Spec, kF>;
 
-    /// Steps 1-6: reset (awaited), ACKNOWLEDGE, DRIVER, features, FEATURES_OK re-read. `declined`: optional features to
-    /// leave out although offered. Errors: unsupported (a required feature is missing, or the device refused the set),
-    /// device_broken (it does not answer).
+    /// Steps 1-6: reset (awaited), ACKNOWLEDGE, DRIVER, features, FEATURES_OK re-read (not over a legacy interface).
+    /// `declined`: optional features to leave out although offered. Errors: unsupported (a required feature is missing,
+    /// or the device refused the set), device_broken (it does not answer).
     static Result<Handshake> begin(T& t, FeatureBits declined = {}) {
         TRY(reset_and_wait(t));
         t.set_status(Status::acknowledge);
         t.set_status(Status::acknowledge | Status::driver);
         const FeatureBits offered = t.device_features();
         Handshake h(t, offered, Agreed(offered, declined));
-        if (!h.agreed_.acceptable()) return fail(Error::unsupported);  // ~Handshake writes FAILED
+        // ~Handshake writes FAILED. Header layouts and the ring's follow from VERSION_1: it belongs to the interface.
+        if (!h.agreed_.acceptable() || h.legacy() != t.legacy()) return fail(Error::unsupported);
         t.set_driver_features(h.agreed_.bits());
-        t.set_status(Status::acknowledge | Status::driver | Status::features_ok);
+        if (!h.legacy()) t.set_status(Status::acknowledge | Status::driver | Status::features_ok);
         const Status answer = t.status();
         if (answer == Status::gone) return fail(Error::device_broken);
-        if (!any(answer, Status::features_ok)) return fail(Error::unsupported);
+        if (!h.legacy() && !any(answer, Status::features_ok)) return fail(Error::unsupported);
         return h;
     }
     Handshake(Handshake&& o) noexcept : t_(std::exchange(o.t_, nullptr)), offered_(o.offered_), agreed_(o.agreed_) {}
@@ -102,6 +106,8 @@ public:
 
     FeatureBits offered() const { return offered_; }
     const Agreed& features() const { return agreed_; }
+    /// Without VERSION_1 (§3.1.2). Never, and no code, for a driver that requires it.
+    bool legacy() const { return !agreed_.template has<Common::version_1>(); }
     ConfigSpace<Spec, kF, T> config() const { return {*t_, agreed_}; }
 
     /// Step 7, per queue: a ring of at most `wanted` entries, as large as the device allows, enabled. The transport's
@@ -111,6 +117,10 @@ public:
         while (options.size > most || !R::valid_size(options.size)) {
             if (options.size <= 1) return fail(Error::device_broken);
             options.size = u16(R::valid_size(most) && most < options.size ? most : options.size - 1);
+        }
+        if (legacy()) {  // §2.7.2
+            options.legacy_entries = t_->fixed_queue_sizes() ? most : options.size;
+            if (!R::valid_size(options.legacy_entries)) return fail(Error::device_broken);
         }
         options.packed = agreed_.template has<Common::ring_packed>();
         options.in_order = agreed_.template has<Common::in_order>();
@@ -128,8 +138,8 @@ public:
 
     /// Step 8: the device may run. From here on doorbells may ring, and not before.
     Agreed go_live() && {
-        std::exchange(t_, nullptr)
-            ->set_status(Status::acknowledge | Status::driver | Status::features_ok | Status::driver_ok);
+        const Status steps = Status::acknowledge | Status::driver | Status::driver_ok;
+        std::exchange(t_, nullptr)->set_status(legacy() ? steps : steps | Status::features_ok);
         return agreed_;
     }
 

@@ -122,6 +122,11 @@ public:
     /// After a reset: tells the device the same again. False: it does not take its vectors any more.
     bool bind_again(T& t) { return write_vectors(t, mode_ < InterruptMode::line); }
 
+    /// The same for one queue that was reset.
+    bool bind_queue_again(T& t, u8 queue) {
+        return t.set_queue_vector(queue, mode_ < InterruptMode::line ? vector_of_queue(queue) : kNoVector);
+    }
+
     /// Polling mode: what an interrupt would have done. Harmless in every mode. Context: thread.
     void poll() {
         if (live_) handler_(context_, plan_.all(), true);
@@ -138,11 +143,13 @@ private:
         u16 count = 1;
         for (u8 q = 0; q < plan_.queues; ++q) count = std::max(count, u16(vector_of_queue(q) + 1));
         if (!open_vectors(count)) return false;
+        t.use_messages(true);
         slots_[0].config = true;
         for (u8 q = 0; q < plan_.queues; ++q) slots_[vector_of_queue(q)].queues |= u32{1} << q;
         if (write_vectors(t, true)) return true;
         (void)write_vectors(t, false);
         close_vectors();
+        t.use_messages(false);
         return false;
     }
     bool write_vectors(T& t, bool use) {

@@ -1,4 +1,4 @@
-// Virtio over MMIO, version 2: the register block of virtio 1.2 §4.2.2.
+// Virtio over MMIO: the register block of virtio 1.2 §4.2.2, and what version 1 shares with it.
 #include "drivers/virtio/mmio.hpp"
 
 #include <algorithm>
@@ -26,25 +26,29 @@ constexpr Register<u32, 0x070> kStatus;
 constexpr AddressRegister<0x080> kQueueDesc;
 constexpr AddressRegister<0x090> kQueueDriver;
 constexpr AddressRegister<0x0a0> kQueueDevice;
+constexpr Register<u32, 0x0c0> kQueueReset;
 constexpr Register<u32, 0x0fc> kConfigGeneration;
 constexpr u32 kMagicValue = 0x74726976;  // "virt"
 }  // namespace
 
-Result<Mmio> Mmio::open(std::uintptr_t registers, usize bytes) {
+Result<MmioRegisters> MmioRegisters::open(std::uintptr_t registers, usize bytes, u32 wanted) {
     if (bytes < kConfig || registers % 4 != 0) return fail(Error::invalid);
     if (kMagic.read(registers) != kMagicValue) return fail(Error::invalid);
     const u32 version = kVersion.read(registers);
     const u32 id = kDeviceId.read(registers);
     if (id == 0) return fail(Error::not_found);  // §4.2.2: a placeholder, whatever the version says
-    if (version != 2 || id > 0xffff) return fail(Error::unsupported);
-    return Mmio(registers, bytes, u16(id));
+    if (version != wanted || id > 0xffff) return fail(Error::unsupported);
+    return MmioRegisters(registers, bytes, u16(id));
+}
+Result<Mmio> Mmio::open(std::uintptr_t registers, usize bytes) {
+    return Mmio(TRY(MmioRegisters::open(registers, bytes, 2)));
 }
 
-Status Mmio::status() {
+Status MmioRegisters::status() {
     const u32 s = kStatus.read(base_);
     return s > 0xff ? Status::gone : Status(s);
 }
-void Mmio::set_status(Status s) {
+void MmioRegisters::set_status(Status s) {
     kStatus.write(base_, u32(s));
 }
 
@@ -57,17 +61,19 @@ FeatureBits Mmio::device_features() {
         kDeviceFeaturesSel.write(base_, i);
         part[i] = kDeviceFeatures.read(base_);
     }
-    return {{part[0] | u64{part[1]} << 32, 0}};
+    const FeatureBits offered{{part[0] | u64{part[1]} << 32, 0}};
+    return offered.without(mask(Common::notif_config_data));  // no register tells what to write
 }
 
 void Mmio::set_driver_features(FeatureBits f) {
+    notify_position_ = f.test(unsigned(Common::notification_data));
     for (u32 i = 0; i < 2; ++i) {
         kDriverFeaturesSel.write(base_, i);
         kDriverFeatures.write(base_, u32(f.word[0] >> i * 32));
     }
 }
 
-u16 Mmio::queue_size_max(u16 queue) {
+u16 MmioRegisters::queue_size_max(u16 queue) {
     kQueueSel.write(base_, queue);
     return u16(std::min<u32>(kQueueNumMax.read(base_), 32768));
 }
@@ -80,12 +86,26 @@ Result<Doorbell> Mmio::enable_queue(u16 queue, u16 size, QueueAddrs where) {
     kQueueDriver.write(base_, where.driver.raw);
     kQueueDevice.write(base_, where.device.raw);
     kQueueReady.write(base_, 1);
-    return Doorbell(Doorbell::Kind::mmio32, base_ + kQueueNotify, queue);
+    return Doorbell(Doorbell::Kind::mmio32, base_ + kQueueNotify, queue,
+                    notify_position_ ? Doorbell::Says::position : Doorbell::Says::queue);
+}
+
+/// §4.2.2 QueueReset: reads 1 until the device has let go of the queue. QEMU offers RING_RESET here without having the
+/// register: then QueueReady stays 1, which is an error and no queue that was reset.
+Result<> Mmio::reset_queue(u16 queue) {
+    kQueueSel.write(base_, queue);
+    kQueueReset.write(base_, 1);
+    for (unsigned polls = 0; polls < kResetPolls; ++polls) {
+        if (kQueueReset.read(base_) != 0) continue;
+        if (kQueueReady.read(base_) == 0) return {};
+        break;
+    }
+    return fail(Error::device_broken);
 }
 
 /// §4.2.2: read, then acknowledged, before anyone looks into a queue: what the device completes after this raises the
 /// line again, so that an edge-triggered line loses nothing.
-InterruptStatus Mmio::interrupt_status() {
+InterruptStatus MmioRegisters::interrupt_status() {
     const u32 bits = kInterruptStatus.read(base_) & (InterruptStatus::kQueue | InterruptStatus::kConfig);
     if (bits != 0) kInterruptAck.write(base_, bits);
     return {bits};
@@ -94,19 +114,19 @@ InterruptStatus Mmio::interrupt_status() {
 u32 Mmio::config_generation() {
     return kConfigGeneration.read(base_);
 }
-u8 Mmio::config_u8(usize offset) {
+u8 MmioRegisters::config_u8(usize offset) {
     return arch::mmio_read<u8>(base_ + kConfig + offset);
 }
-u16 Mmio::config_u16(usize offset) {
+u16 MmioRegisters::config_u16(usize offset) {
     return arch::mmio_read<u16>(base_ + kConfig + offset);
 }
-u32 Mmio::config_u32(usize offset) {
+u32 MmioRegisters::config_u32(usize offset) {
     return arch::mmio_read<u32>(base_ + kConfig + offset);
 }
-void Mmio::set_config_u8(usize offset, u8 value) {
+void MmioRegisters::set_config_u8(usize offset, u8 value) {
     arch::mmio_write<u8>(base_ + kConfig + offset, value);
 }
-void Mmio::set_config_u32(usize offset, u32 value) {
+void MmioRegisters::set_config_u32(usize offset, u32 value) {
     arch::mmio_write<u32>(base_ + kConfig + offset, value);
 }
 

@@ -23,6 +23,8 @@ constexpr Register<u16, 0x1e> queue_notify_off;
 constexpr AddressRegister<0x20> queue_desc;
 constexpr AddressRegister<0x28> queue_driver;
 constexpr AddressRegister<0x30> queue_device;
+constexpr Register<u16, 0x38> queue_notif_config_data;
+constexpr Register<u16, 0x3a> queue_reset;
 }  // namespace common
 }  // namespace
 
@@ -39,10 +41,16 @@ FeatureBits PciModern::device_features() {
         common::device_feature_select.write(r_.common, i);
         part[i] = common::device_feature.read(r_.common);
     }
-    return {{part[0] | u64{part[1]} << 32, part[2] | u64{part[3]} << 32}};
+    const FeatureBits offered{{part[0] | u64{part[1]} << 32, part[2] | u64{part[3]} << 32}};
+    // Features whose registers are not inside the window do not exist for us.
+    return offered.without(r_.common_bytes >= 60   ? FeatureBits{}
+                           : r_.common_bytes >= 58 ? mask(Common::ring_reset)
+                                                   : mask(Common::ring_reset, Common::notif_config_data));
 }
 
 void PciModern::set_driver_features(FeatureBits f) {
+    notify_position_ = f.test(unsigned(Common::notification_data));
+    notify_config_data_ = f.test(unsigned(Common::notif_config_data));
     for (u32 i = 0; i < 4; ++i) {
         common::driver_feature_select.write(r_.common, i);
         common::driver_feature.write(r_.common, u32(f.word[i / 2] >> i % 2 * 32));
@@ -63,10 +71,35 @@ Result<Doorbell> PciModern::enable_queue(u16 queue, u16 size, QueueAddrs where) 
     common::queue_desc.write(r_.common, where.desc.raw);
     common::queue_driver.write(r_.common, where.driver.raw);
     common::queue_device.write(r_.common, where.device.raw);
-    const u64 at = u64{common::queue_notify_off.read(r_.common)} * r_.notify_multiplier;  // §4.1.4.4
-    if (at % 2 != 0 || r_.notify_bytes < 2 || at > r_.notify_bytes - 2) return fail(Error::device_broken);
+    const Doorbell bell = TRY(doorbell(queue));
     common::queue_enable.write(r_.common, 1);
-    return Doorbell(Doorbell::Kind::mmio16, r_.notify + at, queue);
+    return bell;
+}
+
+/// Of the selected queue. §4.1.4.4, and §2.9 for what is written there.
+Result<Doorbell> PciModern::doorbell(u16 queue) {
+    const u64 at = u64{common::queue_notify_off.read(r_.common)} * r_.notify_multiplier;
+    const u32 width = notify_position_ ? 4 : 2;
+    if (at % width != 0 || r_.notify_bytes < width || at > r_.notify_bytes - width) return fail(Error::device_broken);
+    const bool ports = r_.notify.kind() == pci::IoWindow::Kind::ports;
+    const auto narrow = ports ? Doorbell::Kind::port16 : Doorbell::Kind::mmio16;
+    const auto wide = ports ? Doorbell::Kind::port32 : Doorbell::Kind::mmio32;
+    const u16 value = notify_config_data_ ? common::queue_notif_config_data.read(r_.common) : queue;
+    return Doorbell(notify_position_ ? wide : narrow, r_.notify.at(at), value,
+                    notify_position_ ? Doorbell::Says::position : Doorbell::Says::queue);
+}
+
+/// §4.1.4.3.2: reads 1 until the device has let go of the queue. Only when RING_RESET was negotiated.
+Result<> PciModern::reset_queue(u16 queue) {
+    if (queue >= common::num_queues.read(r_.common)) return fail(Error::device_broken);
+    common::queue_select.write(r_.common, queue);
+    common::queue_reset.write(r_.common, 1);
+    for (unsigned polls = 0; polls < kResetPolls; ++polls) {
+        if (common::queue_reset.read(r_.common) != 0) continue;
+        if (common::queue_enable.read(r_.common) == 0) return {};
+        break;
+    }
+    return fail(Error::device_broken);
 }
 
 bool PciModern::set_config_vector(u16 vector) {

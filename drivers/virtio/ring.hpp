@@ -26,6 +26,7 @@ struct Completion {
 /// What the transport tells the device (§2.6: descriptor area, driver area, device area).
 struct QueueAddrs {
     DmaAddr desc, driver, device;
+    u16 legacy_entries = 0;  ///< in the layout of §2.7.2: with how many entries; 0: any other layout
 };
 
 /// How a ring is made. `size` obeys the layout and the device's maximum.
@@ -37,6 +38,7 @@ struct RingOptions {
     u16 indirect_tables = 0;   ///< tables allocated once, at the start; 0 unless INDIRECT_DESC was negotiated
     u16 indirect_entries = 0;  ///< descriptors per table
     u16 indirect_above = 1;    ///< chains with more segments than this use a table when one is free
+    u16 legacy_entries = 0;    ///< not 0: the layout of §2.7.2 with so many entries, of which `size` are used
     u16 first_index = 0;       ///< where the indices start: 0 (§2.7); tests start just before a wrap
 };
 

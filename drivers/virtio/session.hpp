@@ -65,12 +65,27 @@ public:
         return interrupts_.unmask();
     }
 
-    /// Interrupts masked, device reset. False: it did not confirm; then it may still write into what it was given, and
-    /// that memory must never be given to anybody else.
+    /// One broken queue alone, where RING_RESET was agreed (§2.6.1): reset, given back token by token to `give_back`,
+    /// enabled again; the others go on. Errors: unsupported, device_broken: reset the whole device then.
+    /// Context: as the driver's recovery.
+    template <class Queue, class F> Result<> restart_queue(u16 index, Queue& queue, F&& give_back) {
+        if (!features_.template has<Common::ring_reset>()) return fail(Error::unsupported);
+        TRY(transport_.reset_queue(index));
+        queue.drain(give_back);
+        if (!interrupts_.bind_queue_again(transport_, u8(index))) return fail(Error::device_broken);
+        queue.attach(TRY(transport_.enable_queue(index, queue.size(), queue.ring().addrs())));
+        return {};
+    }
+
+    /// Interrupts masked, device reset, or kept from memory without its help (PCI). False: it did neither; then it may
+    /// still write into what it was given, and that memory must never be given to anybody else.
     [[nodiscard]] bool halt() {
         interrupts_.mask();
-        return reset_and_wait(transport_).has_value();
+        quiet_ = reset_and_wait(transport_).has_value() || transport_.cut_off();
+        return quiet_;
     }
+    /// The answer of the last halt(): false means quarantine.
+    bool quiet() const { return quiet_; }
     /// Counts a recovery, says so once, and is false when there were too many.
     [[nodiscard]] bool may_recover() {
         kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
@@ -82,11 +97,18 @@ public:
         (void)halt();
         transport_.set_status(Status::failed);
     }
-    /// The end. Every driver calls it first in its destructor, while its queues still exist.
-    void close() {
+    /// The end. Every driver calls it first in its destructor, with all its queues: when the device cannot be made
+    /// quiet they are abandoned, rings and buffers (DMA memory beside them is the driver's to leak()).
+    template <class... Queue> void close(std::optional<Queue>&... queues) {
         if (std::exchange(closed_, true)) return;
-        if (!halt()) kernel::log(kernel::LogLevel::error, "{}: no answer to the reset", name_);
+        if (!halt()) {
+            kernel::log(kernel::LogLevel::error, "{}: no answer to the reset, its memory is given up", name_);
+            (abandon(queues), ...);
+        }
         interrupts_.release();
+    }
+    template <class Queue> static void abandon(std::optional<Queue>& queue) {
+        if (queue) queue->abandon();
     }
 
     /// The device asks to be reset, or is gone from the bus. Context: any.
@@ -127,7 +149,7 @@ private:
     FeatureBits offered_;
     Agreed features_;
     u32 recoveries_ = 0;
-    bool bound_ = false, closed_ = false;
+    bool bound_ = false, closed_ = false, quiet_ = true;
     Interrupts<T> interrupts_;
 };
 

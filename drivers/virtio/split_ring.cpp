@@ -8,8 +8,11 @@
 namespace ringlet::virtio {
 
 Result<SplitRing> SplitRing::create(const RingOptions& o) {
-    if (!valid_size(o.size) || o.packed || (o.indirect_tables != 0 && o.indirect_entries == 0)) return fail(Error::invalid);
-    auto memory = TRY(kernel::DmaRegion::allocate(footprint(o.size)));
+    if (!valid_size(o.size) || o.packed || (o.indirect_tables != 0 && o.indirect_entries == 0))
+        return fail(Error::invalid);
+    if (o.legacy_entries != 0 && (!valid_size(o.legacy_entries) || o.legacy_entries < o.size))
+        return fail(Error::invalid);
+    auto memory = TRY(kernel::DmaRegion::allocate(layout_of(o).bytes()));
     kernel::DmaRegion tables;
     if (o.indirect_tables != 0) {
         tables = TRY(kernel::DmaRegion::allocate(usize{o.indirect_tables} * o.indirect_entries * sizeof(Desc)));
@@ -23,15 +26,15 @@ Result<SplitRing> SplitRing::create(const RingOptions& o) {
 SplitRing::SplitRing(const RingOptions& options, kernel::DmaRegion memory, kernel::DmaRegion tables,
                      std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack)
     : options_(options), memory_(std::move(memory)), tables_(std::move(tables)), shadow_(std::move(shadow)),
-      table_stack_(std::move(table_stack)), size_(options.size), mask_(u16(options.size - 1)) {
-    const SplitLayout layout{size_};
+      table_stack_(std::move(table_stack)), size_(options.size), mask_(u16(layout_of(options).n - 1)) {
+    const SplitLayout layout = layout_of(options);
     avail_ = memory_.at<Shared<u16>>(layout.avail());
     used_ = memory_.at<Shared<u16>>(layout.used());
     reset();
 }
 
 void SplitRing::reset() {
-    std::memset(memory_.bytes().data(), 0, footprint(size_));
+    std::memset(memory_.bytes().data(), 0, layout_of(options_).bytes());
     for (u16 i = 0; i < size_; ++i) shadow_[i] = {.next = u16(i + 1), .table = kNoTable};
     for (u16 i = 0; i < options_.indirect_tables; ++i) table_stack_[i] = i;
     free_ = size_;
@@ -48,8 +51,8 @@ void SplitRing::reset() {
 }
 
 QueueAddrs SplitRing::addrs() const {
-    const SplitLayout layout{size_};
-    return {memory_.addr(), memory_.addr(layout.avail()), memory_.addr(layout.used())};
+    const SplitLayout layout = layout_of(options_);
+    return {memory_.addr(), memory_.addr(layout.avail()), memory_.addr(layout.used()), options_.legacy_entries};
 }
 
 std::optional<u16> SplitRing::push(std::span<const Segment> readable, std::span<const Segment> writable) {

@@ -13,15 +13,19 @@
 
 namespace ringlet::virtio {
 
-/// Offsets inside one allocation (§2.7: 16-, 2- and 4-byte alignment); a value, so that it can be asserted on.
+/// Offsets inside one allocation (§2.7: 16-, 2- and 4-byte alignment; §2.7.2: legacy devices find the used part at the
+/// next page boundary); a value, so that it can be asserted on.
 struct SplitLayout {
     u16 n = 0;
+    usize used_align = 4;
+    static constexpr usize kLegacyAlign = 4096;
     constexpr usize avail() const { return usize{16} * n; }
-    constexpr usize used() const { return align_up(avail() + 6 + usize{2} * n, usize{4}); }
+    constexpr usize used() const { return align_up(avail() + 6 + usize{2} * n, used_align); }
     constexpr usize bytes() const { return used() + 6 + usize{8} * n; }
 };
 static_assert(SplitLayout{256}.avail() == 4096 && SplitLayout{256}.used() == 4616);
 static_assert(SplitLayout{256}.bytes() == 6670 && SplitLayout{1}.used() % 4 == 0);
+static_assert(SplitLayout{256, SplitLayout::kLegacyAlign}.used() == 8192);
 
 class SplitRing {
 public:
@@ -47,6 +51,7 @@ public:
     SplitRing(SplitRing&&) noexcept = default;
     SplitRing& operator=(SplitRing&&) noexcept = default;
 
+    /// Descriptors in use: the layout of §2.7.2 may have more, a legacy device decides how many.
     u16 size() const { return size_; }
     u16 free() const { return free_; }
     u16 in_flight() const { return in_flight_; }
@@ -144,16 +149,20 @@ private:
     u16 push_direct(std::span<const Segment> readable, std::span<const Segment> writable);
     u16 push_indirect(std::span<const Segment> readable, std::span<const Segment> writable);
 
+    static SplitLayout layout_of(const RingOptions& o) {
+        if (o.legacy_entries != 0) return {o.legacy_entries, SplitLayout::kLegacyAlign};
+        return {o.size};
+    }
     Shared<u16>* word(usize offset) const { return memory_.at<Shared<u16>>(offset); }
     Desc* descs() const { return reinterpret_cast<Desc*>(memory_.bytes().data()); }
     Shared<u16>* avail_flags() const { return avail_; }
     Shared<u16>* avail_idx_word() const { return avail_ + 1; }
     Shared<u16>* avail_ring() const { return avail_ + 2; }
-    Shared<u16>* used_event() const { return avail_ + 2 + size_; }
+    Shared<u16>* used_event() const { return avail_ + 2 + mask_ + 1; }
     Shared<u16>* used_flags() const { return used_; }
     Shared<u16>* used_idx_word() const { return used_ + 1; }
     UsedElem* used_ring() const { return reinterpret_cast<UsedElem*>(used_ + 2); }
-    Shared<u16>* avail_event() const { return used_ + 2 + usize{4} * size_; }
+    Shared<u16>* avail_event() const { return used_ + 2 + usize{4} * (mask_ + 1u); }
 
     RingOptions options_;
     kernel::DmaRegion memory_, tables_;

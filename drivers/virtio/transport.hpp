@@ -41,15 +41,20 @@ template <class T>
 concept Transport = requires(T t, const T c, u16 n, FeatureBits f, Status s, QueueAddrs where, usize offset) {
     { c.name() } -> std::same_as<std::string_view>;
     { c.device_type() } -> std::same_as<u16>;
+    { c.legacy() } -> std::same_as<bool>;  // an interface from before VERSION_1: §2.7.2, §3.1.2, §4.1.4.10, §4.2.4
+    { c.fixed_queue_sizes() } -> std::same_as<bool>;  // of these, one whose queues are as large as the device says
     { t.status() } -> std::same_as<Status>;
     { t.set_status(s) } -> std::same_as<void>;
     { t.device_features() } -> std::same_as<FeatureBits>;
     { t.set_driver_features(f) } -> std::same_as<void>;
     { t.queue_size_max(n) } -> std::same_as<u16>;                       // 0: no such queue
     { t.enable_queue(n, n, where) } -> std::same_as<Result<Doorbell>>;  // queue, size; the hot path leaves here
+    { t.reset_queue(n) } -> std::same_as<Result<>>;                     // RING_RESET, awaited with a bound (§2.6.1)
+    { t.use_messages(true) } -> std::same_as<void>;                     // MSI-X was switched on or off
     { t.set_config_vector(n) } -> std::same_as<bool>;                   // written and read back (§4.1.5.1.2.1)
     { t.set_queue_vector(n, n) } -> std::same_as<bool>;                 // queue, vector
     { t.interrupt_status() } -> std::same_as<InterruptStatus>;          // read and acknowledged
+    { t.cut_off() } -> std::same_as<bool>;  // without the device's help; true: it can touch memory no more
     { t.config_bytes() } -> std::same_as<usize>;
     { t.config_generation() } -> std::same_as<u32>;
     { t.config_u8(offset) } -> std::same_as<u8>;

@@ -11,6 +11,7 @@
 #include "drivers/virtio/counters.hpp"
 #include "drivers/virtio/doorbell.hpp"
 #include "drivers/virtio/ring.hpp"
+#include "lib/leak.hpp"
 
 namespace ringlet::virtio {
 
@@ -80,6 +81,14 @@ public:
         published_ = 0;
     }
     void attach(Doorbell bell) { bell_ = bell; }
+    /// For a device that cannot be stopped: it keeps the ring and every buffer for ever; nothing of it is used again.
+    void abandon() {
+        for (std::optional<Token>& slot : in_flight_) {
+            if (slot) leak(std::move(*slot));
+            slot.reset();
+        }
+        leak(std::move(ring_));
+    }
 
     void suppress() { ring_.suppress(); }
     bool rearm() { return ring_.rearm(); }

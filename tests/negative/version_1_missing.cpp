@@ -1,4 +1,4 @@
-// expect: VERSION_1 must be required: these drivers speak virtio 1.0 and later only
+// expect: VERSION_1 must be listed: required, or optional for a driver that also works on legacy devices
 #include "drivers/virtio/blk.hpp"
 #include "drivers/virtio/net.hpp"
 
@@ -7,5 +7,5 @@ using namespace ringlet::virtio;
 using N = NetSpec::Feature;
 using B = BlkSpec::Feature;
 
-constexpr BlkConfig kC{.features = {.required = {B::flush}, .optional = {Common::version_1}}, .indirect_tables = 0};
+constexpr BlkConfig kC{.features = {.required = {B::flush}, .optional = {Common::event_idx}}, .indirect_tables = 0};
 template class ringlet::virtio::Blk<kC>;

@@ -4,42 +4,75 @@
 #include <memory>
 
 #include "drivers/virtio/any_transport.hpp"
-#include "tests/device/virtio_device.hpp"
+#include "tests/device/fake_vectors.hpp"
+#include "tests/device/mmio_front.hpp"
+#include "tests/device/pci_front.hpp"
+#include "tests/device/pci_legacy_front.hpp"
 
 namespace ringlet::device {
 
-enum class Way { pci_vectors, pci_one_vector, pci_line, pci_polling, mmio };
-inline constexpr Way kWays[] = {Way::pci_vectors, Way::pci_one_vector, Way::pci_line, Way::pci_polling, Way::mmio};
+enum class Way {
+    pci_vectors,
+    pci_one_vector,
+    pci_line,
+    pci_polling,
+    mmio,
+    // Before 1.0: for drivers whose configuration makes VERSION_1 optional.
+    legacy_vectors,
+    legacy_one_vector,
+    legacy_line,
+    legacy_memory,  ///< the I/O BAR as memory, as on aarch64; a line
+    mmio_v1,
+};
+inline constexpr Way kModernWays[] = {Way::pci_vectors, Way::pci_one_vector, Way::pci_line, Way::pci_polling,
+                                      Way::mmio};
+inline constexpr Way kLegacyWays[] = {Way::legacy_vectors, Way::legacy_one_vector, Way::legacy_line, Way::legacy_memory,
+                                      Way::mmio_v1};
+inline constexpr Way kAllWays[] = {Way::pci_vectors,   Way::pci_one_vector, Way::pci_line,          Way::pci_polling,
+                                   Way::mmio,          Way::legacy_vectors, Way::legacy_one_vector, Way::legacy_line,
+                                   Way::legacy_memory, Way::mmio_v1};
+inline constexpr auto& kWays = kModernWays;
 
 template <class D> struct Bench {
     D dev;
     FakeVectors vectors;
     std::unique_ptr<MmioFront> mmio;
+    std::unique_ptr<MmioLegacyFront> mmio_v1;
     std::unique_ptr<PciFront> pci;
+    std::unique_ptr<PciLegacyFront> legacy;
 
-    template <class... A>
-    explicit Bench(Way way, A... a)
-        : dev(a...), vectors(way == Way::pci_vectors      ? 8
-                             : way == Way::pci_one_vector ? 1
-                                                          : 0),
-          way_(way) {
+    template <class... A> explicit Bench(Way way, A... a) : dev(a...), vectors(vectors_of(way)), way_(way) {
+        using Kind = pci::IoWindow::Kind;
         arch::host::reset_irqs();
         if (way == Way::mmio)
             mmio.reset(new MmioFront(dev));
+        else if (way == Way::mmio_v1)
+            mmio_v1.reset(new MmioLegacyFront(dev));
+        else if (way >= Way::legacy_vectors)
+            legacy.reset(new PciLegacyFront(dev, way == Way::legacy_memory ? Kind::memory : Kind::ports));
         else
             pci.reset(new PciFront(dev));
+        if (legacy) legacy->messages = [this] { return vectors.enabled; };
         if (vectors.size() != 0) dev.send_message = [this](u16 v) { vectors.send(v); };
         dev.raise_line = [] { arch::host::raise(arch::IrqId{40}); };
     }
     virtio::Device device() {
         virtio::Wiring wiring;
         if (vectors.size() != 0) wiring.vectors.reset(new FakeVectorsHandle(vectors));
-        if (way_ == Way::pci_line || way_ == Way::mmio) wiring.line = arch::IrqLine{.number = 40};
+        if (vectors.size() == 0 && way_ != Way::pci_polling) wiring.line = arch::IrqLine{.number = 40};
         if (mmio) return {virtio::Mmio::open(MmioFront::kBase, MmioFront::kBytes).value(), std::move(wiring)};
+        if (mmio_v1)
+            return {virtio::MmioLegacy::open(MmioLegacyFront::kBase, MmioLegacyFront::kBytes).value(),
+                    std::move(wiring)};
+        if (legacy) return {legacy->transport(), std::move(wiring)};
         return {virtio::PciModern(pci->regions()), std::move(wiring)};
     }
 
 private:
+    static u16 vectors_of(Way way) {
+        if (way == Way::pci_vectors || way == Way::legacy_vectors) return 8;
+        return way == Way::pci_one_vector || way == Way::legacy_one_vector ? 1 : 0;
+    }
     Way way_;
 };
 

@@ -4,7 +4,10 @@
 
 #include "drivers/virtio/discover.hpp"
 #include "drivers/virtio/net.hpp"
+#include "tests/device/mmio_front.hpp"
 #include "tests/device/net_device.hpp"
+#include "tests/device/pci_front.hpp"
+#include "tests/device/pci_legacy_front.hpp"
 #include "tests/unit/pci/fake_pci.hpp"
 
 using namespace ringlet;

@@ -6,7 +6,10 @@
 #include "drivers/virtio/spec/blk.hpp"
 #include "drivers/virtio/spec/net.hpp"
 #include "drivers/virtio/split_ring.hpp"
-#include "tests/device/virtio_device.hpp"
+#include "tests/device/fake_vectors.hpp"
+#include "tests/device/mmio_front.hpp"
+#include "tests/device/pci_front.hpp"
+#include "tests/device/pci_legacy_front.hpp"
 
 using namespace ringlet;
 using namespace ringlet::virtio;
