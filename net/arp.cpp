@@ -183,6 +183,13 @@ void Arp::address_changed(const Ipv4Config& self, Instant now) {
     deadline_ = next_announcement_;
 }
 
+void Arp::announce(const Ipv4Config& self, Instant now) {
+    if (self.address.is_unspecified()) return;
+    announcements_left_ = kAnnouncements;
+    next_announcement_ = now;
+    due(now);
+}
+
 std::optional<PacketBuffer> Arp::build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to,
                                        Ipv4Addr target) {
     auto p = pool.allocate();

@@ -41,6 +41,9 @@ public:
     /// Our address is `self.address` from now on: forget the neighbours, tell everybody.
     void address_changed(const Ipv4Config& self, Instant now);
 
+    /// Tells everybody again where `self` is (the host asked: our link moved).
+    void announce(const Ipv4Config& self, Instant now);
+
     /// The next ARP frame to send, complete, as Ethernet frame; needs a packet from `pool`.
     std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
     bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_; }

@@ -44,7 +44,7 @@ struct StackConfig {
     Offloads offloads;
 };
 
-enum class DhcpState : u8 { off, init, selecting, requesting, bound, renewing, rebinding };
+enum class DhcpState : u8 { off, init, selecting, requesting, bound, renewing, rebinding, rebooting };
 std::string_view to_string(DhcpState s);
 
 struct InterfaceInfo {

@@ -1,6 +1,8 @@
 // RFC 2131 §4.4: the client's states and timers; RFC 2132: options. Context: the network monitor.
 #include "net/dhcp.hpp"
 
+#include <algorithm>
+
 #include "lib/endian.hpp"
 
 namespace ringlet::net {
@@ -43,7 +45,7 @@ enum MessageType : u8 { kDiscover = 1, kOffer = 2, kRequest = 3, kAck = 5, kNak 
 constexpr u32 kInfinite = 0xffff'ffff;
 constexpr u32 kShortestLease = 10;  // seconds; a server that offers less would only make us spin
 constexpr Duration kLongestBackoff = Duration::from_s(64);
-constexpr unsigned kRequestTries = 5;
+constexpr unsigned kRequestTries = 5, kRebootTries = 4;
 
 bool is_plausible_host(Ipv4Addr a) {
     return (a.value >> 24) != 0 && !a.is_loopback() && (a.value >> 28) < 0xe;  // not 0/8, 127/8, multicast, class E
@@ -165,9 +167,10 @@ void Dhcp::input(Bytes payload, Ipv4Addr, Instant now) {
         return;
     }
     ++stats_.dhcp_in;
-    const bool asked =
-        state_ == DhcpState::requesting || state_ == DhcpState::renewing || state_ == DhcpState::rebinding;
-    const bool right_server = state_ == DhcpState::rebinding || o->server == offering_server_;
+    const bool asked = state_ == DhcpState::requesting || state_ == DhcpState::renewing ||
+                       state_ == DhcpState::rebinding || state_ == DhcpState::rebooting;
+    const bool right_server =
+        state_ == DhcpState::rebinding || state_ == DhcpState::rebooting || o->server == offering_server_;
     if (o->type == kOffer && state_ == DhcpState::selecting)
         on_offer(*o, {h->yiaddr}, now);
     else if (o->type == kAck && asked && right_server)
@@ -258,6 +261,17 @@ void Dhcp::stop() {
     lease_.reset();
 }
 
+void Dhcp::reconfirm(Instant now) {
+    if (state_ == DhcpState::off) return;
+    if (!lease_ || now >= lease_->ends_at) {
+        lose_lease(now);
+        restart(now);
+        return;
+    }
+    tries_ = 0;
+    begin(DhcpState::rebooting, now);
+}
+
 void Dhcp::restart(Instant at) {
     state_ = DhcpState::init;
     send_ = false;
@@ -313,6 +327,13 @@ void Dhcp::poll(Instant now) {
         else
             schedule(now);
         return;
+    case DhcpState::rebooting:
+        if (tries_ < kRebootTries) return schedule(now);
+        // Nobody said no: the lease may be used until it ends (RFC 2131 §3.2).
+        state_ = DhcpState::bound;
+        tries_ = 0;
+        deadline_ = std::max(lease_->renew_at, now);
+        return;
     case DhcpState::bound:
         begin(DhcpState::renewing, now);
         return;
@@ -363,6 +384,7 @@ std::optional<Dhcp::Outgoing> Dhcp::output(MutableBytes to, Instant now) {
         option_address(kRequestedAddress, offered_);
         option_address(kServerId, offering_server_);
     }
+    if (state_ == DhcpState::rebooting) option_address(kRequestedAddress, lease_->ipv4.address);
     for (u8 v : {u8{kMaxSize}, u8{2}, u8{1500 >> 8}, u8{1500 & 0xff}}) byte(v);
     for (u8 v : {u8{kParameterList}, u8{7}, u8{kSubnetMask}, u8{kRouter}, u8{kDns}, u8{kMtu}, u8{kLeaseTime},
                  u8{kRenewal}, u8{kRebinding}})
@@ -394,6 +416,8 @@ std::string_view to_string(DhcpState s) {
         return "renewing";
     case DhcpState::rebinding:
         return "rebinding";
+    case DhcpState::rebooting:
+        return "rebooting";
     }
     return "?";
 }

@@ -33,6 +33,9 @@ public:
 
     void start(Instant now);
     void stop();
+    /// The link came back, maybe to another network: asks whether the lease holds (RFC 2131 §3.2), which goes on being
+    /// used meanwhile; without one, discovery begins at once.
+    void reconfirm(Instant now);
     /// One UDP payload that came to port 68 from `source` port 67.
     void input(Bytes payload, Ipv4Addr source, Instant now);
     void poll(Instant now);

@@ -20,7 +20,8 @@ inline constexpr int kPumpBudget = 64;  ///< frames received per round: bounds h
 template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
     const bool up = link.carrier();
-    stack.set_carrier(up);
+    stack.set_carrier(up, now);
+    if (link.take_announce()) stack.announce(now);
     while (budget > 0) {
         auto frame = link.receive();
         if (!frame) break;

@@ -103,6 +103,15 @@ void Stack::addressing_changed(Instant now) {
     if (config_.addressing == Addressing::dhcp_then_fixed) fallback_at_ = now + config_.dhcp_patience;
 }
 
+void Stack::carrier_changed(bool up, Instant now) {
+    carrier_ = up;
+    tcp_.set_link(up, now);
+    if (!up) return;
+    arp_.address_changed(ipv4_, now);
+    dhcp_.reconfirm(now);
+    if (dhcp_.take_change()) addressing_changed(now);
+}
+
 void Stack::poll(Instant now) {
     arp_.poll(now);
     dhcp_.poll(now);

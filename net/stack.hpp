@@ -42,8 +42,14 @@ public:
     std::optional<PacketBuffer> output(Instant now);
     /// When poll() and output() must run at the latest.
     Instant deadline() const;
-    /// Without carrier frames are dropped, counted, instead of sent.
-    void set_carrier(bool up) { carrier_ = up; }
+    /// Without carrier nothing is sent: TCP's segments stay unbuilt and their timers stop, all other frames are
+    /// dropped, counted. When it comes back, the neighbours are forgotten and told where we are, DHCP asks whether its
+    /// lease holds, and TCP goes on at once.
+    void set_carrier(bool up, Instant now) {
+        if (up != carrier_) carrier_changed(up, now);
+    }
+    /// The host moved our link (a migration): neighbours and switches must learn it.
+    void announce(Instant now) { arp_.announce(ipv4_, now); }
     /// No packet buffer was free where one was needed: try again soon.
     void note_starved(bool starved, Instant now) {
         retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never();
@@ -103,6 +109,7 @@ private:
     // stack.cpp
     void apply(const Ipv4Config& next, Instant now);
     void addressing_changed(Instant now);
+    void carrier_changed(bool up, Instant now);
     bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
     // stack_input.cpp
     enum class Origin : u8 { wire, wire_broadcast, loopback };

@@ -13,7 +13,8 @@ namespace ringlet::net {
 #define RINGLET_NET_COUNTERS(X)                                                                                        \
     X(frames_in)                                                                                                       \
     X(frames_out)                                                                                                      \
-    X(bytes_in) X(bytes_out) X(ethernet_short) X(ethernet_vlan) X(ethernet_not_ours) X(ethernet_bad_source)            \
+    X(bytes_in)                                                                                                        \
+    X(bytes_out) X(ethernet_short) X(ethernet_vlan) X(ethernet_not_ours) X(ethernet_bad_source)                        \
         X(ethernet_unknown_type) X(arp_in) X(arp_bad) X(arp_requests_out) X(arp_replies_out) X(arp_ignored)            \
             X(arp_conflicts) X(arp_evicted) X(arp_queue_overflow) X(arp_unresolved) X(ip_in) X(ip_out)                 \
                 X(ip_bad_header) X(ip_bad_checksum) X(ip_bad_length) X(ip_bad_source) X(ip_not_ours)                   \

@@ -54,6 +54,8 @@ public:
     Verdict on_segment(Segment s, PacketBuffer& packet, Instant now);
     void on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant now);
     void on_time(Instant now);
+    /// Nothing could be sent for a while, and now it can: what waited for an answer is sent again soon.
+    void on_link_restored(Instant now);
     Instant deadline() const;
 
     /// After every call above or below: arms the persist timer when something is stuck; true when next_packet() has
@@ -82,6 +84,8 @@ public:
     State state() const { return state_; }
     Endpoint local() const { return local_; }
     Endpoint remote() const { return remote_; }
+    /// The peer is on this host: its packets need no link.
+    bool is_local() const { return local_.address == remote_.address || remote_.address.is_loopback(); }
     bool is_synchronized() const { return state_ >= State::established; }
     bool is_orphan() const { return orphan_; }
     bool is_passive() const { return passive_; }

@@ -142,6 +142,10 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
         return std::nullopt;
     }
     while (Entry* e = active_.pop_front()) {
+        if (!link_up_ && !e->connection.is_local()) [[unlikely]] {
+            parked_.push_back(*e);
+            continue;
+        }
         const Ipv4Addr from = e->connection.local().address, to = e->connection.remote().address;
         std::optional<PacketBuffer> packet = e->connection.next_packet(now);
         settle(*e, now);  // to the back of the line when there is more
@@ -175,6 +179,18 @@ void Tcp::poll(Instant now) {
         e->connection.on_time(now);
         settle(*e, now);
     }
+}
+
+void Tcp::set_link(bool up, Instant now) {
+    if (up == link_up_) return;
+    link_up_ = up;
+    if (!up) return;
+    while (Entry* e = parked_.pop_front()) active_.push_back(*e);
+    table_.for_each([&](Entry& e) {
+        if (e.connection.is_local()) return;
+        e.connection.on_link_restored(now);
+        deadlines_.schedule(e, e.connection.deadline());
+    });
 }
 
 Instant Tcp::deadline() const {

@@ -154,8 +154,7 @@ std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
 /// The path's segment size, and with it the largest multiple that the link (or ourselves, as the peer) takes at once.
 void Connection::set_mss(u32 mss) {
     constexpr u32 kHeaders = 20 + kHeaderBytes + kTimestampBytes;
-    const bool local = local_.address == remote_.address || remote_.address.is_loopback();
-    const u32 most = local ? 0xffff : env_.config.gso_bytes;
+    const u32 most = is_local() ? 0xffff : env_.config.gso_bytes;
     mss_ = static_cast<u16>(mss);
     segment_limit_ = most > kHeaders + 2 * mss ? (most - kHeaders) / mss * mss : mss;
 }

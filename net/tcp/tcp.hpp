@@ -53,6 +53,10 @@ public:
     /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
     Instant deadline() const;
 
+    /// Without a link only connections within this host are asked for output; those to others keep what they have to
+    /// say and start no timers for it. When it is back they say it at once, as if they had not waited.
+    void set_link(bool up, Instant now);
+
     /// ICMP said that our segment local -> remote with sequence number `seq` did not arrive. Believed only when `seq`
     /// is in flight (RFC 5927). Hard errors end a connection that is still opening; later they are soft.
     /// `mtu` is the next hop's for fragmentation_needed, else 0.
@@ -139,6 +143,8 @@ private:
     u32 listener_count_ = 0, half_open_count_ = 0, time_wait_count_ = 0;
     u32 port_counter_ = 0;
     List<Entry, ActiveTag> active_;  ///< round robin: who has sent goes to the back
+    List<Entry, ActiveTag> parked_;  ///< have something to say, but there is no link
+    bool link_up_ = true;
     List<Socket, ReadyTag> ready_;
     List<Entry, QueueTag> half_open_, time_wait_;  ///< oldest first
     List<Listener, ListenTag> listeners_;

@@ -39,6 +39,12 @@ void Connection::on_time(Instant now) {
     if (state_ != State::closed && due(kKeepalive)) on_keepalive_timer(now);
 }
 
+void Connection::on_link_restored(Instant now) {
+    stalled_since_ = {};
+    rtt_.progress();
+    if (!timers_[kRetransmit].is_never()) timers_[kRetransmit] = now;
+}
+
 void Connection::on_lifetime_timer() {
     switch (state_) {
     case State::syn_sent:

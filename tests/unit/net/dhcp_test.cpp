@@ -195,6 +195,53 @@ TEST_CASE("dhcp: renews by unicast at T1, rebinds by broadcast at T2, gives the 
     }
 }
 
+TEST_CASE("dhcp: when the link comes back it asks whether the lease holds, and uses it meanwhile") {
+    Client c;
+    c.bind(1000);
+    c.step(Duration::from_s(100));
+    c.h.stack.set_carrier(false, c.now);
+    CHECK(c.step(Duration::from_s(10)).empty());
+    c.h.stack.set_carrier(true, c.now);
+    const Message m = c.next();
+    CHECK(m.type == 3);
+    CHECK(m.requested == kOffered.value);
+    CHECK(m.server == 0);
+    CHECK(m.ciaddr == 0);
+    CHECK(m.source == 0);
+    CHECK(m.destination == 0xffffffff);
+    CHECK(c.h.stack.interface().dhcp == DhcpState::rebooting);
+    CHECK(c.h.stack.ipv4().address == kOffered);
+    (void)c.h.stack.take_change();
+    SECTION("confirmed") {
+        c.h.input(answer(m.xid, usual_options(5, 2000) + Frame{255}), c.now);
+        CHECK(c.h.stack.interface().dhcp == DhcpState::bound);
+        CHECK((c.h.stack.interface().lease_end - c.now).ms() == 2'000'000);
+        CHECK_FALSE(c.h.stack.take_change());
+    }
+    SECTION("another network") {
+        c.h.input(answer(m.xid, Frame{53, 1, 6} + option(54, Ipv4Addr::of(10, 0, 2, 77).value) + Frame{255}, {}),
+                  c.now);
+        CHECK(c.h.stack.ipv4().address.is_unspecified());
+        CHECK(c.next().type == 1);
+    }
+    SECTION("silence") {
+        const Instant asked = c.now;
+        for (int i = 0; i < 3; ++i) CHECK(c.next().requested == kOffered.value);
+        const Message renewal = c.next();
+        CHECK(renewal.ciaddr == kOffered.value);
+        CHECK(c.h.stack.interface().dhcp == DhcpState::renewing);
+        CHECK((c.now - asked).ms() >= 370'000);
+        CHECK(c.h.stack.ipv4().address == kOffered);
+    }
+    SECTION("the lease ends while the link is down") {
+        c.h.stack.set_carrier(false, c.now);
+        c.step(Duration::from_s(2000));
+        c.h.stack.set_carrier(true, c.now);
+        CHECK(c.next().type == 1);
+        CHECK(c.h.stack.ipv4().address.is_unspecified());
+    }
+}
+
 TEST_CASE("dhcp: nobody answers: backs off, falls back only when told to, and still listens") {
     for (const Addressing a : {Addressing::dhcp, Addressing::dhcp_then_fixed}) {
         Client c(a);

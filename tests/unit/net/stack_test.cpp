@@ -301,7 +301,7 @@ TEST_CASE("routing: gateway for strangers, nothing without an address, source ne
 
 TEST_CASE("loopback: ping, UDP and TCP to 127.0.0.1 and to our own address, without carrier") {
     Host h(1);
-    h.stack.set_carrier(false);
+    h.stack.set_carrier(false, {});
     Instant now{1};
     for (Ipv4Addr self : {Ipv4Addr::of(127, 0, 0, 1), kOurs}) {
         const u32 id = *h.stack.ping(self, 100, now);
@@ -436,6 +436,52 @@ TEST_CASE("loopback carries large segments, in views of the send buffer") {
     h.stack.tcp().abort(c, now);
     h.stack.tcp().abort(s, now);
     h.output_all(now);
+}
+
+TEST_CASE("a link that goes down for ten minutes costs no connection and no retransmission") {
+    Pair net;
+    const auto listener = *net.b.stack.tcp().listen({{}, 80}, 4);
+    const auto c = *net.a.stack.connect({Ipv4Addr::of(10, 0, 0, 2), 80}, net.now);
+    net.settle();
+    const auto s = *net.b.stack.tcp().accept(listener);
+    const auto link = [&](bool up) {
+        net.a.stack.set_carrier(up, net.now);
+        net.b.stack.set_carrier(up, net.now);
+    };
+    bool pulled = false;
+    net.tap = [&](const Frame&) { return !pulled; };
+    REQUIRE(net.a.stack.tcp().write(c, text("lost on the wire"), net.now));
+    pulled = true;
+    net.settle();
+    link(false);
+    const u64 before = net.a.stack.tcp().stats().segments_out;
+    net.advance(Duration::from_s(300));
+    REQUIRE(net.a.stack.tcp().write(c, text(" and written while it was down"), net.now));
+    net.advance(Duration::from_s(300));
+    CHECK(net.a.stack.tcp().stats().segments_out == before);
+    CHECK(net.a.stack.tcp().stats().timeouts == 1);
+    CHECK(net.a.stack.tcp().connections() == 1);
+
+    u32 announced = 0;
+    net.tap = [&](const Frame& f) {
+        announced += take16(f, 12) == 0x0806 && f[0] == 0xff && take32(f, 28) == take32(f, 38);
+        return true;
+    };
+    link(true);
+    net.advance(Duration::from_ms(10));
+    std::byte buffer[100];
+    const auto n = net.b.stack.tcp().read(s, buffer, net.now);
+    REQUIRE(n);
+    CHECK(std::string(reinterpret_cast<char*>(buffer), *n) == "lost on the wire and written while it was down");
+    CHECK(announced == 2);
+    // Both directions, and the first retransmission after the link's return may get lost without ending anything.
+    announced = 0;
+    net.a.stack.announce(net.now);
+    net.advance(Duration::from_s(10));
+    CHECK(announced >= 2);
+    net.a.stack.tcp().abort(c, net.now);
+    net.b.stack.tcp().abort(s, net.now);
+    net.settle();
 }
 
 TEST_CASE("hostile frames: every length and every bit flip of good ones") {
