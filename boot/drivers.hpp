@@ -99,10 +99,27 @@ template <const ApplianceConfig& kC> struct Disks {
     }
 };
 
+/// SCSI hosts: their units are disks (sda…) and CD-ROM drives (sr0…), which may come and go.
+template <const ApplianceConfig& kC> struct ScsiHosts {
+    static constexpr bool kNamed = kC.scsi;
+    static constexpr u16 kType = virtio::ScsiSpec::kDeviceId;
+    virtio::ScsiRegistry registry{.on_disk = [](void*, fs::BlockDevice& disk) { add_disk(disk); },
+                                  .on_gone = [](void*, fs::BlockDevice& disk) { remove_disk(disk); }};
+    u32 units = 0;
+
+    void start(virtio::Device device, Surroundings&) {
+        const std::string_view name = unit_name("scsi", units++);
+        auto host = virtio::Scsi<kC.scsi_driver>::probe(std::move(device), name, registry);
+        if (!host) return report_failure(name, host.error());
+        (void)host->release();
+    }
+};
+
 template <const ApplianceConfig& kC>
 using AllDrivers = std::tuple<  //
     Nics<kC>,                   //
     Disks<kC>,                  //
+    ScsiHosts<kC>,              //
     Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>>;
 
 }  // namespace ringlet::boot

@@ -39,10 +39,10 @@ Sense parse_descriptors(Bytes from) {  // §4.5.2
 }
 
 constexpr Verdict again(Action action, bool patience = false) {
-    return {.action = action, .again = true, .patience = patience, .error = Error::io};
+    return {.action = action, .again = true, .patience = patience, .other_medium = false, .error = Error::io};
 }
 constexpr Verdict final(Error error, Action action = Action::fail) {
-    return {.action = action, .again = false, .patience = false, .error = error};
+    return {.action = action, .again = false, .patience = false, .other_medium = false, .error = error};
 }
 
 Verdict judge_not_ready(const Sense& s) {
@@ -67,10 +67,14 @@ Verdict judge_attention(const Sense& s) {  // the command that meets one is not 
     case 0x2a00:  // parameters changed
     case 0x2a01:  // mode parameters changed
     case 0x2a09:  // capacity data has changed
-    case 0x2800:  // medium may have changed
     case 0x3f03:  // inquiry data has changed
     case 0x3810:  // thin provisioning limits
         return again(Action::capacity_changed);
+    case 0x2800: {  // medium may have changed
+        Verdict v = again(Action::capacity_changed);
+        v.other_medium = true;
+        return v;
+    }
     case 0x3f0e:  // reported LUNs data has changed
         return again(Action::rescan);
     default:

@@ -66,7 +66,8 @@ enum class Action : u8 {
 struct Verdict {
     Action action = Action::done;
     bool again = false;
-    bool patience = false;  ///< not at once: the unit is busy, or not ready yet
+    bool patience = false;      ///< not at once: the unit is busy, or not ready yet
+    bool other_medium = false;  ///< what was meant for the medium before must not reach this one
     Error error = Error::io;
 };
 

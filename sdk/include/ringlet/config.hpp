@@ -9,6 +9,7 @@
 #include "drivers/virtio/blk.hpp"
 #include "drivers/virtio/net.hpp"
 #include "drivers/virtio/rng.hpp"
+#include "drivers/virtio/scsi.hpp"
 
 namespace ringlet {
 
@@ -21,6 +22,8 @@ struct ApplianceConfig {
     virtio::NetConfig net_driver{};
     bool blk = true;  ///< virtio disks
     virtio::BlkConfig blk_driver{};
+    bool scsi = false;  ///< virtio SCSI hosts: disks and CD-ROMs
+    virtio::ScsiConfig scsi_driver{};
     bool rng = true;  ///< virtio entropy, for the kernel's random numbers
     virtio::RngConfig rng_driver{};
     // Where devices are looked for.
@@ -33,8 +36,8 @@ struct ApplianceConfig {
     u64 cache_bytes = 0;     ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
 
     /// Then a filesystem is mounted at "/".
-    constexpr bool has_disks() const { return blk; }
-    constexpr bool has_drivers() const { return net || blk || rng; }
+    constexpr bool has_disks() const { return blk || scsi; }
+    constexpr bool has_drivers() const { return net || blk || scsi || rng; }
 };
 
 /// The mistakes in an appliance's configuration, one sentence each; those in a driver's configuration are the driver's.
