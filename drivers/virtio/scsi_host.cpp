@@ -147,9 +147,10 @@ Result<> ScsiHost::allocate(const ScsiLimits& limits, u16 depth, u16 events) {
     static_assert(kEventSlot * 33 <= kPageSize);
     ASSERT(events <= 32 && limits.request_queues <= kMaxQueues);
     memory_ = TRY(kernel::DmaRegion::allocate(zeros_at_ + kZeroBytes));
+    std::unique_ptr<Command[]> commands(new (std::nothrow) Command[count]);
+    if (!commands) return fail(Error::no_memory);
     auto s = state_.lock();
-    s->commands.reset(new (std::nothrow) Command[count]);
-    if (!s->commands) return fail(Error::no_memory);
+    s->commands = std::move(commands);
     s->command_count = count;
     s->free_head.fill(kNone);
     for (u16 i = count; i-- != 0;) {
