@@ -3,9 +3,11 @@
 
 #include "boot/tunables.hpp"
 #include "drivers/virtio/blk.hpp"
+#include "drivers/virtio/scsi.hpp"
 
 namespace ringlet::boot {
 
-extern const TunablesOf<virtio::BlkTunables> kBlkTunables;  ///< hw.vtblk
+extern const TunablesOf<virtio::BlkTunables> kBlkTunables;    ///< hw.vtblk
+extern const TunablesOf<virtio::ScsiTunables> kScsiTunables;  ///< hw.vtscsi
 
 }  // namespace ringlet::boot

@@ -103,13 +103,15 @@ template <const ApplianceConfig& kC> struct Disks {
 template <const ApplianceConfig& kC> struct ScsiHosts {
     static constexpr bool kNamed = kC.scsi;
     static constexpr u16 kType = virtio::ScsiSpec::kDeviceId;
+    static constexpr const TunableGroup* kTunables = &kScsiTunables;
     virtio::ScsiRegistry registry{.on_disk = [](void*, fs::BlockDevice& disk) { add_disk(disk); },
                                   .on_gone = [](void*, fs::BlockDevice& disk) { remove_disk(disk); }};
     u32 units = 0;
 
-    void start(virtio::Device device, Surroundings&) {
+    void start(virtio::Device device, Surroundings& around) {
+        const virtio::ScsiTunables settings = read_tunables(around.command_line, kScsiTunables, units);
         const std::string_view name = unit_name("scsi", units++);
-        auto host = virtio::Scsi<kC.scsi_driver>::probe(std::move(device), name, registry);
+        auto host = virtio::Scsi<kC.scsi_driver>::probe(std::move(device), name, registry, settings);
         if (!host) return report_failure(name, host.error());
         (void)host->release();
     }

@@ -35,7 +35,7 @@ enum class ScsiTmfAnswer : u8 { complete, succeeded, rejected, incorrect_lun, ba
 /// What is told at boot, by FreeBSD's names (hw.vtscsi.*).
 struct ScsiTunables {
     bool bus_reset_disable = true;  ///< false: I_T NEXUS RESET is tried before the whole device is reset
-    u8 debug_level = 0;             ///< 1: every unit found and every sense; 2: errors only; 0: what matters
+    u8 debug_level = 0;             ///< bit 0: every sense is logged, those that are retried too
 };
 
 /// Who hears of disks. Shared by all SCSI hosts of an image: it also numbers the names. Outlives the drivers.
