@@ -81,8 +81,8 @@ public:
 
     /// Brings the device up; on success it runs. `name` outlives the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Blk>> probe(BasicDevice<T> device, std::string_view name,
-                                              const BlkTunables& tunables = {}) {
+    [[gnu::cold]] static Result<std::unique_ptr<Blk>> probe(BasicDevice<T> device, std::string_view name,
+                                                            const BlkTunables& tunables = {}) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
         std::unique_ptr<Blk> driver(new (std::nothrow) Blk(std::move(device), name, tunables));
         if (!driver) return fail(Error::no_memory);
@@ -102,7 +102,7 @@ public:
         return write_back_.load(std::memory_order_relaxed) ? fs::WriteCache::write_back : fs::WriteCache::write_through;
     }
 
-    fs::BlockIdentity identity() override {
+    [[gnu::cold]] fs::BlockIdentity identity() override {
         if (!identified_ && !tunables_.no_ident) {
             std::array<u8, Spec::kIdBytes> raw{};
             if (ask(kOpGetId, raw)) serial_length_ = clean_serial(raw, serial_);
@@ -112,7 +112,7 @@ public:
             .vendor = {}, .product = {}, .revision = {}, .serial = {serial_, serial_length_}, .world_wide_name = {}};
     }
 
-    Result<fs::BlockLifetime> lifetime() override {
+    [[gnu::cold]] Result<fs::BlockLifetime> lifetime() override {
         if (!session_.template has<Feature::lifetime>()) return fail(Error::unsupported);
         std::array<u8, sizeof(Spec::Lifetime)> raw{};
         TRY(ask(kOpGetLifetime, raw));
@@ -121,7 +121,7 @@ public:
         return fs::BlockLifetime{l.pre_eol_info, l.device_lifetime_est_typ_a, l.device_lifetime_est_typ_b};
     }
 
-    Result<> set_write_cache(fs::WriteCache mode) override {
+    [[gnu::cold]] Result<> set_write_cache(fs::WriteCache mode) override {
         if (!session_.template has<Feature::config_wce>()) return fail(Error::unsupported);
         const bool back = mode == fs::WriteCache::write_back;
         if (back) write_back_.store(true, std::memory_order_relaxed);
@@ -156,7 +156,7 @@ public:
     /// True: nothing interrupts, the thread polls.
     bool polled() const { return session_.polled(); }
 
-    DeviceInfo info() const override {
+    [[gnu::cold]] DeviceInfo info() const override {
         DeviceInfo d = session_.describe();
         d.broken = dead_.load(std::memory_order_relaxed);
         for (u16 i = 0; i < lane_count_; ++i) {
@@ -166,7 +166,7 @@ public:
         }
         return d;
     }
-    void for_each_value(FunctionRef<void(std::string_view name, u64 value)> visit) const override {
+    [[gnu::cold]] void for_each_value(FunctionRef<void(std::string_view name, u64 value)> visit) const override {
         visit("sectors", sectors());
         visit("block_size", geometry_.limits.block_size);
         visit("physical_block_size", geometry_.limits.physical_block_size);
@@ -219,7 +219,7 @@ private:
     // ---- starting ------------------------------------------------------------------------------------------------
 
     /// The first start and, with the lanes there already, every later one. Nothing is attached meanwhile.
-    Result<> start() {
+    [[gnu::cold]] Result<> start() {
         Hs h = TRY(session_.begin());
         const BlkFacts facts = TRY(read_facts(h.config()));
         TRY(make_lanes(facts));
@@ -247,7 +247,7 @@ private:
         return {};
     }
 
-    Result<> make_lanes(const BlkFacts& facts) {
+    [[gnu::cold]] Result<> make_lanes(const BlkFacts& facts) {
         const u16 device = session_.template has<Feature::mq>() ? facts.queues : u16{1};
         if (device == 0) return fail(Error::unsupported);
         const u16 wanted = std::min<u16>(device, kC.queues);
@@ -270,7 +270,7 @@ private:
         }
         return {};
     }
-    static Result<BlkFacts> read_facts(const Config& c) {
+    [[gnu::cold]] static Result<BlkFacts> read_facts(const Config& c) {
         BlkFacts f;
         f.capacity = TRY(c.read(Spec::kCapacity));
         TRY(read(c, Spec::kSizeMax, f.size_max));
@@ -296,7 +296,7 @@ private:
         return f;
     }
 
-    void note_sectors(u64 n) {
+    [[gnu::cold]] void note_sectors(u64 n) {
         const u64 before = sectors_.exchange(n, std::memory_order_relaxed);
         if (before == n || before == 0) return;
         generation_.fetch_add(1, std::memory_order_relaxed);
@@ -305,13 +305,13 @@ private:
 
     // ---- the write cache, §5.2.5.1 and §5.2.6.2 ------------------------------------------------------------------
 
-    void write_cache_mode(bool back) {
+    [[gnu::cold]] void write_cache_mode(bool back) {
         T& t = session_.transport();
         if constexpr (requires { t.set_config_u8(usize{}, u8{}); })
             t.set_config_u8(Spec::kWriteback.kOffset, back ? 1 : 0);
     }
     /// What the device says, or what was asked for: a reset takes the device back to its own choice.
-    void apply_cache_mode() {
+    [[gnu::cold]] void apply_cache_mode() {
         bool back = session_.template has<Feature::flush>();
         if constexpr (kC.features.lists(Feature::config_wce)) {
             if (session_.template has<Feature::config_wce>()) {
@@ -369,7 +369,7 @@ private:
     }
 
     /// A question of our own, whose answer fits into the slot.
-    Result<> ask(Request::Op op, std::span<u8> answer) {
+    [[gnu::cold]] Result<> ask(Request::Op op, std::span<u8> answer) {
         const fs::IoSegment to{{reinterpret_cast<std::byte*>(answer.data()), answer.size()}, {}};
         kernel::Event finished;
         Request r;
@@ -440,13 +440,13 @@ private:
         return trouble ? recover(now) : next;
     }
 
-    void look_at_capacity() {
+    [[gnu::cold]] void look_at_capacity() {
         const auto n = session_.config().read(Spec::kCapacity);
         if (n && *n <= kMaxSectors) note_sectors(*n);
     }
 
     /// Reset, the same features again, and every unanswered request once more.
-    Instant recover(Instant now) {
+    [[gnu::cold]] Instant recover(Instant now) {
         for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
         if (now - last_recovery_ > kPeace) recoveries_in_a_row_ = 0;
         last_recovery_ = now;
@@ -465,12 +465,12 @@ private:
         for (u16 i = 0; i < lane_count_ && runs; ++i) next = std::min(next, push(lanes_[i]));
         return next;
     }
-    void give_up(Done& done) {
+    [[gnu::cold]] void give_up(Done& done) {
         session_.give_up();
         dead_.store(true, std::memory_order_relaxed);
         fail_everything(done);
     }
-    void fail_everything(Done& done) {
+    [[gnu::cold]] void fail_everything(Done& done) {
         for (u16 i = 0; i < lane_count_; ++i) {
             auto s = lanes_[i].state.lock();
             s->dead = true;
@@ -479,7 +479,7 @@ private:
         }
     }
 
-    void stop() {
+    [[gnu::cold]] void stop() {
         unlist();
         for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
         quiet_ = session_.halt() && quiet_;

@@ -78,7 +78,7 @@ public:
     /// Steps 1-6: reset (awaited), ACKNOWLEDGE, DRIVER, features, FEATURES_OK re-read (not over a legacy interface).
     /// `declined`: optional features to leave out although offered. Errors: unsupported (a required feature is missing,
     /// or the device refused the set), device_broken (it does not answer).
-    static Result<Handshake> begin(T& t, FeatureBits declined = {}) {
+    [[gnu::cold]] static Result<Handshake> begin(T& t, FeatureBits declined = {}) {
         TRY(reset_and_wait(t));
         t.set_status(Status::acknowledge);
         t.set_status(Status::acknowledge | Status::driver);
@@ -112,7 +112,7 @@ public:
 
     /// Step 7, per queue: a ring of at most `wanted` entries, as large as the device allows, enabled. The transport's
     /// vectors are set before. Errors: device_broken (no such queue, or an impossible size), no_memory.
-    template <Ring R> Result<std::pair<R, Doorbell>> queue(u16 index, RingOptions options) {
+    template <Ring R> [[gnu::cold]] Result<std::pair<R, Doorbell>> queue(u16 index, RingOptions options) {
         const u16 most = t_->queue_size_max(index);
         while (options.size > most || !R::valid_size(options.size)) {
             if (options.size <= 1) return fail(Error::device_broken);
@@ -131,7 +131,7 @@ public:
         return std::pair<R, Doorbell>(std::move(ring), bell);
     }
     /// The same after a reset, for a ring that exists already and was reset() too.
-    template <Ring R> Result<Doorbell> queue_again(u16 index, const R& ring) {
+    template <Ring R> [[gnu::cold]] Result<Doorbell> queue_again(u16 index, const R& ring) {
         if (t_->queue_size_max(index) < ring.size()) return fail(Error::device_broken);
         return t_->enable_queue(index, ring.size(), ring.addrs());
     }

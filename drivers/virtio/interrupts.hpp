@@ -96,7 +96,8 @@ template <Transport T> class Interrupts : public InterruptSlots {
 public:
     /// Chooses a mode and tells the device, between FEATURES_OK and enabling queues. Cannot fail: polling remains.
     /// `t` and `name` must outlive this object.
-    void bind(T& t, Wiring wiring, QueuePlan plan, Handler handler, void* context, std::string_view name) {
+    [[gnu::cold]] void bind(T& t, Wiring wiring, QueuePlan plan, Handler handler, void* context,
+                            std::string_view name) {
         ASSERT(plan.queues > 0 && plan.queues < kMaxVectors);
         release();
         wiring_ = std::move(wiring);
@@ -123,7 +124,7 @@ public:
     bool bind_again(T& t) { return write_vectors(t, mode_ < InterruptMode::line); }
 
     /// The same for one queue that was reset.
-    bool bind_queue_again(T& t, u8 queue) {
+    [[gnu::cold]] bool bind_queue_again(T& t, u8 queue) {
         return t.set_queue_vector(queue, mode_ < InterruptMode::line ? vector_of_queue(queue) : kNoVector);
     }
 
@@ -138,7 +139,7 @@ private:
         return mode_ == InterruptMode::split && (plan_.slow >> queue & 1) == 0 ? 1 : 0;
     }
 
-    bool use_vectors(T& t, InterruptMode mode) {
+    [[gnu::cold]] bool use_vectors(T& t, InterruptMode mode) {
         mode_ = mode;
         u16 count = 1;
         for (u8 q = 0; q < plan_.queues; ++q) count = std::max(count, u16(vector_of_queue(q) + 1));
@@ -152,7 +153,7 @@ private:
         t.use_messages(false);
         return false;
     }
-    bool write_vectors(T& t, bool use) {
+    [[gnu::cold]] bool write_vectors(T& t, bool use) {
         bool taken = t.set_config_vector(use ? 0 : kNoVector);
         for (u8 q = 0; q < plan_.queues; ++q)
             taken = t.set_queue_vector(q, use ? vector_of_queue(q) : kNoVector) && taken;

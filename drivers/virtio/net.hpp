@@ -65,8 +65,8 @@ public:
 
     /// Brings the device up; on success it runs. `pool` and `name` outlive the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool, std::string_view name,
-                                              Wake wake, void* wake_context) {
+    [[gnu::cold]] static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool,
+                                                            std::string_view name, Wake wake, void* wake_context) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
         std::unique_ptr<Net> driver(new (std::nothrow) Net(std::move(device), pool, name, wake, wake_context));
         if (!driver) return fail(Error::no_memory);
@@ -153,7 +153,7 @@ public:
     bool polled() const { return session_.polled(); }
     void poll() { session_.poll(); }
 
-    DeviceInfo info() const override {
+    [[gnu::cold]] DeviceInfo info() const override {
         DeviceInfo d = session_.describe();
         d.broken = dead_;
         if (rx_) d.queues.try_push_back({"rx", Spec::kReceiveQueue, rx_->size(), rx_->in_flight(), rx_->counters()});
@@ -171,7 +171,7 @@ private:
         : session_(std::move(d), name), pool_(pool), wake_(wake), wake_context_(context) {}
 
     /// The first start and, with the queues there already, every later one.
-    Result<> start() {
+    [[gnu::cold]] Result<> start() {
         Hs h = TRY(negotiate());
         mac_.octets = TRY(h.config().read(Spec::kMac));
         TRY(session_.bind(kPlan, on_interrupt, this));
@@ -187,7 +187,7 @@ private:
     }
 
     /// An MTU that our buffers cannot hold must not be accepted (§5.1.4.2); an impossible one is not believed.
-    Result<Hs> negotiate() {
+    [[gnu::cold]] Result<Hs> negotiate() {
         for (const FeatureBits declined : {FeatureBits{}, mask(Feature::mtu)}) {
             auto h = session_.begin(declined);  // a dropped one has written FAILED before the next begins
             if (!h) return h;
@@ -266,7 +266,7 @@ private:
     bool broken() const { return needs_reset_ || rx_->broken() || tx_->broken(); }
 
     /// Reset, the same features again, empty queues. What was in flight is lost: a network may lose packets.
-    bool recover() {
+    [[gnu::cold]] bool recover() {
         const bool allowed = session_.may_recover();
         needs_reset_ = false;
         if (allowed && halt() && start()) return true;
@@ -275,7 +275,7 @@ private:
         return false;
     }
     /// False: the device did not confirm its reset; what it holds is never given to anybody else.
-    bool halt() {
+    [[gnu::cold]] bool halt() {
         if (!session_.halt()) return false;
         const auto drop = [](net::PacketBuffer&&) {};
         if (rx_) rx_->drain(drop);

@@ -175,7 +175,7 @@ public:
     void returned(InFlight&& f) { free_[slots_free_++] = f.slot; }
     /// After the device has stopped: what was in flight waits again, in its old order and before everything else,
     /// except what ran out of time (timed_out) or was lost too often (device_broken).
-    void send_again(Instant now, Requests& done) {
+    [[gnu::cold]] void send_again(Instant now, Requests& done) {
         while (!sent_.empty()) {
             Request& r = sent_.back();
             Requests::remove(r);
@@ -191,7 +191,7 @@ public:
     /// For ever. `stopped` is false when the device never confirmed that it did: the memory of what it holds is
     /// quarantined, the slots' included.
     enum class Device : u8 { stopped, not_stopped };
-    void fail_all(Device device, Requests& done) {
+    [[gnu::cold]] void fail_all(Device device, Requests& done) {
         while (Request* r = sent_.pop_front()) {
             r->quarantined = device == Device::not_stopped;
             end(*r, Error::device_broken, done);

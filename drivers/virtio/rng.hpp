@@ -55,7 +55,7 @@ class Rng final : public DeviceRecord, public Serviced {
 public:
     /// Brings the device up and asks for the first bytes; waits for them at most boot_wait_ms, and only where the CPU
     /// gives none. `name` outlives the driver. Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
-    static Result<std::unique_ptr<Rng>> probe(BasicDevice<T> device, std::string_view name) {
+    [[gnu::cold]] static Result<std::unique_ptr<Rng>> probe(BasicDevice<T> device, std::string_view name) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
         std::unique_ptr<Rng> driver(new (std::nothrow) Rng(std::move(device), name));
         if (!driver) return fail(Error::no_memory);
@@ -72,7 +72,7 @@ public:
         if (session_.transport().status() != Status{}) memory_.abandon();
     }
 
-    Instant service(Instant now) override {
+    [[gnu::cold]] Instant service(Instant now) override {
         if (dead_) return Instant::never();
         if (!take(now) || session_.wants_reset()) return recover(now) ? next_ : Instant::never();
         if (queue_->in_flight() == 0 && now >= next_) ask(now);
@@ -83,7 +83,7 @@ public:
 
     bool polled() const { return session_.polled(); }
 
-    DeviceInfo info() const override {
+    [[gnu::cold]] DeviceInfo info() const override {
         DeviceInfo d = session_.describe();
         d.broken = dead_;
         if (queue_)
@@ -91,7 +91,7 @@ public:
                 {"requests", Spec::kRequestQueue, queue_->size(), queue_->in_flight(), queue_->counters()});
         return d;
     }
-    void for_each_value(FunctionRef<void(std::string_view, u64)> visit) const override {
+    [[gnu::cold]] void for_each_value(FunctionRef<void(std::string_view, u64)> visit) const override {
         visit("bytes", bytes_.value());
         visit("requests", requests_.value());
         visit("empty_answers", empty_.value());
@@ -100,7 +100,7 @@ public:
 private:
     Rng(BasicDevice<T> d, std::string_view name) : session_(std::move(d), name) {}
 
-    Result<> start() {
+    [[gnu::cold]] Result<> start() {
         auto h = TRY(session_.begin());
         TRY(session_.bind({.queues = 1, .slow = 0}, on_interrupt, this));
         TRY(session_.connect(h, Spec::kRequestQueue, queue_, {.size = kC.queue_size}));
@@ -110,7 +110,7 @@ private:
         return {};
     }
 
-    void ask(Instant now) {
+    [[gnu::cold]] void ask(Instant now) {
         asked_ = now;
         const Segment s{memory_.addr(), u32(memory_.bytes().size())};
         Request r;
@@ -121,7 +121,7 @@ private:
     }
 
     /// What came, if anything. False: the queue broke.
-    bool take(Instant now) {
+    [[gnu::cold]] bool take(Instant now) {
         while (auto used = queue_->pop()) {
             next_ = now + kInterval;
             bytes_.add(used->written);
@@ -133,7 +133,7 @@ private:
         return !queue_->broken();
     }
 
-    void wait_for_first() {
+    [[gnu::cold]] void wait_for_first() {
         const Instant deadline = kernel::now() + Duration::from_ms(kC.boot_wait_ms);
         for (Instant now = kernel::now(); now < deadline && bytes_.value() == 0; now = kernel::now()) {
             const Instant again = service(now);
@@ -148,7 +148,7 @@ private:
         r.wake();
     }
 
-    bool recover(Instant now) {
+    [[gnu::cold]] bool recover(Instant now) {
         next_ = now + kInterval;
         if (session_.may_recover() && session_.halt()) {
             queue_->drain([](Request&&) {});

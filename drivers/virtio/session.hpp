@@ -31,7 +31,7 @@ public:
 
     /// Resets and negotiates. `declined`: optional features to leave out although offered. After the first time only
     /// the same set will do. Errors: unsupported, device_broken.
-    Result<Hs> begin(FeatureBits declined = {}) {
+    [[gnu::cold]] Result<Hs> begin(FeatureBits declined = {}) {
         Hs h = TRY(Hs::begin(transport_, bound_ ? declined | offered_.without(features_.bits()) : declined));
         if (bound_ && !(h.features().bits() == features_.bits())) return fail(Error::unsupported);
         offered_ = h.offered();
@@ -41,7 +41,7 @@ public:
 
     /// Interrupts, before the queues are enabled. `context` is the driver. Errors: device_broken (after a reset the
     /// device does not take its vectors any more).
-    Result<> bind(QueuePlan plan, InterruptSlots::Handler handler, void* context) {
+    [[gnu::cold]] Result<> bind(QueuePlan plan, InterruptSlots::Handler handler, void* context) {
         if (bound_) return interrupts_.bind_again(transport_) ? Result<>{} : fail(Error::device_broken);
         interrupts_.bind(transport_, std::move(wiring_), plan, handler, context, Spec::kName);
         bound_ = true;
@@ -49,7 +49,8 @@ public:
     }
 
     /// A queue made, or enabled again: `queue` then keeps its counters. Errors: device_broken, no_memory.
-    template <class Queue> Result<> connect(Hs& h, u16 index, std::optional<Queue>& queue, RingOptions options) {
+    template <class Queue>
+    [[gnu::cold]] Result<> connect(Hs& h, u16 index, std::optional<Queue>& queue, RingOptions options) {
         if (queue) {
             queue->attach(TRY(h.queue_again(index, queue->ring())));
         } else {
@@ -60,7 +61,7 @@ public:
     }
 
     /// DRIVER_OK, then interrupts may come.
-    Result<> run(Hs h) {
+    [[gnu::cold]] Result<> run(Hs h) {
         std::move(h).go_live();
         return interrupts_.unmask();
     }
@@ -68,7 +69,7 @@ public:
     /// One broken queue alone, where RING_RESET was agreed (§2.6.1): reset, given back token by token to `give_back`,
     /// enabled again; the others go on. Errors: unsupported, device_broken: reset the whole device then.
     /// Context: as the driver's recovery.
-    template <class Queue, class F> Result<> restart_queue(u16 index, Queue& queue, F&& give_back) {
+    template <class Queue, class F> [[gnu::cold]] Result<> restart_queue(u16 index, Queue& queue, F&& give_back) {
         if (!features_.template has<Common::ring_reset>()) return fail(Error::unsupported);
         TRY(transport_.reset_queue(index));
         queue.drain(give_back);
@@ -79,7 +80,7 @@ public:
 
     /// Interrupts masked, device reset, or kept from memory without its help (PCI). False: it did neither; then it may
     /// still write into what it was given, and that memory must never be given to anybody else.
-    [[nodiscard]] bool halt() {
+    [[nodiscard, gnu::cold]] bool halt() {
         interrupts_.mask();
         quiet_ = reset_and_wait(transport_).has_value() || transport_.cut_off();
         return quiet_;
@@ -87,19 +88,19 @@ public:
     /// The answer of the last halt(): false means quarantine.
     bool quiet() const { return quiet_; }
     /// Counts a recovery, says so once, and is false when there were too many.
-    [[nodiscard]] bool may_recover() {
+    [[nodiscard, gnu::cold]] bool may_recover() {
         kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
         return ++recoveries_ <= kMaxRecoveries;
     }
     /// For ever: the device is halted and says FAILED; the driver answers everything with an error.
-    void give_up() {
+    [[gnu::cold]] void give_up() {
         kernel::log(kernel::LogLevel::error, "{}: given up after {} resets", name_, recoveries_);
         (void)halt();
         transport_.set_status(Status::failed);
     }
     /// The end. Every driver calls it first in its destructor, with all its queues: when the device cannot be made
     /// quiet they are abandoned, rings and buffers (DMA memory beside them is the driver's to leak()).
-    template <class... Queue> void close(std::optional<Queue>&... queues) {
+    template <class... Queue> [[gnu::cold]] void close(std::optional<Queue>&... queues) {
         if (std::exchange(closed_, true)) return;
         if (!halt()) {
             kernel::log(kernel::LogLevel::error, "{}: no answer to the reset, its memory is given up", name_);
@@ -129,7 +130,7 @@ public:
     void poll() { interrupts_.poll(); }
 
     /// Everything but the queues.
-    DeviceInfo describe() const {
+    [[gnu::cold]] DeviceInfo describe() const {
         return {.name = name_,
                 .type = Spec::kName,
                 .transport = transport_.name(),
