@@ -1,34 +1,35 @@
-// The parts of the network driver that do not depend on its configuration: checksum metadata, virtio 1.2 §5.1.6.
+// The parts of the network driver that do not depend on its configuration.
 #include "drivers/virtio/net.hpp"
+
+#include "kernel/sched/event.hpp"
+#include "kernel/time/clock.hpp"
 
 namespace ringlet::virtio {
 
-net::PacketMeta received_meta(const NetSpec::Header& h, usize frame_bytes) {
-    using Checksum = net::PacketMeta::Checksum;
-    net::PacketMeta meta;
-    if (h.flags & NetSpec::kHdrNeedsCsum) {
-        const u32 end = u32{h.csum_start} + h.csum_offset + 2;
-        if (end > frame_bytes) return meta;  // nonsense: verified in software like any other packet
-        meta.checksum = Checksum::partial;
-        meta.csum_start = h.csum_start;
-        meta.csum_offset = h.csum_offset;
-    } else if (h.flags & NetSpec::kHdrDataValid) {
-        meta.checksum = Checksum::verified;
-    }
-    return meta;
+FeatureBits NetTunables::declined() const {
+    using F = NetSpec::Feature;
+    FeatureBits d;
+    const FeatureBits tx = mask(F::host_tso4, F::host_tso6, F::host_ecn, F::host_uso);
+    const FeatureBits rx = mask(F::guest_tso4, F::guest_tso6, F::guest_ecn, F::guest_uso4, F::guest_uso6);
+    if (csum_disable) d = d | mask(F::csum, F::guest_csum) | tx | rx;
+    if (tso_disable) d = d | tx;
+    if (lro_disable) d = d | rx;
+    if (pairs(2) == 1) d = d | mask(F::mq);
+    return d;
 }
 
-void complete_checksum(MutableBytes frame, const net::PacketMeta& meta) {
-    const usize start = meta.csum_start, field = start + meta.csum_offset;
-    if (field + 2 > frame.size()) return;
-    u64 sum = 0;  // the field holds the pseudo-header's sum (§5.1.6.2)
-    for (usize i = start; i + 1 < frame.size(); i += 2) sum += u64(frame[i]) << 8 | u64(frame[i + 1]);
-    if ((frame.size() - start) % 2 != 0) sum += u64(frame.back()) << 8;
-    while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-    u16 folded = u16(~sum);
-    if (folded == 0) folded = 0xffff;  // for UDP 0 means none; for TCP the two are the same number
-    frame[field] = std::byte(folded >> 8);
-    frame[field + 1] = std::byte(folded & 0xff);
+bool wait_for_answer(FunctionRef<bool()> done) {
+    // A device usually answers inside the doorbell's write; one with a thread of its own takes some microseconds.
+    constexpr unsigned kQuickLooks = 64;
+    constexpr Duration kPatience = Duration::from_s(1), kPause = Duration::from_us(50);
+    kernel::Event pause;
+    const Instant deadline = kernel::now() + kPatience;
+    for (unsigned looks = 0; !done(); ++looks) {
+        const Instant now = kernel::now();
+        if (now >= deadline) return done();
+        if (looks >= kQuickLooks) (void)pause.wait_until(now + kPause);
+    }
+    return true;
 }
 
 }  // namespace ringlet::virtio

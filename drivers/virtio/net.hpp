@@ -1,63 +1,51 @@
-// Network device driver, virtio 1.2 §5.1: satisfies net::Link. One receive and one transmit queue, one descriptor per
-// packet, no allocation per packet, no copy. Received buffers come from the PacketPool and go to the stack by move.
-// Context: everything under the network monitor, except on_interrupt(): an interrupt only suppresses and wakes.
+// Network device driver, virtio 1.3 §5.1: satisfies net::Link. One or more pairs of a receive and a transmit queue and
+// a control queue; no allocation per packet, no copy. Received buffers come from the PacketPool and go to the stack by
+// move. Context: everything under the network monitor, except on_interrupt(): an interrupt only suppresses and wakes.
+//
+// Frames while the link is down: what is in the transmit queues already is the device's to drop, nothing more is sent
+// (TCP keeps its data), and received frames are delivered as always.
+// Control commands are answered while the caller waits: their queue needs no interrupt and has none.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <new>
 #include <optional>
 
 #include "drivers/virtio/any_ring.hpp"
+#include "drivers/virtio/net_config.hpp"
+#include "drivers/virtio/net_control.hpp"
+#include "drivers/virtio/net_frames.hpp"
 #include "drivers/virtio/session.hpp"
-#include "drivers/virtio/spec/net.hpp"
 #include "drivers/virtio/virtqueue.hpp"
 #include "net/link.hpp"
+#include "net/packet_queue.hpp"
 
 namespace ringlet::virtio {
 
-/// How a network driver is built: a template argument.
-struct NetConfig {
-    using Feature = NetSpec::Feature;
-    Features<NetSpec> features{
-        .required = {Common::version_1, Feature::mac},
-        .optional = {Common::event_idx, Feature::mtu, Feature::status, Feature::csum, Feature::guest_csum}};
-    u16 rx_size = 64, tx_size = 64;  ///< ring entries
-    u16 rx_buffers = 64;             ///< packets kept posted for reception, at most rx_size
-};
-
-/// What a device header says about a received frame's checksum, believed only when it lies inside the frame.
-net::PacketMeta received_meta(const NetSpec::Header& header, usize frame_bytes);
-/// Finishes a checksum in software that the stack left for the device: only when the device cannot.
-void complete_checksum(MutableBytes frame, const net::PacketMeta& meta);
-
-template <NetConfig kC> struct NetConfigChecked {
-    using Feature = NetSpec::Feature;
-    static_assert(FeaturesChecked<NetSpec, kC.features>::value);
-    static_assert(RingSizeChecked<NetSpec, kC.features, kC.rx_size>::value);
-    static_assert(RingSizeChecked<NetSpec, kC.features, kC.tx_size>::value);
-    static_assert(kC.rx_buffers > 0 && kC.rx_buffers <= kC.rx_size,
-                  "rx_buffers must lie between 1 and the size of the receive ring");
-    static_assert(kC.features.required.contains(Feature::mac), "MAC must be required: the driver has no other address");
-    static_assert(!kC.features.lists(Feature::guest_tso4) && !kC.features.lists(Feature::guest_tso6) &&
-                      !kC.features.lists(Feature::guest_ufo) && !kC.features.lists(Feature::host_tso4) &&
-                      !kC.features.lists(Feature::host_tso6) && !kC.features.lists(Feature::host_ufo),
-                  "segmentation offload cannot be listed: this driver moves one frame per buffer");
-    static constexpr bool value = true;
-};
+/// Waits for a control command, with a bound: true when `done()` became true. Context: thread.
+bool wait_for_answer(FunctionRef<bool()> done);
 
 template <NetConfig kC = NetConfig{}, Transport T = AnyTransport> class Net final : public DeviceRecord {
     static_assert(NetConfigChecked<kC>::value);
     using Spec = NetSpec;
     using Feature = Spec::Feature;
-    using Header = Spec::Header;
     using DeviceSession = Session<Spec, kC.features, T>;
     using Hs = typename DeviceSession::Hs;
     using Ring = RingOf<Spec, kC.features>;
-    static constexpr usize kBegin = net::PacketBuffer::kHeadroom - sizeof(Header);
     static constexpr u16 kEthernetHeader = 14;
     static constexpr u16 kMostMtu = u16(net::PacketBuffer::kSize - net::PacketBuffer::kHeadroom - kEthernetHeader);
-    static constexpr QueuePlan kPlan{.queues = 2, .slow = 0};
+    /// Of a receive buffer for 64 KiB, when merged frames come without MRG_RXBUF: buffers in it, and how many are
+    /// posted.
+    static constexpr u16 kBigFragments = 34, kBigBuffers = 4;
+    static constexpr usize kLeastPoolForBig = 2 * kBigBuffers * kBigFragments;
+
+    static constexpr bool lists(Feature f) { return kC.features.lists(f); }
+    static constexpr bool kControls = lists(Feature::ctrl_vq);
+    static constexpr bool kSteers = lists(Feature::mq) || lists(Feature::rss);
+    static constexpr bool kLargeReceive = lists(Feature::guest_tso4) || lists(Feature::guest_tso6) ||
+                                          lists(Feature::guest_uso4) || lists(Feature::guest_uso6);
 
 public:
     /// Called when there is work: the network service sets its Event. Context: interrupt.
@@ -66,25 +54,48 @@ public:
     /// Brings the device up; on success it runs. `pool` and `name` outlive the driver.
     /// Errors: unsupported, device_broken, no_memory. Context: thread, at boot.
     [[gnu::cold]] static Result<std::unique_ptr<Net>> probe(BasicDevice<T> device, net::PacketPool& pool,
-                                                            std::string_view name, Wake wake, void* wake_context) {
+                                                            std::string_view name, Wake wake, void* wake_context,
+                                                            const NetTunables& tunables = {}) {
         if (device.transport.device_type() != Spec::kDeviceId) return fail(Error::invalid);
-        std::unique_ptr<Net> driver(new (std::nothrow) Net(std::move(device), pool, name, wake, wake_context));
+        std::unique_ptr<Net> driver(new (std::nothrow)
+                                        Net(std::move(device), pool, name, wake, wake_context, tunables));
         if (!driver) return fail(Error::no_memory);
         TRY(driver->start());
         driver->list();
+        if constexpr (kControls) driver->control_.list();
         return driver;
     }
     ~Net() {
         unlist();
         session_.close();
+        if (session_.quiet()) return;
+        for (Pair& pair : pairs_) {
+            DeviceSession::abandon(pair.rx);
+            DeviceSession::abandon(pair.tx);
+        }
+        if constexpr (kControls) {
+            DeviceSession::abandon(control_queue_);
+            control_.quarantine();
+        }
     }
 
     // net::Link
-    net::MacAddr mac() const { return mac_; }
+    net::MacAddr mac() const {
+        if constexpr (kControls)
+            if (control_.mac()) return *control_.mac();
+        return mac_;
+    }
     u16 mtu() const { return mtu_; }
     net::Offloads offloads() const {
-        return {.tx_checksum = session_.template has<Feature::csum>(),
-                .rx_checksum = session_.template has<Feature::guest_csum>()};
+        return {.tx_checksum = rules_.host_csum,
+                .rx_checksum = rules_.guest_csum,
+                .tso4 = rules_.host_tso4,
+                .tso6 = rules_.host_tso6,
+                .uso = rules_.host_uso,
+                .ecn = rules_.host_ecn,
+                .guest_tso = rules_.large_frames(),
+                .max_gso_bytes = tunables_.tso_maxlen,
+                .max_fragments = max_fragments_};
     }
     bool carrier() {
         look_at_config();
@@ -93,62 +104,85 @@ public:
 
     std::optional<net::PacketBuffer> receive() {
         if (dead_) return std::nullopt;
-        while (auto used = rx_->pop()) {
-            rx_signalled_.store(false, std::memory_order_relaxed);
-            if (accept(used->token, used->written)) return std::move(used->token);
-            rx_dropped_.add();
+        if constexpr (kC.max_pairs == 1) return receive_from(pairs_[0]);
+        for (u16 i = 0; i < open_pairs_; ++i) {  // those that are switched off may still hold a frame
+            Pair& pair = pairs_[next_rx_];
+            next_rx_ = u16(next_rx_ + 1 < open_pairs_ ? next_rx_ + 1 : 0);
+            if (auto p = receive_from(pair)) return p;
         }
-        if (rx_signalled_.exchange(false, std::memory_order_relaxed)) rx_->note_spurious();
         return std::nullopt;
     }
 
     u16 room() {
         if (dead_) return 0;
-        bool reaped = false;
-        while (tx_->pop()) reaped = true;
-        const bool signalled = tx_signalled_.exchange(false, std::memory_order_relaxed);
-        if (signalled && !reaped) tx_->note_spurious();
-        if (reaped) tx_->suppress();  // keeps the EVENT_IDX hint behind the device
-        return tx_->broken() ? u16{0} : tx_->free();
+        u16 least = 0xffff;
+        for (u16 i = 0; i < open_pairs_; ++i) least = std::min(least, room_in(pairs_[i]));
+        return least;
     }
 
     void transmit(net::PacketBuffer p) {
+        Pair& pair = pairs_[kC.max_pairs > 1 && active_pairs() > 1 ? flow_hash(p.data()) % active_pairs() : 0];
         const net::PacketMeta meta = p.meta();
-        Header h{};
+        Spec::HashHeader h{};
         if (meta.checksum == net::PacketMeta::Checksum::partial) {
             if (session_.template has<Feature::csum>()) {
-                h.flags = Spec::kHdrNeedsCsum;
-                h.csum_start = meta.csum_start;
-                h.csum_offset = meta.csum_offset;
+                pair.sent.add(TxCount::csum);
             } else {
-                complete_checksum(p.data(), meta);
+                complete_checksum(p);
+                p.meta().checksum = net::PacketMeta::Checksum::none;
+                count_.add(NetCount::tx_csum_software);
             }
         }
-        std::memcpy(p.template push<Header>(), &h, sizeof h);
-        const Segment s{p.dma(), u32(p.size())};
-        if (dead_ || !tx_->add({&s, 1}, {}, p)) tx_dropped_.add();  // only a queue that broke meanwhile refuses
+        if (!fill_header(h, p.meta(), rules_)) return count_.add(NetCount::tx_dropped);
+        if (meta.gso != net::PacketMeta::Gso::none) pair.sent.add(TxCount::tso);
+        pair.sent.add(TxCount::opackets);
+        pair.sent.add(TxCount::obytes, p.total_size());
+        if ((p.data()[0] & std::byte{1}) != std::byte{0}) pair.sent.add(TxCount::omcasts);
+        std::memcpy(p.push_bytes(header_bytes()).data(), &h, header_bytes());
+        if (dead_) return count_.add(NetCount::tx_dropped);
+        if (!pair.held.empty() || !add(pair, p)) hold(pair, std::move(p));
     }
 
     void flush() {
         if (dead_ || (broken() && !recover())) return;
-        refill();
-        rx_->kick();
-        tx_->kick();
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            Pair& pair = pairs_[i];
+            refill(pair);
+            pair.rx->kick();
+            pair.tx->kick();
+        }
     }
 
     bool rearm(net::Arm what) {
         look_at_config();
         if (dead_) return false;
         if (broken()) return recover();
-        const bool tx = what == net::Arm::rx_and_tx && tx_->rearm();
-        const bool rx = rx_->rearm();
-        return rx || tx || broken();
+        bool work = false;
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            if (what == net::Arm::rx_and_tx && pairs_[i].tx->rearm()) work = true;
+            if (pairs_[i].rx->rearm()) work = true;
+        }
+        return work || broken();
     }
 
-    bool take_announce() { return false; }
+    bool take_announce() {
+        if constexpr (kControls && lists(Feature::guest_announce)) {
+            if (!std::exchange(announce_, false)) return false;
+            (void)control_.acknowledge_announcement();  // refused: it asks again
+            return true;
+        }
+        return false;
+    }
+
+    /// Modes, filters, steering, coalescing; nullptr when the device has no control queue. Under the network monitor.
+    NetControl* control() {
+        if constexpr (kControls)
+            if (session_.template has<Feature::ctrl_vq>()) return &control_;
+        return nullptr;
+    }
 
     /// Fewer buffers are posted than the low-water mark: call flush() when buffers come back to the pool.
-    bool rx_starved() const { return !dead_ && rx_->in_flight() < kC.rx_buffers / 2; }
+    bool rx_starved() const { return !dead_ && pairs_[0].rx->in_flight() < posted_target() / 2; }
     /// True: nothing can interrupt us; call poll() now and then, from a thread.
     bool polled() const { return session_.polled(); }
     void poll() { session_.poll(); }
@@ -156,98 +190,338 @@ public:
     [[gnu::cold]] DeviceInfo info() const override {
         DeviceInfo d = session_.describe();
         d.broken = dead_;
-        if (rx_) d.queues.try_push_back({"rx", Spec::kReceiveQueue, rx_->size(), rx_->in_flight(), rx_->counters()});
-        if (tx_) d.queues.try_push_back({"tx", Spec::kTransmitQueue, tx_->size(), tx_->in_flight(), tx_->counters()});
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            const Pair& p = pairs_[i];
+            if (p.rx) d.queues.try_push_back({"rx", u16(2 * i), p.rx->size(), p.rx->in_flight(), p.rx->counters()});
+            if (p.tx) d.queues.try_push_back({"tx", u16(2 * i + 1), p.tx->size(), p.tx->in_flight(), p.tx->counters()});
+        }
+        if constexpr (kControls) {
+            const auto& q = control_queue_;
+            if (q) d.queues.try_push_back({"control", control_index_, q->size(), q->in_flight(), q->counters()});
+        }
         return d;
     }
-    u64 rx_dropped() const { return rx_dropped_.value(); }
-    u64 tx_dropped() const { return tx_dropped_.value(); }
+    [[gnu::cold]] void for_each_value(FunctionRef<void(std::string_view name, u64 value)> visit) const override {
+        visit("mtu", mtu_);
+        visit("link_up", link_up_);
+        if constexpr (lists(Feature::speed_duplex)) {
+            if (speed_ <= Spec::kMostSpeed) visit("speed_mbps", speed_);
+            if (duplex_ <= 1) visit("full_duplex", duplex_);
+        }
+        if constexpr (kSteers) {
+            visit("max_vq_pairs", device_pairs_);
+            visit("req_vq_pairs", open_pairs_);
+            visit("act_vq_pairs", active_pairs());
+        }
+        visit_counters(count_, visit);
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            visit_counters(pairs_[i].received, i, visit);
+            visit_counters(pairs_[i].sent, i, visit);
+        }
+        if constexpr (kControls) control_.visit_values(visit);
+    }
+    u64 rx_dropped() const {
+        u64 n = 0;
+        for (const Pair& p : pairs_) n += p.received.value(RxCount::iqdrops);
+        return n;
+    }
+    u64 value(NetCount which) const { return count_.value(which); }
 
 private:
     using RxQueue = Virtqueue<Ring, net::PacketBuffer, kC.rx_size>;
     using TxQueue = Virtqueue<Ring, net::PacketBuffer, kC.tx_size>;
+    struct Pair {
+        std::optional<RxQueue> rx;
+        std::optional<TxQueue> tx;
+        Assembly assembly;
+        net::PacketQueue held;  ///< with their headers; sent before anything else
+        std::atomic<bool> rx_signalled{false}, tx_signalled{false};
+        CounterSet<RxCount> received;
+        CounterSet<TxCount> sent;
+    };
+    struct Command {};  ///< the token of a control command: there is one at a time
+    using ControlQueue = Virtqueue<Ring, Command, 4>;
+    struct Nothing {
+        template <class... A> explicit Nothing(A&&...) {}
+    };
 
-    Net(BasicDevice<T> d, net::PacketPool& pool, std::string_view name, Wake wake, void* context)
-        : session_(std::move(d), name), pool_(pool), wake_(wake), wake_context_(context) {}
+    Net(BasicDevice<T> d, net::PacketPool& pool, std::string_view name, Wake wake, void* context,
+        const NetTunables& tunables)
+        : session_(std::move(d), name), pool_(pool), wake_(wake), wake_context_(context), tunables_(tunables),
+          control_(name, &Net::send_command, this) {}
+
+    // --- starting, also after a reset
+    // ---------------------------------------------------------------------------------
 
     /// The first start and, with the queues there already, every later one.
     [[gnu::cold]] Result<> start() {
         Hs h = TRY(negotiate());
         mac_.octets = TRY(h.config().read(Spec::kMac));
-        TRY(session_.bind(kPlan, on_interrupt, this));
-        TRY(session_.connect(h, Spec::kReceiveQueue, rx_, {.size = kC.rx_size}));
-        TRY(session_.connect(h, Spec::kTransmitQueue, tx_, {.size = kC.tx_size}));
-        tx_->suppress();
+        rules_ = FrameRules::of(session_.features().bits());
+        const NetAbilities abilities = TRY(read_abilities(h));
+        TRY(session_.bind({.queues = u8(2 * open_pairs_), .slow = 0}, on_interrupt, this));
+        for (u16 i = 0; i < open_pairs_; ++i) TRY(connect(h, i));
+        if constexpr (kControls) {
+            if (session_.template has<Feature::ctrl_vq>()) {
+                TRY(control_.prepare());
+                TRY(session_.connect(h, control_index_, control_queue_, {.size = 4}));
+                control_queue_->suppress();
+            }
+        }
         config_changed_.store(true, std::memory_order_relaxed);
         dead_ = false;
         TRY(session_.run(std::move(h)));
-        refill();
-        rx_->kick();
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            refill(pairs_[i]);
+            pairs_[i].rx->kick();
+        }
+        if constexpr (kControls)
+            if (session_.template has<Feature::ctrl_vq>()) TRY(control_.apply(abilities));
         return {};
     }
 
-    /// An MTU that our buffers cannot hold must not be accepted (§5.1.4.2); an impossible one is not believed.
+    [[gnu::cold]] Result<> connect(Hs& h, u16 index) {
+        Pair& pair = pairs_[index];
+        RingOptions rx{.size = kC.rx_size}, tx{.size = kC.tx_size};
+        if constexpr (kLargeReceive) {
+            if (big_buffers()) {
+                rx.indirect_tables = kBigBuffers;
+                rx.indirect_entries = kBigFragments;
+            }
+        }
+        if constexpr (kC.tx_fragments > 1) {
+            tx.indirect_tables = kC.tx_tables;
+            tx.indirect_entries = kC.tx_fragments;
+        }
+        TRY(session_.connect(h, u16(2 * index), pair.rx, rx));
+        TRY(session_.connect(h, u16(2 * index + 1), pair.tx, tx));
+        pair.tx->suppress();
+        pair.assembly.reset(rules_, count_);
+        max_fragments_ = std::min(kC.tx_fragments, pair.tx->ring().max_segments());
+        return {};
+    }
+
+    /// What the device says of itself may ask for a second negotiation, with less.
     [[gnu::cold]] Result<Hs> negotiate() {
-        for (const FeatureBits declined : {FeatureBits{}, mask(Feature::mtu)}) {
+        FeatureBits declined = tunables_.declined();
+        if (kC.max_pairs == 1) declined = declined | mask(Feature::mq);
+        for (unsigned attempts = 0; attempts < 4; ++attempts) {
             auto h = session_.begin(declined);  // a dropped one has written FAILED before the next begins
             if (!h) return h;
-            mtu_ = 1500;
-            if constexpr (kC.features.lists(Feature::mtu)) {
-                const std::optional<u16> told = TRY(h->config().read(Spec::kMtu));
-                if (told && (*told < Spec::kLeastMtu || *told > kMostMtu)) {
-                    kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", session_.name(), *told);
-                    continue;
-                }
-                if (told) mtu_ = *told;
-            }
-            return h;
+            const FeatureBits more = TRY(read_limits(*h));
+            if (!more.any()) return h;
+            declined = declined | more;
         }
         return fail(Error::unsupported);
     }
 
-    /// A frame out of a buffer that the device gave back: the window set, the metadata checked.
-    bool accept(net::PacketBuffer& p, u32 written) {
-        if (skip_ != 0) return --skip_, false;
-        if (written < sizeof(Header) + kEthernetHeader) return false;
-        Header h;
-        std::memcpy(&h, p.data().data(), sizeof h);
-        const usize frame = written - sizeof h;
-        p.window(net::PacketBuffer::kHeadroom, net::PacketBuffer::kHeadroom + frame);
-        p.meta() = {};
-        if (session_.template has<Feature::guest_csum>()) p.meta() = received_meta(h, frame);
-        if (session_.template has<Feature::mrg_rxbuf>() && h.num_buffers > 1) {
-            skip_ = u16(std::min<u32>(h.num_buffers, kC.rx_size) - 1);  // larger than any frame we asked for
-            return false;
+    /// An MTU that our buffers cannot hold must not be accepted (§5.1.4.2); impossible values are not believed.
+    [[gnu::cold]] Result<FeatureBits> read_limits(Hs& h) {
+        FeatureBits more;
+        mtu_ = 1500;
+        if constexpr (lists(Feature::mtu)) {
+            const std::optional<u16> told = TRY(optional(h.config().read(Spec::kMtu)));
+            if (told && (*told < Spec::kLeastMtu || *told > kMostMtu)) {
+                kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", session_.name(), *told);
+                more = more | mask(Feature::mtu);
+            } else if (told) {
+                mtu_ = *told;
+            }
         }
-        return true;
+        device_pairs_ = 1;
+        if constexpr (kSteers) {
+            if (const auto told = TRY(max_pairs(h))) device_pairs_ = *told;
+            if (device_pairs_ == 0 || device_pairs_ > Spec::kMostPairs) {
+                kernel::log(kernel::LogLevel::warning, "{}: {} queue pairs not believed", session_.name(),
+                            device_pairs_);
+                more = more | mask(Feature::mq, Feature::rss);
+            }
+        }
+        if constexpr (kLargeReceive) {
+            const auto f = FrameRules::of(h.features().bits());
+            if (f.large_frames() && !f.merge && pool_.total() < kLeastPoolForBig) more = more | kGuestLarge;
+        }
+        control_index_ = Spec::control_queue(device_pairs_);
+        const u16 wanted = tunables_.pairs(kC.max_pairs);
+        open_pairs_ = std::min(wanted, device_pairs_);
+        return more;
+    }
+    static constexpr FeatureBits kGuestLarge =
+        mask(Feature::guest_tso4, Feature::guest_tso6, Feature::guest_ecn, Feature::guest_uso4, Feature::guest_uso6);
+
+    template <class V> static Result<std::optional<V>> optional(Result<std::optional<V>> v) { return v; }
+    template <class V> static Result<std::optional<V>> optional(Result<V> v) {
+        return v ? Result<std::optional<V>>(*v) : Result<std::optional<V>>(fail(v.error()));
+    }
+    /// A field that exists with MQ or RSS.
+    Result<std::optional<u16>> max_pairs(Hs& h) {
+        std::optional<u16> told;
+        if constexpr (lists(Feature::mq)) told = TRY(optional(h.config().read(Spec::kMaxVirtqueuePairs)));
+        if constexpr (lists(Feature::rss))
+            if (!told) told = TRY(optional(h.config().read(Spec::kMaxVirtqueuePairsRss)));
+        return told;
     }
 
-    void refill() {
-        // In batches, so that one kick serves many buffers.
-        if (rx_->in_flight() > kC.rx_buffers - kC.rx_buffers / 4) return;
-        while (rx_->in_flight() < std::min(kC.rx_buffers, rx_->size())) {
-            auto p = pool_.allocate();
-            if (!p) return;
-            p->window(kBegin, net::PacketBuffer::kSize);
-            const Segment s{p->dma(), u32(p->size())};
-            if (!rx_->add({}, {&s, 1}, *p)) return;
+    [[gnu::cold]] Result<NetAbilities> read_abilities(Hs& h) {
+        NetAbilities a{.features = session_.features().bits(), .pairs = open_pairs_};
+        if constexpr (lists(Feature::rss)) {
+            a.rss_table = TRY(optional(h.config().read(Spec::kRssMaxTable))).value_or(0);
+            a.rss_key = TRY(optional(h.config().read(Spec::kRssMaxKeySize))).value_or(0);
+            a.hash_types = TRY(optional(h.config().read(Spec::kRssHashTypes))).value_or(0);
         }
+        if constexpr (lists(Feature::hash_report)) {
+            if (a.rss_key == 0) {
+                a.rss_key = TRY(optional(h.config().read(Spec::kHashMaxKeySize))).value_or(0);
+                a.hash_types = TRY(optional(h.config().read(Spec::kHashTypes))).value_or(0);
+            }
+        }
+        return a;
+    }
+
+    // --- frames ---------------------------------------------------------------------------------------------------
+
+    u16 header_bytes() const {
+        if constexpr (lists(Feature::hash_report)) return rules_.header_bytes;
+        if constexpr (!kC.features.required.contains(Common::version_1)) return rules_.header_bytes;
+        return sizeof(Spec::Header);
+    }
+    u16 active_pairs() const {
+        if constexpr (kControls && kC.max_pairs > 1) return control_.pairs();
+        return 1;
+    }
+
+    std::optional<net::PacketBuffer> receive_from(Pair& pair) {
+        while (auto used = pair.rx->pop()) {
+            pair.rx_signalled.store(false, std::memory_order_relaxed);
+            auto p = pair.assembly.take(std::move(used->token), used->written, pair.rx->in_flight());
+            if (!p) {
+                pair.received.add(RxCount::iqdrops, pair.assembly.take_drops());
+                continue;
+            }
+            pair.received.add(RxCount::ipackets);
+            pair.received.add(RxCount::ibytes, p->total_size());
+            const net::PacketMeta& meta = p->meta();
+            if (meta.checksum != net::PacketMeta::Checksum::none) pair.received.add(RxCount::csum);
+            if (kLargeReceive && meta.gso != net::PacketMeta::Gso::none) pair.received.add(RxCount::host_lro);
+            return p;
+        }
+        if (pair.rx_signalled.exchange(false, std::memory_order_relaxed)) pair.rx->note_spurious();
+        return std::nullopt;
+    }
+
+    u16 room_in(Pair& pair) {
+        bool reaped = false;
+        while (pair.tx->pop()) reaped = true;
+        const bool signalled = pair.tx_signalled.exchange(false, std::memory_order_relaxed);
+        if (signalled && !reaped) pair.tx->note_spurious();
+        if (reaped) pair.tx->suppress();  // keeps the EVENT_IDX hint behind the device
+        if (pair.tx->broken()) return 0;
+        while (!pair.held.empty()) {
+            net::PacketBuffer p = *pair.held.pop_front();
+            if (add(pair, p)) continue;
+            if (pair.tx->in_flight() == 0) {  // not even an empty queue holds it
+                count_.add(NetCount::tx_dropped);
+                continue;
+            }
+            pair.held.insert_after({}, std::move(p));
+            return 0;
+        }
+        return pair.tx->free();
+    }
+
+    /// False: it does not fit now, and is still the caller's.
+    bool add(Pair& pair, net::PacketBuffer& p) {
+        if (p.fragments() == 1) {
+            const Segment s{p.dma(), u32(p.size())};
+            return pair.tx->add({&s, 1}, {}, p);
+        }
+        if constexpr (kC.tx_fragments == 1) return false;
+        std::array<Segment, kC.tx_fragments> pieces;
+        const usize n = gather(p, pieces);
+        return n != 0 && pair.tx->add({pieces.data(), n}, {}, p);
+    }
+    /// A packet that found no descriptors: room() said that a packet fits, but not how large.
+    void hold(Pair& pair, net::PacketBuffer p) {
+        if (pair.tx->broken()) return count_.add(NetCount::tx_dropped);
+        count_.add(NetCount::tx_held);
+        pair.held.push_back(std::move(p));
+    }
+
+    bool big_buffers() const { return kLargeReceive && rules_.large_frames() && !rules_.merge; }
+    u16 posted_target() const {
+        if (kLargeReceive && big_buffers()) return kBigBuffers;
+        return std::min(kC.rx_buffers, pairs_[0].rx->size());
+    }
+
+    void refill(Pair& pair) {
+        // In batches, so that one kick serves many buffers.
+        const u16 target = posted_target();
+        if (pair.rx->in_flight() > target - target / 4) return;
+        while (pair.rx->in_flight() < target) {
+            auto p = pool_.allocate();
+            if (!p) return count_.add(NetCount::mbuf_alloc_failed);
+            p->window(net::PacketBuffer::kHeadroom - header_bytes(), net::PacketBuffer::kSize);
+            if constexpr (kLargeReceive) {
+                if (big_buffers()) {
+                    if (!post_big(pair, std::move(*p))) return;
+                    continue;
+                }
+            }
+            const Segment s{p->dma(), u32(p->size())};
+            if (!pair.rx->add({}, {&s, 1}, *p)) return;
+        }
+    }
+    /// One buffer for a frame of 64 KiB. Half of the pool is left to others.
+    [[gnu::cold]] bool post_big(Pair& pair, net::PacketBuffer p) {
+        while (p.fragments() < kBigFragments) {
+            auto more = pool_.free() > pool_.total() / 2 ? pool_.allocate() : std::nullopt;
+            if (!more) return count_.add(NetCount::mbuf_alloc_failed), false;
+            more->window(0, net::PacketBuffer::kSize);
+            p.append_fragment(std::move(*more));
+        }
+        std::array<Segment, kBigFragments> pieces;
+        const usize n = gather(p, pieces);
+        return pair.rx->add({}, {pieces.data(), n}, p);
     }
 
     static void on_interrupt(void* self, u32 queues, bool config) {
         Net& n = *static_cast<Net*>(self);
-        if (queues & 1u << Spec::kReceiveQueue) {
-            n.rx_->note_interrupt();
-            n.rx_->suppress();
-            n.rx_signalled_.store(true, std::memory_order_relaxed);
-        }
-        if (queues & 1u << Spec::kTransmitQueue) {
-            n.tx_->note_interrupt();
-            n.tx_->suppress();
-            n.tx_signalled_.store(true, std::memory_order_relaxed);
+        for (u16 i = 0; i < n.open_pairs_; ++i, queues >>= 2) {
+            Pair& pair = n.pairs_[i];
+            if (queues & 1u << Spec::kReceiveQueue) {
+                pair.rx->note_interrupt();
+                pair.rx->suppress();
+                pair.rx_signalled.store(true, std::memory_order_relaxed);
+            }
+            if (queues & 1u << Spec::kTransmitQueue) {
+                pair.tx->note_interrupt();
+                pair.tx->suppress();
+                pair.tx_signalled.store(true, std::memory_order_relaxed);
+            }
         }
         if (config) n.config_changed_.store(true, std::memory_order_relaxed);
         n.wake_(n.wake_context_);
+    }
+
+    // --- the control queue, the configuration, recovery
+    // -----------------------------------------------------------------
+
+    /// NetControl::Send. A device that does not answer is reset by the next flush() or rearm().
+    static Result<> send_command(void* self, Segment command, Segment answer) {
+        Net& n = *static_cast<Net*>(self);
+        if constexpr (kControls) {
+            auto& queue = n.control_queue_;
+            Command token;
+            if (n.dead_ || n.needs_reset_ || !queue || !queue->add({&command, 1}, {&answer, 1}, token))
+                return fail(Error::device_broken);
+            queue->kick();
+            if (wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); }) && !queue->broken())
+                return {};
+            n.needs_reset_ = true;
+            n.wake_(n.wake_context_);
+            return fail(queue->broken() ? Error::device_broken : Error::timed_out);
+        }
+        return fail(Error::unsupported);
     }
 
     void look_at_config() {
@@ -256,14 +530,33 @@ private:
             needs_reset_ = true;
             return;
         }
-        link_up_ = true;
-        if constexpr (kC.features.lists(Feature::status)) {
-            const auto told = session_.config().read(Spec::kStatus);
-            if (told && std::optional<u16>(*told)) link_up_ = (*std::optional<u16>(*told) & Spec::kStatusLinkUp) != 0;
+        const bool was_up = std::exchange(link_up_, true);
+        if constexpr (lists(Feature::status)) {
+            const auto read = optional(session_.config().read(Spec::kStatus));
+            const std::optional<u16> told = read ? *read : std::nullopt;
+            if (told) link_up_ = (*told & Spec::kStatusLinkUp) != 0;
+            if constexpr (kControls && lists(Feature::guest_announce)) {
+                if (told && (*told & Spec::kStatusAnnounce) != 0 && session_.template has<Feature::guest_announce>()) {
+                    announce_ = true;
+                    count_.add(NetCount::announcements);
+                }
+            }
+        }
+        if (was_up != link_up_) count_.add(NetCount::link_changes);
+        if constexpr (lists(Feature::speed_duplex)) {
+            const auto speed = optional(session_.config().read(Spec::kSpeed));
+            const auto duplex = optional(session_.config().read(Spec::kDuplex));
+            speed_ = speed ? speed->value_or(~u32{0}) : ~u32{0};
+            duplex_ = duplex ? duplex->value_or(0xff) : 0xff;
         }
     }
 
-    bool broken() const { return needs_reset_ || rx_->broken() || tx_->broken(); }
+    bool broken() const {
+        if (needs_reset_) return true;
+        for (u16 i = 0; i < open_pairs_; ++i)
+            if (pairs_[i].rx->broken() || pairs_[i].tx->broken()) return true;
+        return false;
+    }
 
     /// Reset, the same features again, empty queues. What was in flight is lost: a network may lose packets.
     [[gnu::cold]] bool recover() {
@@ -278,9 +571,13 @@ private:
     [[gnu::cold]] bool halt() {
         if (!session_.halt()) return false;
         const auto drop = [](net::PacketBuffer&&) {};
-        if (rx_) rx_->drain(drop);
-        if (tx_) tx_->drain(drop);
-        skip_ = 0;
+        for (u16 i = 0; i < open_pairs_; ++i) {
+            pairs_[i].rx->drain(drop);
+            pairs_[i].tx->drain(drop);
+            pairs_[i].held.clear();
+        }
+        if constexpr (kControls)
+            if (control_queue_) control_queue_->drain([](Command&&) {});
         return true;
     }
 
@@ -288,15 +585,20 @@ private:
     net::PacketPool& pool_;
     Wake wake_;
     void* wake_context_;
+    NetTunables tunables_;
+    FrameRules rules_;
     net::MacAddr mac_;
-    u16 mtu_ = 1500;
-    u16 skip_ = 0;  ///< buffers that still belong to a merged frame being dropped
-    bool link_up_ = true, needs_reset_ = false;
+    u16 mtu_ = 1500, max_fragments_ = 1;
+    u16 open_pairs_ = 1, device_pairs_ = 1, next_rx_ = 0, control_index_ = 0;
+    bool link_up_ = true, needs_reset_ = false, announce_ = false;
     bool dead_ = true;  ///< not running, or given up
-    std::atomic<bool> rx_signalled_{false}, tx_signalled_{false}, config_changed_{false};
-    Counter rx_dropped_, tx_dropped_;
-    std::optional<RxQueue> rx_;
-    std::optional<TxQueue> tx_;
+    std::atomic<bool> config_changed_{false};
+    u32 speed_ = ~u32{0};  ///< Mbit/s; beyond kMostSpeed: unknown
+    u8 duplex_ = 0xff;     ///< 1: full; beyond 1: unknown
+    CounterSet<NetCount> count_;
+    std::array<Pair, kC.max_pairs> pairs_;
+    std::conditional_t<kControls, std::optional<ControlQueue>, Nothing> control_queue_;
+    std::conditional_t<kControls, NetControl, Nothing> control_;
 };
 static_assert(net::Link<Net<>>);
 

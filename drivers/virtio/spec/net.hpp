@@ -1,4 +1,4 @@
-// Network device, virtio 1.2 §5.1: constants only, under the specification's names. Checked, never executed.
+// Network device, virtio 1.3 §5.1: constants only, under the specification's names. Checked, never executed.
 #pragma once
 
 #include <array>
@@ -36,6 +36,8 @@ struct NetSpec {
         guest_announce = 21,
         mq = 22,
         ctrl_mac_addr = 23,
+        vq_notf_coal = 52,
+        notf_coal = 53,
         guest_uso4 = 54,
         guest_uso6 = 55,
         host_uso = 56,
@@ -66,6 +68,11 @@ struct NetSpec {
         needs(Feature::guest_announce, Feature::ctrl_vq),
         needs(Feature::mq, Feature::ctrl_vq),
         needs(Feature::ctrl_mac_addr, Feature::ctrl_vq),
+        needs(Feature::notf_coal, Feature::ctrl_vq),
+        needs(Feature::vq_notf_coal, Feature::ctrl_vq),
+        needs(Feature::hash_report, Feature::ctrl_vq),          // a SHOULD (§5.1.4.2); without it no hash is ever on
+        needs(Feature::ctrl_guest_offloads, Feature::ctrl_vq),  // not in the table, but it is a command
+        needs(Feature::guest_announce, Feature::status),        // nor is this: the request is a status bit
         needs(Feature::rsc_ext, Feature::host_tso4, Feature::host_tso6),
         needs(Feature::rss, Feature::ctrl_vq),
     };
@@ -93,6 +100,10 @@ struct NetSpec {
         {21, "guest_announce"},
         {22, "mq"},
         {23, "ctrl_mac_addr"},
+        {50, "device_stats"},
+        {51, "hash_tunnel"},
+        {52, "vq_notf_coal"},
+        {53, "notf_coal"},
         {54, "guest_uso4"},
         {55, "guest_uso6"},
         {56, "host_uso"},
@@ -104,26 +115,50 @@ struct NetSpec {
         {63, "speed_duplex"},
     };
 
-    static constexpr u16 kReceiveQueue = 0, kTransmitQueue = 1;  // §5.1.2, the first pair
+    static constexpr u16 kReceiveQueue = 0, kTransmitQueue = 1;  // §5.1.2, the first pair; 2p and 2p + 1 in general
+    static constexpr u16 control_queue(u16 max_pairs) { return u16(2 * max_pairs); }
+    static constexpr u16 kMostPairs = 0x8000;  // §5.1.4.1
 
     struct Config {  // §5.1.4
         std::array<u8, 6> mac;
         le16 status, max_virtqueue_pairs, mtu;
+        le32 speed;
+        u8 duplex, rss_max_key_size;
+        le16 rss_max_indirection_table_length;
+        le32 supported_hash_types;
     };
-    static_assert(sizeof(Config) == 12 && offsetof(Config, status) == 6 && offsetof(Config, mtu) == 10);
+    static_assert(sizeof(Config) == 24 && offsetof(Config, status) == 6 && offsetof(Config, mtu) == 10);
+    static_assert(offsetof(Config, duplex) == 16 && offsetof(Config, supported_hash_types) == 20);
     static constexpr ConfigField<std::array<u8, 6>, offsetof(Config, mac), Feature::mac> kMac{};
     static constexpr ConfigField<u16, offsetof(Config, status), Feature::status> kStatus{};
     static constexpr ConfigField<u16, offsetof(Config, max_virtqueue_pairs), Feature::mq> kMaxVirtqueuePairs{};
     static constexpr ConfigField<u16, offsetof(Config, mtu), Feature::mtu> kMtu{};
+    static constexpr ConfigField<u32, offsetof(Config, speed), Feature::speed_duplex> kSpeed{};
+    static constexpr ConfigField<u8, offsetof(Config, duplex), Feature::speed_duplex> kDuplex{};
+    // These exist when one of two features is there: a field for each.
+    static constexpr ConfigField<u16, offsetof(Config, max_virtqueue_pairs), Feature::rss> kMaxVirtqueuePairsRss{};
+    static constexpr ConfigField<u8, offsetof(Config, rss_max_key_size), Feature::rss> kRssMaxKeySize{};
+    static constexpr ConfigField<u8, offsetof(Config, rss_max_key_size), Feature::hash_report> kHashMaxKeySize{};
+    static constexpr ConfigField<u16, offsetof(Config, rss_max_indirection_table_length), Feature::rss> kRssMaxTable{};
+    static constexpr ConfigField<u32, offsetof(Config, supported_hash_types), Feature::rss> kRssHashTypes{};
+    static constexpr ConfigField<u32, offsetof(Config, supported_hash_types), Feature::hash_report> kHashTypes{};
 
-    static constexpr u16 kStatusLinkUp = 1;  // VIRTIO_NET_S_LINK_UP
-    static constexpr u16 kLeastMtu = 68;     // §5.1.4.2
+    static constexpr u16 kStatusLinkUp = 1, kStatusAnnounce = 2;  // VIRTIO_NET_S_*
+    static constexpr u32 kMostSpeed = 0x7fffffff;                 // beyond: unknown
+    static constexpr u16 kLeastMtu = 68;                          // §5.1.4.2
 
     struct Header {  // §5.1.6: 12 bytes whenever VERSION_1 was negotiated, MRG_RXBUF or not
         u8 flags = 0, gso_type = 0;
         le16 hdr_len{}, gso_size{}, csum_start{}, csum_offset{}, num_buffers{};
     };
     static_assert(sizeof(Header) == 12 && alignof(Header) == 1 && offsetof(Header, csum_start) == 6);
+    struct HashHeader : Header {  // with HASH_REPORT
+        le32 hash_value{};
+        le16 hash_report{}, padding{};
+    };
+    static_assert(sizeof(HashHeader) == 20);
+    static constexpr u32 kMostGsoFrame = 65589;  // §5.1.6.3: without VLAN tag and device header
+    static constexpr u32 kMostFrame = 1514;
     static constexpr u8 kHdrNeedsCsum = 1, kHdrDataValid = 2, kHdrRscInfo = 4;
     static constexpr u8 kGsoNone = 0, kGsoTcpv4 = 1, kGsoUdp = 3, kGsoTcpv6 = 4, kGsoUdpL4 = 5, kGsoEcn = 0x80;
 };

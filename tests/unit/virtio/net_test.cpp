@@ -268,22 +268,3 @@ TEST_CASE("Devices that cannot work are refused with FAILED or silence, and leak
     }
     CHECK_FALSE(w.start());
 }
-
-TEST_CASE("Merged buffers that were not asked for to be split are dropped as a whole") {
-    static constexpr virtio::NetConfig kMerging{
-        .features = {.required = {virtio::Common::version_1, virtio::NetSpec::Feature::mac},
-                     .optional = {virtio::NetSpec::Feature::mrg_rxbuf}},
-        .rx_size = 16,
-        .tx_size = 16,
-        .rx_buffers = 16};
-    World w(Way::mmio);
-    auto nic = Net<kMerging>::probe(
-                   w.device(), w.pool, "net1", [](void*) {}, nullptr)
-                   .value();
-    REQUIRE(w.dev.receive(std::vector<u8>(100), {.num_buffers = 3}));
-    REQUIRE(w.dev.receive(std::vector<u8>(101)));
-    REQUIRE(w.dev.receive(std::vector<u8>(102)));
-    REQUIRE(w.dev.receive(std::vector<u8>(103)));
-    CHECK(nic->receive()->size() == 103);
-    CHECK(nic->rx_dropped() == 3);
-}
