@@ -321,7 +321,7 @@ scsi::Verdict ScsiHost::read_response(const Command& c, bool& bad_target, u32& r
     const auto parsed = scsi::parse_sense(sense);
     const scsi::Verdict v = scsi::judge(scsi::Status(r.status), sense);
     if (parsed && parsed->key == scsi::SenseKey::unit_attention) counters_.unit_attentions.add();
-    const bool expected = c.sync != nullptr || v.again;
+    const bool expected = c.sync != nullptr || (v.again && (v.patience || c.request->attempts < kMaxAttempts));
     if (parsed && ((tunables_.debug_level & 1) != 0 || !expected)) log_sense(c, *parsed);
     return v;
 }

@@ -83,5 +83,6 @@ int main(int argc, char** argv) {
         {"disk", "disk NAME OPERATION [SECTOR COUNT [BYTE [SECONDS]]]", "one request to a block device", disk},
     };
     set_reports(kReports);
+    log(LogLevel::info, "disk: ready");
     return httpd_main(argc, argv);
 }
