@@ -88,6 +88,7 @@ if wants images || wants integration; then
         image="build/$arch/examples/httpd/httpd"
         one "$arch image" tools/check_image.py "$image" --stripped "$image.stripped"
     done
+    tap "unnamed parts are absent" tools/check_absent.py build/x86_64
 fi
 if wants integration; then
     echo "Integration (QEMU)"

@@ -1,6 +1,7 @@
 // The composition root: the one file that names everything. Read top to bottom, it is the order in which an image comes
 // to life: log, memory, machine, interrupts, time, threads; then devices, disks, network, shell; then main().
 // Compiled once for each appliance, whose constexpr configuration decides what of this exists.
+#include <array>
 #include <new>
 
 #include <ringlet/config.hpp>
@@ -123,7 +124,9 @@ template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const O
 void start_shell() {
     if constexpr (kAppliance.shell) {
         auto thread = kernel::ThreadHandle::spawn({.name = "shell", .priority = 18, .stack_bytes = 49152}, [] {
-            auto* shell = new (std::nothrow) shell::Shell;
+            std::span<const shell::Command> more;
+            if constexpr (kAppliance.net) more = shell::network_commands();
+            auto* shell = new (std::nothrow) shell::Shell(more);
             if (shell == nullptr) return log(LogLevel::error, "no shell: out of memory");
             shell->run();
         });
@@ -145,6 +148,20 @@ int run_application(std::string_view words) {
     if (!argc) panic("more arguments after -- than main() can be given");
     return ringlet_application_main(*argc, argv);
 }
+
+/// What there is nothing to say about is not in the image either.
+template <const ApplianceConfig& kC> consteval auto reports_of() {
+    constexpr usize kCount = 1 + kC.has_disks() + kC.pci + kC.has_drivers();
+    std::array<Report, kCount> all;
+    usize n = 0;
+    if constexpr (kC.has_disks()) all[n++] = {"disks", "disks", "block devices", report_disks};
+    all[n++] = {"irq", "irq", "interrupts and their handlers", report_irqs};
+    if constexpr (kC.pci) all[n++] = {"lspci", "lspci", "PCI functions", report_pci};
+    if constexpr (kC.has_drivers())
+        all[n++] = {"virtio", "virtio [DEVICE [features]]", "virtio devices, their queues and counters", report_virtio};
+    return all;
+}
+template <const ApplianceConfig& kC> constexpr auto kReports = reports_of<kC>();
 
 void start_devices(const arch::Platform& platform, const CommandLine& command_line, const Options& options) {
     const u64 ram_bytes = page_stats().total_pages * kPageSize;
@@ -180,13 +197,7 @@ u64 idle_cycles_since(const Moment& then) {
     start_memory(info);
     const arch::Platform& platform = start_machine(info, command_line);
     const Moment threads_run;
-    static constexpr Report kReports[] = {
-        {"irq", "irq", "interrupts and their handlers", report_irqs},
-        {"lspci", "lspci", "PCI functions", report_pci},
-        {"disks", "disks", "block devices", report_disks},
-        {"virtio", "virtio [DEVICE [features]]", "virtio devices, their queues and counters", report_virtio},
-    };
-    set_reports(kReports);
+    set_reports(kReports<kAppliance>);
     start_devices(platform, command_line, options);
     start_shell();
     log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,

@@ -11,10 +11,30 @@ namespace {
 
 constinit pci::Bus* reported_bus = nullptr;
 
+/// The overview: one line per device.
+void write_line(TextSink to, const virtio::DeviceInfo& d) {
+    u64 kicks = 0, interrupts = 0;
+    for (const virtio::QueueInfo& q : d.queues) {
+        kicks += q.counters.kicks;
+        interrupts += q.counters.interrupts;
+    }
+    format(to, "{:<10} {:<10} {:<10} {:>2} queues {:>9} kicks {:>9} interrupts  {}", d.name, d.type, d.transport,
+           d.queues.size(), kicks, interrupts, virtio::to_string(d.interrupts));
+    if (d.recoveries != 0) format(to, ", recovered {} times", d.recoveries);
+    to(d.broken ? ", BROKEN\n" : "\n");
+}
+
 void write_device(TextSink to, const virtio::DeviceInfo& d) {
     format(to, "{}: virtio {} on {}, interrupts: {}{}\n", d.name, d.type, d.transport, virtio::to_string(d.interrupts),
            d.broken ? ", BROKEN" : "");
     if (d.recoveries != 0) format(to, "  recovered {} times\n", d.recoveries);
+}
+
+/// The driver's own counters; those that are zero say nothing.
+void write_values(TextSink to, const virtio::DeviceRecord& record) {
+    record.for_each_value([&](std::string_view name, u64 value) {
+        if (value != 0) format(to, "  {:<28} {}\n", name, value);
+    });
 }
 
 void write_features(TextSink to, const virtio::DeviceInfo& d, bool all) {
@@ -54,13 +74,16 @@ void report_irqs(TextSink to, std::string_view) {
 void report_virtio(TextSink to, std::string_view arguments) {
     const std::string_view name = next_word(arguments), what = next_word(arguments);
     bool found = false;
-    virtio::for_each_device([&](const virtio::DeviceInfo& d) {
+    virtio::for_each_record([&](const virtio::DeviceRecord& record) {
+        const virtio::DeviceInfo d = record.info();
         if (!name.empty() && d.name != name) return;
         found = true;
+        if (name.empty()) return write_line(to, d);
         write_device(to, d);
-        if (name.empty()) return;
         write_features(to, d, what == "features");
-        if (what != "features") write_queues(to, d);
+        if (what == "features") return;
+        write_queues(to, d);
+        write_values(to, record);
     });
     if (!found && name.empty())
         to("no virtio devices\n");

@@ -88,7 +88,8 @@ function(ringlet_add_appliance name)
   # Everything of the application, once. Its main() becomes ringlet_main() so that no start-up code is expected.
   add_library(${name}.objects OBJECT ${APP_SOURCES} "${RINGLET_ROOT}/boot/main.cpp")
   target_link_libraries(${name}.objects PUBLIC ringlet_flags)
-  target_compile_definitions(${name}.objects PRIVATE "RINGLET_APPLIANCE=\"${config}\"")
+  target_compile_definitions(${name}.objects PRIVATE
+    "RINGLET_APPLIANCE=\"${config}\"" "RINGLET_APPLIANCE_NAME=\"${name}\"")
   target_include_directories(${name}.objects PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
 
   get_property(rooms GLOBAL PROPERTY RINGLET_ROOMS)

@@ -1,4 +1,5 @@
-// The table of commands. Adding one: a function in commands/<subject>.cpp, a line in commands.hpp, a row here.
+// The tables of commands; the network ones apart, so that an image without a network has none of it. Adding one: a
+// function in commands/<subject>.cpp, a line in commands.hpp, a row here.
 #include "shell/commands/commands.hpp"
 
 namespace ringlet::shell {
@@ -14,12 +15,9 @@ constexpr Command kCommands[] = {
     {"echo", "echo [WORD...]", "print words", echo},
     {"free", "free", "memory in use", free},
     {"help", "help [COMMAND]", "this list", help},
-    {"ip", "ip", "addresses, routes and counters of the network interface", ip},
     {"ls", "ls [-al] [PATH...]", "list directories", ls},
     {"mount", "mount", "what is mounted where", mount},
-    {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
     {"panic", "panic", "crash on purpose", panic_machine},
-    {"ping", "ping [-c COUNT] [-s BYTES] ADDRESS", "ask a host for echoes", ping},
     {"poweroff", "poweroff", "end the machine", poweroff_machine},
     {"ps", "ps", "threads", ps},
     {"pwd", "pwd", "the current directory", pwd},
@@ -28,10 +26,18 @@ constexpr Command kCommands[] = {
     {"uptime", "uptime", "time since boot, and how much of it was idle", uptime},
     {"version", "version", "what this is and what it runs on", version},
 };
+constexpr Command kNetworkCommands[] = {
+    {"ip", "ip", "addresses, routes and counters of the network interface", ip},
+    {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
+    {"ping", "ping [-c COUNT] [-s BYTES] ADDRESS", "ask a host for echoes", ping},
+};
 }  // namespace
 
 std::span<const Command> commands() {
     return kCommands;
+}
+std::span<const Command> network_commands() {
+    return kNetworkCommands;
 }
 
 }  // namespace ringlet::shell

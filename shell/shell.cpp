@@ -68,10 +68,13 @@ Outcome Shell::execute(std::string_view line) {
         report->write(write_to_console, args.rest);
         return Outcome::done;
     }
-    for (const Command& c : commands()) {
-        if (c.name != args[0]) continue;
-        const Outcome outcome = c.run(*this, args);
-        if (outcome == Outcome::usage) print("usage: {}\n", c.usage);
+    const Command* found = nullptr;
+    for_each_command([&](const Command& c) {
+        if (c.name == args[0]) found = &c;
+    });
+    if (found != nullptr) {
+        const Outcome outcome = found->run(*this, args);
+        if (outcome == Outcome::usage) print("usage: {}\n", found->usage);
         return outcome;
     }
     print("{}: unknown command; `help` lists them\n", args[0]);
@@ -109,8 +112,9 @@ void Shell::complete(std::string_view line, Completions& out) {
     const std::string_view word = line.substr(space == line.npos ? 0 : space + 1);
     if (line.find_first_not_of(' ') != line.npos && line.substr(line.find_first_not_of(' ')).find(' ') != line.npos)
         return complete_path(word, out);
-    for (const Command& c : commands())
+    for_each_command([&](const Command& c) {
         if (c.name.starts_with(word)) out.add(c.name);
+    });
     for (const Report& r : reports())
         if (r.name.starts_with(word)) out.add(r.name);
 }

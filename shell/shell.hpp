@@ -37,15 +37,28 @@ struct Command {
     Outcome (*run)(Shell& shell, const Arguments& args);
 };
 
-/// All commands but the reports of <ringlet/system.hpp>, sorted by name.
+/// The commands of every image, and those that need a network; sorted by name.
 std::span<const Command> commands();
+std::span<const Command> network_commands();
 
 class Shell {
 public:
+    /// Offers `commands()`, `more` and the reports of <ringlet/system.hpp>.
+    explicit Shell(std::span<const Command> more = {}) : more_(more) {}
     /// Reads and runs lines for ever.
     [[noreturn]] void run();
     /// Runs one line; what it prints goes to the console.
     Outcome execute(std::string_view line);
+
+    /// In the order of their names.
+    template <class F> void for_each_command(F visit) const {
+        auto more = more_.begin();
+        for (const Command& c : commands()) {
+            for (; more != more_.end() && more->name < c.name; ++more) visit(*more);
+            visit(c);
+        }
+        for (; more != more_.end(); ++more) visit(*more);
+    }
 
     /// The absolute path that `path` means here. name_too_long, invalid.
     Result<std::string_view> absolute(std::string_view path, std::span<char> storage) const {
@@ -60,6 +73,7 @@ private:
     void complete(std::string_view line, Completions& out);
     void complete_path(std::string_view word, Completions& out);
 
+    std::span<const Command> more_;
     LineEditor editor_;
     char directory_[512] = "/";
     usize directory_length_ = 1;

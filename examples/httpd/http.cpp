@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "lib/calendar.hpp"
 #include "lib/format.hpp"
 #include "lib/parse.hpp"
 
@@ -191,14 +192,6 @@ constexpr std::string_view kDays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", 
 constexpr std::string_view kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; years 1970 to 9999.
-constexpr u64 days_from_civil(u64 year, u64 month, u64 day) {
-    const u64 y = month <= 2 ? year - 1 : year;
-    const u64 shifted = (month + 9) % 12;  // March is 0
-    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * shifted + 2) / 5 + day - 1 - 719468;
-}
-static_assert(days_from_civil(1970, 1, 1) == 0 && days_from_civil(2000, 2, 29) == 11016);
-
 }  // namespace
 
 Parsed parse_request(std::string_view received, Request& out) {
@@ -280,16 +273,11 @@ bool etag_matches(std::string_view list, std::string_view etag) {
 }
 
 std::string_view format_date(u64 unix_seconds, std::span<char, kDateBytes> to) {
-    constexpr u64 kLatest = days_from_civil(9999, 12, 31) * 86400;
+    constexpr u64 kLatest = u64{days_from_civil({9999, 12, 31})} * 86400;
     const u64 seconds = std::min(unix_seconds, kLatest);
     const u64 days = seconds / 86400, of_day = seconds % 86400;
-    // The inverse of days_from_civil(): eras of 400 years, each beginning with a March.
-    const u64 shifted = days + 719468, of_era = shifted % 146097;
-    const u64 year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const u64 of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const u64 march = (5 * of_year + 2) / 153;  // months since March
-    const u64 day = of_year - (153 * march + 2) / 5 + 1, month = march < 10 ? march + 3 : march - 9;
-    const u64 year = shifted / 146097 * 400 + year_of_era + (month <= 2);
+    const CivilDate date = civil_from_days(static_cast<i64>(days));
+    const u64 day = date.day, month = date.month, year = static_cast<u64>(date.year);
     // By hand, because each answer has two of them.
     std::memcpy(to.data(), "Thu, 01 Jan 1970 00:00:00 GMT", kDateBytes);
     const auto two_digits = [&](usize at, u64 v) {
@@ -317,7 +305,8 @@ std::optional<u64> parse_date(std::string_view t) {
     const auto month = std::ranges::find(kMonths, t.substr(8, 3));
     if (!day || !year || !hour || !minute || !second || month == std::end(kMonths)) return std::nullopt;
     if (*day < 1 || *day > 31 || *year < 1970 || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
-    const u64 days = days_from_civil(*year, static_cast<u64>(month - kMonths) + 1, *day);
+    const u64 days = static_cast<u64>(
+        days_from_civil({static_cast<i64>(*year), static_cast<u32>(month - kMonths) + 1, static_cast<u32>(*day)}));
     return days * 86400 + *hour * 3600 + *minute * 60 + *second;
 }
 

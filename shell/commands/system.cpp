@@ -1,32 +1,26 @@
 // help, free, ps, uptime, date, dmesg, poweroff, reboot, panic, echo, clear, version: the machine.
 #include <ringlet/system.hpp>
 
+#include "lib/calendar.hpp"
 #include "shell/commands/commands.hpp"
 
 namespace ringlet::shell {
 
 std::string_view date_text(i64 unix_seconds, std::span<char, 32> to) {
-    // Days to a civil date: count in eras of 400 years that begin on 1 March, so that the leap day comes last.
     i64 days = unix_seconds / 86400, second = unix_seconds % 86400;
     if (second < 0) {
         second += 86400;
         --days;
     }
-    days += 719468;
-    const i64 era = (days >= 0 ? days : days - 146096) / 146097;
-    const i64 of_era = days - era * 146097;
-    const i64 year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const i64 of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const i64 shifted = (5 * of_year + 2) / 153;
-    const i64 day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
-    const i64 year = year_of_era + era * 400 + (month <= 2);
-    return format_to(to, "{:04}-{:02}-{:02} {:02}:{:02}:{:02}", year, month, day, second / 3600, second / 60 % 60,
-                     second % 60);
+    const CivilDate date = civil_from_days(days);
+    return format_to(to, "{:04}-{:02}-{:02} {:02}:{:02}:{:02}", date.year, date.month, date.day, second / 3600,
+                     second / 60 % 60, second % 60);
 }
 
-Outcome help(Shell&, const Arguments& args) {
-    for (const Command& c : commands())
+Outcome help(Shell& shell, const Arguments& args) {
+    shell.for_each_command([&](const Command& c) {
         if (args.count == 1 || args[1] == c.name) print("{:<24} {}\n", c.usage, c.summary);
+    });
     for (const Report& r : reports())
         if (args.count == 1 || args[1] == r.name) print("{:<24} {}\n", r.usage, r.summary);
     return Outcome::done;

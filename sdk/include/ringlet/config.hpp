@@ -11,11 +11,15 @@
 #include "drivers/virtio/rng.hpp"
 #include "drivers/virtio/scsi.hpp"
 
+#ifndef RINGLET_APPLIANCE_NAME  // ringlet_add_appliance() says what the target is called
+#define RINGLET_APPLIANCE_NAME "ringlet"
+#endif
+
 namespace ringlet {
 
 struct ApplianceConfig {
-    std::string_view name = "ringlet";  ///< argv[0], and the DHCP host name
-    bool shell = true;                  ///< a shell on the serial console
+    std::string_view name = RINGLET_APPLIANCE_NAME;  ///< argv[0], and the DHCP host name
+    bool shell = true;                               ///< a shell on the serial console
     // Drivers by device type, each with how it is built: features required and optional, ring sizes. One that is
     // switched off, and everything that only it uses, is not in the image.
     bool net = true;  ///< network interfaces, and TCP/IP

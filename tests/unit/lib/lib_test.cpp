@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lib/bytes.hpp"
+#include "lib/calendar.hpp"
 #include "lib/endian.hpp"
 #include "lib/fixed_vector.hpp"
 #include "lib/format.hpp"
@@ -107,4 +108,15 @@ TEST_CASE("never is later than everything and stays so") {
     CHECK(Instant{5} < Instant::never());
     CHECK(Instant::never() + Duration::from_s(5) == Instant::never());
     CHECK((Instant{1'000'000} - Instant{2'000'000}).ms() == -1);
+}
+
+TEST_CASE("dates and days are each other's inverse") {
+    CHECK(days_from_civil({1970, 1, 1}) == 0);
+    CHECK(civil_from_days(-1) == CivilDate{1969, 12, 31});
+    CHECK(civil_from_days(days_from_civil({1600, 2, 29})) == CivilDate{1600, 2, 29});
+    for (i64 days = -800'000; days < 3'000'000; days += 97) {
+        const CivilDate d = civil_from_days(days);
+        REQUIRE((d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= 31));
+        REQUIRE(days_from_civil(d) == days);
+    }
 }

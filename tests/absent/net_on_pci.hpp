@@ -1,0 +1,6 @@
+// A network and a shell, no disk.
+#pragma once
+
+#include <ringlet/config.hpp>
+
+inline constexpr ringlet::ApplianceConfig kAppliance{.blk = false, .scsi = false, .rng = false, .mmio = false};
