@@ -66,16 +66,19 @@ template <const ApplianceConfig& kC> struct Nics {
     static constexpr bool kNamed = kC.net;
     static constexpr u16 kType = virtio::NetSpec::kDeviceId;
     using Driver = virtio::Net<kC.net_driver>;
+    static constexpr const TunableGroup* kTunables = &kNetTunables;
     Driver* first = nullptr;
     u32 units = 0;
 
     void start(virtio::Device device, Surroundings& around) {
         if (around.packets == nullptr) return;
+        const virtio::NetTunables settings = read_tunables(around.command_line, kNetTunables, units);
         const std::string_view name = unit_name("net", units++);
         if (first != nullptr)
             return kernel::log(kernel::LogLevel::warning, "{}: left alone, only the first network interface is used",
                                name);
-        auto nic = Driver::probe(std::move(device), *around.packets, name, net::Service::on_interrupt, &network());
+        auto nic =
+            Driver::probe(std::move(device), *around.packets, name, net::Service::on_interrupt, &network(), settings);
         if (!nic) return report_failure(name, nic.error());
         first = nic->release();
     }
