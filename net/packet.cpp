@@ -6,16 +6,12 @@
 
 namespace ringlet::net {
 
-PacketBuffer::~PacketBuffer() {
-    if (slot_ == nullptr) return;
-    if (slot_->more != nullptr) release(std::exchange(slot_->more, nullptr));
-    PacketPool& pool = *slot_->pool;
-    if (slot_->loans != 0) {
-        pool.end_loan(slot_);
-        return;
-    }
-    slot_->next = pool.head_;
-    pool.head_ = slot_;
+void PacketBuffer::give_back(Slot* s) {
+    if (s->more != nullptr) release(std::exchange(s->more, nullptr));
+    PacketPool& pool = *s->pool;
+    if (s->loans != 0) return pool.end_loan(s);
+    s->next = pool.head_;
+    pool.head_ = s;
     ++pool.free_;
 }
 

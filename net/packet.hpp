@@ -44,7 +44,9 @@ public:
         std::swap(slot_, o.slot_);
         return *this;
     }
-    ~PacketBuffer();
+    ~PacketBuffer() {
+        if (slot_ != nullptr) give_back(slot_);  // most are moved from: that must cost nothing
+    }
 
     /// The window of the (first) buffer.
     MutableBytes data() const { return {slot_->base + slot_->begin, usize(slot_->end - slot_->begin)}; }
@@ -133,6 +135,7 @@ private:
     bool pull_across(usize n);
     void trim_across(usize length);
     usize size_across() const;
+    static void give_back(Slot* s);
     static void release(Slot* s);
     static_assert(sizeof(Slot) == 64);  // one cache line
     Slot* slot_;
