@@ -125,6 +125,7 @@ using AllDrivers = std::tuple<  //
     Nics<kC>,                   //
     Disks<kC>,                  //
     ScsiHosts<kC>,              //
-    Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>>;
+    Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>,
+    Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>>;
 
 }  // namespace ringlet::boot

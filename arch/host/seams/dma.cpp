@@ -20,6 +20,7 @@ namespace {
 struct Regions {
     std::mutex mutex;
     std::map<u64, MutableBytes> live;  // by bus address
+    u64 identity = 0, identity_bytes = 0;
     u64 next = 0x10'0000;              // low enough for the 32-bit page numbers of legacy virtio
 };
 Regions& regions() {
@@ -56,12 +57,21 @@ DmaRegion::~DmaRegion() {
 
 std::byte* arch::host::dma_to_pointer(DmaAddr addr, usize bytes) {
     std::lock_guard lock(regions().mutex);
+    if (addr.raw - regions().identity < regions().identity_bytes &&
+        bytes <= regions().identity + regions().identity_bytes - addr.raw)
+        return reinterpret_cast<std::byte*>(addr.raw);
     auto after = regions().live.upper_bound(addr.raw);
     if (after == regions().live.begin()) return nullptr;
     const auto& [base, region] = *std::prev(after);
     const u64 offset = addr.raw - base;
     if (offset > region.size() || region.size() - offset < bytes) return nullptr;
     return region.data() + offset;
+}
+
+void arch::host::map_dma_identity(u64 base, usize bytes) {
+    std::lock_guard lock(regions().mutex);
+    regions().identity = base;
+    regions().identity_bytes = bytes;
 }
 
 usize arch::host::live_dma_regions() {

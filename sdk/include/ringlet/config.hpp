@@ -6,6 +6,7 @@
 
 #include <string_view>
 
+#include "drivers/virtio/balloon.hpp"
 #include "drivers/virtio/blk.hpp"
 #include "drivers/virtio/net.hpp"
 #include "drivers/virtio/rng.hpp"
@@ -30,6 +31,8 @@ struct ApplianceConfig {
     virtio::ScsiConfig scsi_driver{};
     bool rng = true;  ///< virtio entropy, for the kernel's random numbers
     virtio::RngConfig rng_driver{};
+    bool balloon = true;  ///< virtio memory balloon: lends free memory to the host
+    virtio::BalloonConfig balloon_driver{};
     // Where devices are looked for.
     bool pci = true;           ///< PCI, virtio 1.0 and later
     bool pci_legacy = false;   ///< PCI devices of before virtio 1.0 too
@@ -41,7 +44,7 @@ struct ApplianceConfig {
 
     /// Then a filesystem is mounted at "/".
     constexpr bool has_disks() const { return blk || scsi; }
-    constexpr bool has_drivers() const { return net || blk || scsi || rng; }
+    constexpr bool has_drivers() const { return net || blk || scsi || rng || balloon; }
 };
 
 /// The mistakes in an appliance's configuration, one sentence each; those in a driver's configuration are the driver's.

@@ -68,6 +68,8 @@ void set_early_sink(void (*put)(char));
 /// (host_kernel only).
 std::byte* dma_to_pointer(DmaAddr addr, usize bytes);
 usize live_dma_regions();
+/// From now on these addresses are DMA memory too, at themselves. Without bytes: no longer.
+void map_dma_identity(u64 base, usize bytes);
 /// What kernel::random_add_entropy() was given, then forgotten (host_kernel only).
 std::vector<std::byte> take_added_entropy();
 /// From now on arch::hardware_random() has nothing, or what it had.

@@ -1,0 +1,8 @@
+// expect: PAGE_POISON cannot be listed: free pages are not filled with a pattern
+#include "drivers/virtio/balloon.hpp"
+
+using namespace ringlet;
+using namespace ringlet::virtio;
+
+constexpr BalloonConfig kC{.features = {.required = {Common::version_1, BalloonSpec::Feature::page_poison}, .optional = {}}};
+template class ringlet::virtio::Balloon<kC>;
