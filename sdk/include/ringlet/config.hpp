@@ -31,7 +31,7 @@ struct ApplianceConfig {
     virtio::ScsiConfig scsi_driver{};
     bool rng = true;  ///< virtio entropy, for the kernel's random numbers
     virtio::RngConfig rng_driver{};
-    bool balloon = true;  ///< virtio memory balloon: lends free memory to the host
+    bool balloon = false;  ///< virtio memory balloon: lends free memory to the host
     virtio::BalloonConfig balloon_driver{};
     // Where devices are looked for.
     bool pci = true;           ///< PCI, virtio 1.0 and later
