@@ -204,6 +204,7 @@ ScsiHost::Command* ScsiHost::next(State& s, u16 q, ScsiRequests& done) {
             done.push_back(*r);
             r = d.waiting_.pop_front();
         }
+        if (d.waiting_.empty() && d.in_flight_ == 0) d.stale_ = false;  // whatever comes is refused by submit()
         if (r == nullptr) continue;
         c.request = r;
         c.disk = &d;
@@ -347,7 +348,6 @@ void ScsiHost::complete_request(Command& c, const scsi::Verdict& v, u32 residual
     BlockRequest& r = *c.request;
     ScsiDisk& d = *c.disk;
     --d.in_flight_;
-    if (d.stale_ && d.in_flight_ == 0 && d.waiting_.empty()) d.stale_ = false;
     if (v.action == Action::done) {
         r.error = moves_data(r.op) && residual != 0 ? std::optional(Error::io) : std::nullopt;
         return done.push_back(r);

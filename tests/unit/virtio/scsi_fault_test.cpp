@@ -26,6 +26,10 @@ void run(ScsiWorld& w, fs::BlockDevice& d, ScsiIo& r) {
     w.settle();
 }
 
+ScsiTmfAnswer abort_all(ScsiWorld& w) {
+    return w.host->task_management(ScsiTmf::abort_task_set, {0, 0});
+}
+
 }  // namespace
 
 TEST_CASE("Disks come and go while it runs") {
@@ -102,6 +106,37 @@ TEST_CASE("The host resizes a disk") {
     w.settle();
     CHECK(w.disk("sda")->sectors() == 4096);
     CHECK(w.disk("sda")->generation() == generation + 1);
+}
+
+TEST_CASE("Requests that no longer fit the unit are refused, not sent to another place") {
+    ScsiWorld w(GENERATE(Way::mmio, Way::pci_vectors));
+    ScsiUnit& u = w.dev.add(0, 0);
+    w.dev.put<u32>(12, 1);  // one command at a time: the others wait in the driver
+    REQUIRE(w.start());
+    auto& d = *w.disk("sda");
+    const bool blocks = GENERATE(true, false);
+    ScsiIo waiting = {Op::write, 9, {w.piece(0, 512)}}, beyond = read(w, 2040),
+           fits = {Op::read, 8, {w.piece(0, 4096)}};
+    u.silent = true;
+    ScsiIo sent = {Op::write, 17, {w.piece(0, 512)}};
+    send(d, sent);
+    u.silent = false;
+    d.submit(waiting), d.submit(beyond), d.submit(fits);
+    if (blocks) u.block = 4096, u.mapped.resize(256);
+    u.bytes.resize(1024 * 512);
+    w.dev.event(Spec::kParamChange, 0x2a | 9 << 8, 0, 0);
+    w.settle();
+    CHECK(d.sectors() == 1024);
+    CHECK(sent.completions + waiting.completions + beyond.completions + fits.completions == 0);
+    CHECK(abort_all(w) == ScsiTmfAnswer::complete);  // what was sent before comes back, to be sent again
+    w.settle();
+    CHECK(beyond.failed(Error::invalid));
+    CHECK(fits.good());
+    CHECK((blocks ? waiting.failed(Error::invalid) : waiting.good()));
+    CHECK((blocks ? sent.failed(Error::invalid) : sent.good()));
+    ScsiIo after = {Op::read, 8, {w.piece(0, 4096)}};
+    run(w, d, after);
+    CHECK(after.good());
 }
 
 TEST_CASE("Events that were missed cost a look at everything") {
