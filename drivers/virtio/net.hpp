@@ -17,6 +17,7 @@
 #include "drivers/virtio/net_config.hpp"
 #include "drivers/virtio/net_control.hpp"
 #include "drivers/virtio/net_frames.hpp"
+#include "drivers/virtio/net_limits.hpp"
 #include "drivers/virtio/session.hpp"
 #include "drivers/virtio/virtqueue.hpp"
 #include "net/link.hpp"
@@ -258,7 +259,8 @@ private:
         Hs h = TRY(negotiate());
         mac_.octets = TRY(h.config().read(Spec::kMac));
         rules_ = FrameRules::of(session_.features().bits());
-        const NetAbilities abilities = TRY(read_abilities(h));
+        const NetAbilities abilities =
+            TRY(read_abilities<kC.features>(h.config(), session_.features().bits(), open_pairs_));
         TRY(session_.bind({.queues = u8(2 * open_pairs_), .slow = 0}, on_interrupt, this));
         for (u16 i = 0; i < open_pairs_; ++i) TRY(connect(h, i));
         if constexpr (kControls) {
@@ -320,7 +322,7 @@ private:
         FeatureBits more;
         mtu_ = 1500;
         if constexpr (lists(Feature::mtu)) {
-            const std::optional<u16> told = TRY(optional(h.config().read(Spec::kMtu)));
+            const std::optional<u16> told = TRY(as_optional(h.config().read(Spec::kMtu)));
             if (told && (*told < Spec::kLeastMtu || *told > kMostMtu)) {
                 kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", session_.name(), *told);
                 more = more | mask(Feature::mtu);
@@ -330,7 +332,7 @@ private:
         }
         device_pairs_ = 1;
         if constexpr (kSteers) {
-            if (const auto told = TRY(max_pairs(h))) device_pairs_ = *told;
+            if (const auto told = TRY(read_max_pairs<kC.features>(h.config()))) device_pairs_ = *told;
             if (device_pairs_ == 0 || device_pairs_ > Spec::kMostPairs) {
                 kernel::log(kernel::LogLevel::warning, "{}: {} queue pairs not believed", session_.name(),
                             device_pairs_);
@@ -348,35 +350,6 @@ private:
     }
     static constexpr FeatureBits kGuestLarge =
         mask(Feature::guest_tso4, Feature::guest_tso6, Feature::guest_ecn, Feature::guest_uso4, Feature::guest_uso6);
-
-    template <class V> static Result<std::optional<V>> optional(Result<std::optional<V>> v) { return v; }
-    template <class V> static Result<std::optional<V>> optional(Result<V> v) {
-        return v ? Result<std::optional<V>>(*v) : Result<std::optional<V>>(fail(v.error()));
-    }
-    /// A field that exists with MQ or RSS.
-    Result<std::optional<u16>> max_pairs(Hs& h) {
-        std::optional<u16> told;
-        if constexpr (lists(Feature::mq)) told = TRY(optional(h.config().read(Spec::kMaxVirtqueuePairs)));
-        if constexpr (lists(Feature::rss))
-            if (!told) told = TRY(optional(h.config().read(Spec::kMaxVirtqueuePairsRss)));
-        return told;
-    }
-
-    [[gnu::cold]] Result<NetAbilities> read_abilities(Hs& h) {
-        NetAbilities a{.features = session_.features().bits(), .pairs = open_pairs_};
-        if constexpr (lists(Feature::rss)) {
-            a.rss_table = TRY(optional(h.config().read(Spec::kRssMaxTable))).value_or(0);
-            a.rss_key = TRY(optional(h.config().read(Spec::kRssMaxKeySize))).value_or(0);
-            a.hash_types = TRY(optional(h.config().read(Spec::kRssHashTypes))).value_or(0);
-        }
-        if constexpr (lists(Feature::hash_report)) {
-            if (a.rss_key == 0) {
-                a.rss_key = TRY(optional(h.config().read(Spec::kHashMaxKeySize))).value_or(0);
-                a.hash_types = TRY(optional(h.config().read(Spec::kHashTypes))).value_or(0);
-            }
-        }
-        return a;
-    }
 
     // --- frames ---------------------------------------------------------------------------------------------------
 
@@ -532,7 +505,7 @@ private:
         }
         const bool was_up = std::exchange(link_up_, true);
         if constexpr (lists(Feature::status)) {
-            const auto read = optional(session_.config().read(Spec::kStatus));
+            const auto read = as_optional(session_.config().read(Spec::kStatus));
             const std::optional<u16> told = read ? *read : std::nullopt;
             if (told) link_up_ = (*told & Spec::kStatusLinkUp) != 0;
             if constexpr (kControls && lists(Feature::guest_announce)) {
@@ -544,8 +517,8 @@ private:
         }
         if (was_up != link_up_) count_.add(NetCount::link_changes);
         if constexpr (lists(Feature::speed_duplex)) {
-            const auto speed = optional(session_.config().read(Spec::kSpeed));
-            const auto duplex = optional(session_.config().read(Spec::kDuplex));
+            const auto speed = as_optional(session_.config().read(Spec::kSpeed));
+            const auto duplex = as_optional(session_.config().read(Spec::kDuplex));
             speed_ = speed ? speed->value_or(~u32{0}) : ~u32{0};
             duplex_ = duplex ? duplex->value_or(0xff) : 0xff;
         }

