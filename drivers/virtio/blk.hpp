@@ -18,7 +18,6 @@
 #include "drivers/virtio/any_ring.hpp"
 #include "drivers/virtio/attended.hpp"
 #include "drivers/virtio/blk_facts.hpp"
-#include "drivers/virtio/quarantine.hpp"
 #include "drivers/virtio/request_queue.hpp"
 #include "drivers/virtio/session.hpp"
 #include "kernel/sync/spinlock.hpp"
@@ -179,6 +178,7 @@ public:
         visit("track_sectors", facts_.track_sectors);
         visit("resizes", generation());
         visit("timeouts", timeouts_.value());
+        visit("queue_resets", queue_resets_.value());
         visit("lost_interrupts", lost_interrupts_.value());
         visit("looks", looks_.value());
     }
@@ -307,8 +307,7 @@ private:
 
     [[gnu::cold]] void write_cache_mode(bool back) {
         T& t = session_.transport();
-        if constexpr (requires { t.set_config_u8(usize{}, u8{}); })
-            t.set_config_u8(Spec::kWriteback.kOffset, back ? 1 : 0);
+        t.set_config_u8(Spec::kWriteback.kOffset, back ? 1 : 0);
     }
     /// What the device says, or what was asked for: a reset takes the device back to its own choice.
     [[gnu::cold]] void apply_cache_mode() {
@@ -417,6 +416,7 @@ private:
         Done done;
         Instant next = Instant::never();
         bool trouble = false;
+        u32 sick = 0;  // a bit for each lane that lied or is late
         for (u16 i = 0; i < lane_count_; ++i) {
             auto s = lanes_[i].state.lock();
             const bool patient = s->requests.patient();
@@ -427,17 +427,45 @@ private:
                 lost_interrupts_.add();
             const Instant deadline = s->requests.earliest_deadline();
             if (deadline <= now) timeouts_.add();
-            trouble = trouble || s->requests.broken() || deadline <= now;
+            if (s->requests.broken() || deadline <= now) sick |= u32{1} << i;
             next = std::min({next, reaped.look_by, deadline});
             if (session_.polled() && !s->requests.idle()) next = std::min(next, now + kPollInterval);
         }
         complete_all(done);
         if (session_.polled()) next = std::min(next, now + kConfigInterval);
         if (config_changed_.exchange(false, std::memory_order_relaxed) || session_.polled()) {
-            trouble = session_.wants_reset() || trouble;
+            trouble = session_.wants_reset();
             if (!trouble) look_at_capacity();
         }
+        for (u16 i = 0; i < lane_count_ && !trouble; ++i)
+            if (sick >> i & 1) trouble = !restart_lane(i, now, next);
         return trouble ? recover(now) : next;
+    }
+
+    [[gnu::cold]] bool may_recover(Instant now) {
+        if (now - last_recovery_ > kPeace) recoveries_in_a_row_ = 0;
+        last_recovery_ = now;
+        return ++recoveries_in_a_row_ <= kMaxRecoveries;
+    }
+
+    /// RING_RESET of one queue, where it was agreed; the others go on. False: the device must be reset.
+    [[gnu::cold]] bool restart_lane(u16 i, Instant now, Instant& next) {
+        if (!session_.template has<Common::ring_reset>() || !may_recover(now)) return false;
+        Lane& lane = lanes_[i];
+        lane.state.lock()->requests.detach();
+        const auto give_back = [&](auto&& f) { lane.state.lock()->requests.returned(std::move(f)); };
+        if (!session_.restart_queue(i, *lane.queue, give_back)) return false;
+        kernel::log(kernel::LogLevel::warning, "{}: queue {} reset", name(), i);
+        queue_resets_.add();
+        Done done;
+        {
+            auto s = lane.state.lock();
+            s->requests.send_again(now, done);
+            s->requests.attach(*lane.queue);
+        }
+        complete_all(done);
+        next = std::min(next, push(lane));
+        return true;
     }
 
     [[gnu::cold]] void look_at_capacity() {
@@ -448,17 +476,15 @@ private:
     /// Reset, the same features again, and every unanswered request once more.
     [[gnu::cold]] Instant recover(Instant now) {
         for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
-        if (now - last_recovery_ > kPeace) recoveries_in_a_row_ = 0;
-        last_recovery_ = now;
-        const bool allowed = session_.may_recover() && ++recoveries_in_a_row_ <= kMaxRecoveries;
-        quiet_ = session_.halt();
+        const bool allowed = session_.may_recover() && may_recover(now);
+        const bool quiet = session_.halt();
         Done done;
-        for (u16 i = 0; i < lane_count_ && quiet_; ++i) {
+        for (u16 i = 0; i < lane_count_ && quiet; ++i) {
             auto s = lanes_[i].state.lock();
             lanes_[i].queue->drain([&](auto&& f) { s->requests.returned(std::move(f)); });
             s->requests.send_again(now, done);
         }
-        const bool runs = quiet_ && allowed && start();
+        const bool runs = quiet && allowed && start();
         if (!runs) give_up(done);
         complete_all(done);
         Instant next = session_.polled() ? now + kPollInterval : Instant::never();
@@ -475,18 +501,17 @@ private:
             auto s = lanes_[i].state.lock();
             s->dead = true;
             s->requests.detach();
-            s->requests.fail_all(quiet_ ? Requests::Device::stopped : Requests::Device::not_stopped, done);
+            s->requests.fail_all(session_.quiet() ? Requests::Device::stopped : Requests::Device::not_stopped, done);
         }
     }
 
     [[gnu::cold]] void stop() {
         unlist();
         for (u16 i = 0; i < lane_count_; ++i) lanes_[i].state.lock()->requests.detach();
-        quiet_ = session_.halt() && quiet_;
+        session_.close();
         Done done;
         fail_everything(done);
-        session_.close();
-        if (!quiet_) keep_for_ever(lanes_.release());  // the rings with them
+        for (u16 i = 0; i < lane_count_ && !session_.quiet(); ++i) DeviceSession::abandon(lanes_[i].queue);
         complete_all(done);
     }
 
@@ -497,7 +522,6 @@ private:
     std::unique_ptr<Lane[]> lanes_;
     u16 lane_count_ = 0;
     bool started_ = false;
-    bool quiet_ = true;  ///< no reset was left without an answer
     std::atomic<u32> next_lane_{0};
     std::atomic<u64> sectors_{0};
     std::atomic<u32> generation_{0};
@@ -505,7 +529,7 @@ private:
     std::atomic<Cache> wanted_cache_{Cache::leave};
     u32 recoveries_in_a_row_ = 0;
     Instant last_recovery_;
-    Counter timeouts_, lost_interrupts_, looks_;
+    Counter timeouts_, lost_interrupts_, looks_, queue_resets_;
     bool identified_ = false;
     char serial_[Spec::kIdBytes];
     usize serial_length_ = 0;

@@ -185,3 +185,48 @@ TEST_CASE("done() may submit again at once") {
     for (int i = 0; i < 200 && !w.dev.waiting.empty(); ++i) w.dev.serve(0);
     CHECK(r.left == 0);
 }
+
+namespace {
+constexpr BlkConfig kQueueResets = [] {
+    BlkConfig c;
+    c.features.optional = {virtio::Common::event_idx,       virtio::Common::indirect_desc,
+                           virtio::Common::ring_reset,      virtio::BlkSpec::Feature::mq,
+                           virtio::BlkSpec::Feature::flush, virtio::BlkSpec::Feature::seg_max};
+    c.queues = 2;
+    return c;
+}();
+}  // namespace
+
+TEST_CASE("Where RING_RESET was agreed, a late request costs one queue its state and the other nothing") {
+    WorldOf<kQueueResets> w(Way::pci_vectors, u64{2048}, u16{2});
+    w.dev.offered = w.dev.offered | virtio::mask(virtio::Common::ring_reset, virtio::BlkSpec::Feature::mq);
+    REQUIRE(w.start());
+    w.dev.immediate = false;
+    std::vector<std::unique_ptr<Io>> all;
+    for (u32 i = 0; i < 20; ++i) {
+        all.emplace_back(new Io(Op::read, i, {w.piece(512 * i, 512)}));
+        if (i == 3) all[3]->timeout = Duration::from_s(1);
+        w.disk->submit(*all.back());
+        if (i == 9) w.disk->flush_submissions();  // the rest goes into the other queue
+    }
+    w.disk->flush_submissions();
+    REQUIRE(w.dev.waiting.size() == 20);
+    const u64 resets = w.dev.resets;
+    SECTION("the queue is reset") {
+        std::erase_if(w.dev.waiting, [](const BlkDevice::Waiting& c) { return c.queue == 0; });
+        w.later(Duration::from_ms(1001));
+        CHECK(w.dev.resets == resets);
+        CHECK(w.value("queue_resets") == 1);
+    }
+    SECTION("the device does not end the queue's reset, but its own") {
+        w.dev.queue_reset_takes = -1;
+        w.later(Duration::from_ms(1001));
+        CHECK(w.dev.resets > resets);
+        CHECK(w.value("queue_resets") == 0);
+    }
+    CHECK(all[3]->failed(Error::timed_out));
+    for (int i = 0; i < 100 && !w.dev.waiting.empty(); ++i) w.dev.serve(0), w.heard();
+    for (u32 i = 0; i < 20; ++i)
+        if (i != 3) CHECK(all[i]->good());
+    CHECK_FALSE(w.disk->info().broken);
+}
