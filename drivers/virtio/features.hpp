@@ -118,7 +118,6 @@ template <class Spec, Features<Spec> kF> struct FeaturesChecked {
                   "a feature that legacy devices cannot offer is required, so VERSION_1 must be required too");
     static_assert(prerequisites_listed<Spec>(kF),
                   "a listed feature lacks its prerequisite, for example segmentation offload without checksum offload");
-    static_assert(!kF.lists(Common::ring_packed), "RING_PACKED cannot be listed: only the split ring is built in");
     static constexpr bool value = true;
 };
 

@@ -1,32 +1,31 @@
 // The split ring's slower half: construction, pushing chains, giving descriptors back. Virtio 1.2 §2.7.5, §2.7.13.
+//
+// IN_ORDER (§2.7.9): chains come back in the order of push(), so that descriptors are given out in table order for ever
+// (§2.7.5.2) and releasing one changes no link. The device may write one used entry for a whole batch: it names the
+// last chain and lies where the first one's entry would be. Of the chains before the last no length is told; the
+// specification says that they "are assumed to have been used completely", so `written` is all that was writable.
 #include "drivers/virtio/split_ring.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <new>
 
 namespace ringlet::virtio {
 
 Result<SplitRing> SplitRing::create(const RingOptions& o) {
-    if (!valid_size(o.size) || o.packed || (o.indirect_tables != 0 && o.indirect_entries == 0))
-        return fail(Error::invalid);
+    if (!valid_size(o.size) || o.packed) return fail(Error::invalid);
     if (o.legacy_entries != 0 && (!valid_size(o.legacy_entries) || o.legacy_entries < o.size))
         return fail(Error::invalid);
+    IndirectPool tables = TRY(IndirectPool::create(o));
     auto memory = TRY(kernel::DmaRegion::allocate(layout_of(o).bytes()));
-    kernel::DmaRegion tables;
-    if (o.indirect_tables != 0) {
-        tables = TRY(kernel::DmaRegion::allocate(usize{o.indirect_tables} * o.indirect_entries * sizeof(Desc)));
-    }
     std::unique_ptr<Shadow[]> shadow(new (std::nothrow) Shadow[o.size]);
-    std::unique_ptr<u16[]> stack(o.indirect_tables != 0 ? new (std::nothrow) u16[o.indirect_tables] : nullptr);
-    if (!shadow || (o.indirect_tables != 0 && !stack)) return fail(Error::no_memory);
-    return SplitRing(o, std::move(memory), std::move(tables), std::move(shadow), std::move(stack));
+    if (!shadow) return fail(Error::no_memory);
+    return SplitRing(o, std::move(memory), std::move(tables), std::move(shadow));
 }
 
-SplitRing::SplitRing(const RingOptions& options, kernel::DmaRegion memory, kernel::DmaRegion tables,
-                     std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack)
+SplitRing::SplitRing(const RingOptions& options, kernel::DmaRegion memory, IndirectPool tables,
+                     std::unique_ptr<Shadow[]> shadow)
     : options_(options), memory_(std::move(memory)), tables_(std::move(tables)), shadow_(std::move(shadow)),
-      table_stack_(std::move(table_stack)), size_(options.size), mask_(u16(layout_of(options).n - 1)) {
+      size_(options.size), mask_(u16(layout_of(options).n - 1)) {
     const SplitLayout layout = layout_of(options);
     avail_ = memory_.at<Shared<u16>>(layout.avail());
     used_ = memory_.at<Shared<u16>>(layout.used());
@@ -35,17 +34,17 @@ SplitRing::SplitRing(const RingOptions& options, kernel::DmaRegion memory, kerne
 
 void SplitRing::reset() {
     std::memset(memory_.bytes().data(), 0, layout_of(options_).bytes());
-    for (u16 i = 0; i < size_; ++i) shadow_[i] = {.next = u16(i + 1), .table = kNoTable};
-    for (u16 i = 0; i < options_.indirect_tables; ++i) table_stack_[i] = i;
+    for (u16 i = 0; i < size_; ++i) shadow_[i] = {.next = u16((i + 1) & (size_ - 1)), .table = IndirectPool::kNone};
+    tables_.reset();
     free_ = size_;
-    free_head_ = in_flight_ = pending_ = 0;
-    tables_free_ = options_.indirect_tables;
-    avail_idx_ = used_idx_ = used_seen_ = options_.first_index;
-    avail_idx_word()->store(avail_idx_);
+    free_head_ = in_flight_ = pending_ = oldest_ = 0;
+    batch_last_ = kNoBatch;
+    published_ = used_idx_ = used_seen_ = options_.first_index;
+    avail_idx_word()->store(used_idx_);
     used_idx_word()->store(used_idx_);
     if (options_.event_idx) {
         used_event()->store(used_idx_);
-        avail_event()->store(avail_idx_);
+        avail_event()->store(used_idx_);
     }
     broken_ = false;
 }
@@ -58,26 +57,26 @@ QueueAddrs SplitRing::addrs() const {
 std::optional<u16> SplitRing::push(std::span<const Segment> readable, std::span<const Segment> writable) {
     const usize count = readable.size() + writable.size();
     if (count == 0 || free_ == 0 || broken_) return std::nullopt;
-    const bool fits_table = tables_free_ != 0 && count <= options_.indirect_entries;
-    u16 head;
-    if (count > options_.indirect_above && fits_table)
-        head = push_indirect(readable, writable);
-    else if (count <= free_)
-        head = push_direct(readable, writable);
+    const u16 table = tables_.take(count);
+    if (table == IndirectPool::kNone && count > free_) return std::nullopt;
+    const u16 head = free_head_;
+    if (table != IndirectPool::kNone)
+        push_indirect(head, table, readable, writable);
     else
-        return std::nullopt;
+        push_direct(head, readable, writable);
 
     u64 bytes = 0;
     for (const Segment& s : writable) bytes += s.len;
-    shadow_[head].writable = u32(std::min<u64>(bytes, ~u32{0}));
-    avail_ring()[u16(avail_idx_ + pending_) & mask_].store(head);
+    Shadow& shadow = shadow_[head];
+    shadow.writable = u32(std::min<u64>(bytes, ~u32{0}));
+    shadow.order = published_ + pending_;
+    avail_ring()[shadow.order & mask_].store(head);
     ++pending_;
     ++in_flight_;
     return head;
 }
 
-u16 SplitRing::push_direct(std::span<const Segment> readable, std::span<const Segment> writable) {
-    const u16 head = free_head_;
+void SplitRing::push_direct(u16 head, std::span<const Segment> readable, std::span<const Segment> writable) {
     const usize count = readable.size() + writable.size();
     u16 at = head, tail = head;
     for (usize i = 0; i < count; ++i) {
@@ -96,14 +95,12 @@ u16 SplitRing::push_direct(std::span<const Segment> readable, std::span<const Se
     free_ = u16(free_ - count);
     shadow_[head].tail = tail;
     shadow_[head].chain = u16(count);
-    shadow_[head].table = kNoTable;
-    return head;
+    shadow_[head].table = IndirectPool::kNone;
 }
 
-u16 SplitRing::push_indirect(std::span<const Segment> readable, std::span<const Segment> writable) {
-    const u16 table = table_stack_[--tables_free_];
-    const usize offset = usize{table} * options_.indirect_entries * sizeof(Desc);
-    auto* entries = reinterpret_cast<Desc*>(tables_.bytes().data() + offset);
+void SplitRing::push_indirect(u16 head, u16 table, std::span<const Segment> readable,
+                              std::span<const Segment> writable) {
+    Desc* entries = tables_.table<Desc>(table);
     const usize count = readable.size() + writable.size();
     for (usize i = 0; i < count; ++i) {
         const bool to_device = i < readable.size();
@@ -114,9 +111,8 @@ u16 SplitRing::push_indirect(std::span<const Segment> readable, std::span<const 
         entries[i].flags.store(u16((to_device ? 0 : kWrite) | (last ? 0 : kNext)));
         entries[i].next.store(last ? u16{0} : u16(i + 1));
     }
-    const u16 head = free_head_;
     Desc& d = descs()[head];
-    d.addr.store(tables_.addr(offset).raw);
+    d.addr.store(tables_.addr(table).raw);
     d.len.store(u32(count * sizeof(Desc)));
     d.flags.store(kIndirect);  // §2.7.5.3.1: never together with NEXT; WRITE is ignored
     d.next.store(0);
@@ -125,14 +121,12 @@ u16 SplitRing::push_indirect(std::span<const Segment> readable, std::span<const 
     shadow_[head].tail = head;
     shadow_[head].chain = 1;
     shadow_[head].table = table;
-    return head;
 }
 
-/// Re-reads used.idx. False when nothing is new, or when it moved by more than is in flight.
+/// Re-reads used.idx. False when nothing is new, or when it moved by more than the device has.
 bool SplitRing::look() {
     const u16 idx = used_idx_word()->load(std::memory_order_acquire);  // pairs with the device's release of used.idx
-    const u16 published = u16(in_flight_ - pending_);
-    if (u16(idx - used_idx_) > published) {
+    if (u16(idx - used_idx_) > u16(in_flight_ - pending_)) {
         break_ring();
         return false;
     }
@@ -140,12 +134,50 @@ bool SplitRing::look() {
     return idx != used_idx_;
 }
 
+/// One chain that used.idx covers.
+std::optional<Completion> SplitRing::take() {
+    if (options_.in_order) return take_in_order();
+    const UsedElem& e = used_ring()[used_idx_ & mask_];
+    const u32 id = e.id.load(), written = e.len.load();
+    if (!with_device(id)) return break_ring();  // never index with a device's word, never free twice
+    __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);  // suppress() may read it meanwhile
+    const u32 length = std::min(written, shadow_[id].writable);
+    bad_used_ += written != length;
+    release(u16(id));
+    return Completion{u16(id), length};
+}
+
+/// The oldest chain; the device's word is only asked for at the beginning of a batch.
+std::optional<Completion> SplitRing::take_in_order() {
+    if (batch_last_ == kNoBatch) {
+        const UsedElem& e = used_ring()[used_idx_ & mask_];
+        const u32 id = e.id.load();
+        // The batch must be covered by used.idx: `order` is the chain's place in it.
+        if (!with_device(id) || u16(shadow_[id].order - used_idx_) >= u16(used_seen_ - used_idx_)) return break_ring();
+        batch_last_ = id;
+        batch_written_ = e.len.load();
+    }
+    const u16 id = oldest_;
+    Shadow& shadow = shadow_[id];
+    u32 length = shadow.writable;
+    if (id == batch_last_) {
+        batch_last_ = kNoBatch;
+        length = std::min(batch_written_, shadow.writable);
+        bad_used_ += length != batch_written_;
+    }
+    __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);
+    oldest_ = u16((oldest_ + shadow.chain) & (size_ - 1));
+    release(id);
+    return Completion{id, length};
+}
+
 void SplitRing::release(u16 id) {
     Shadow& head = shadow_[id];
-    if (head.table != kNoTable) table_stack_[tables_free_++] = std::exchange(head.table, kNoTable);
+    if (head.table != IndirectPool::kNone) tables_.give_back(std::exchange(head.table, IndirectPool::kNone));
     free_ = u16(free_ + std::exchange(head.chain, u16{0}));
-    shadow_[head.tail].next = std::exchange(free_head_, id);
     --in_flight_;
+    if (options_.in_order) return;  // the links stay the circle they are
+    shadow_[head.tail].next = std::exchange(free_head_, id);
 }
 
 }  // namespace ringlet::virtio

@@ -1,12 +1,14 @@
-// The split virtqueue, driver's half: virtio 1.2 §2.7, with EVENT_IDX (§2.7.7, §2.7.10) and indirect descriptors
-// (§2.7.5.3). Nothing that we wrote into shared memory is ever read back: a device may rewrite descriptors as it likes,
-// the private shadow is what counts. Context: one lock; suppress() alone may also come from an interrupt meanwhile.
+// The split virtqueue, driver's half: virtio 1.2 §2.7, with EVENT_IDX (§2.7.7, §2.7.10), IN_ORDER (§2.7.9) and indirect
+// descriptors (§2.7.5.3). Nothing that we wrote into shared memory is ever read back: a device may rewrite descriptors
+// as it likes, the private shadow is what counts. Context: one lock; suppress() alone may also come from an interrupt
+// meanwhile.
 #pragma once
 
 #include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "drivers/virtio/indirect_pool.hpp"
 #include "drivers/virtio/ring.hpp"
 #include "kernel/mm/dma.hpp"
 #include "lib/shared.hpp"
@@ -46,7 +48,8 @@ public:
     static constexpr bool valid_size(u16 n) { return n != 0 && n <= 32768 && (n & (n - 1)) == 0; }
     static constexpr usize footprint(u16 n) { return SplitLayout{n}.bytes(); }
 
-    /// All memory the ring will ever need. Errors: invalid (a size the layout forbids), no_memory. Context: thread.
+    /// All memory the ring will ever need. Errors: invalid (a size the layout forbids, or RING_PACKED), no_memory.
+    /// Context: thread.
     static Result<SplitRing> create(const RingOptions& options);
     SplitRing(SplitRing&&) noexcept = default;
     SplitRing& operator=(SplitRing&&) noexcept = default;
@@ -58,10 +61,8 @@ public:
     bool broken() const { return broken_; }
     u64 bad_used() const { return bad_used_; }
     QueueAddrs addrs() const;
-    /// The longest chain that push() can ever accept.
-    u16 max_segments() const {
-        return std::max(size_, options_.indirect_tables != 0 ? options_.indirect_entries : u16{0});
-    }
+    /// The longest chain that push() can ever accept: no chain may be longer than its queue (§2.7.5.3.1).
+    u16 max_segments() const { return size_; }
 
     /// Puts a chain into the ring; the device sees it at the next publish(). Nothing, and nothing changed, when it does
     /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
@@ -70,31 +71,22 @@ public:
     /// Makes what was pushed visible and says whether the device wants a kick for it.
     bool publish() {
         if (pending_ == 0) return false;
-        const u16 old = avail_idx_;
-        avail_idx_ = u16(avail_idx_ + std::exchange(pending_, u16{0}));
-        avail_idx_word()->store(avail_idx_, std::memory_order_release);  // §2.7.13.3.1: descriptors before idx
+        const u16 added = std::exchange(pending_, u16{0});
+        published_ += added;
+        const u16 idx = u16(published_);
+        avail_idx_word()->store(idx, std::memory_order_release);  // §2.7.13.3.1: descriptors before idx
         std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.13.4.1: idx before flags/avail_event; pairs with
                                                               // the device's fence between its event and its idx read
         if (!options_.event_idx) return (used_flags()->load() & kNoNotify) == 0;
-        return u16(avail_idx_ - avail_event()->load() - 1) < u16(avail_idx_ - old);  // wrap-safe, for any batch
+        return u16(idx - avail_event()->load() - 1) < added;  // wrap-safe, for any batch
     }
 
-    u16 position() const { return avail_idx_; }
+    u16 position() const { return u16(published_); }
 
     /// The next chain that the device has finished. A lie breaks the ring; the length is clamped and the clamp counted.
     std::optional<Completion> pop() {
         if (broken_ || (used_idx_ == used_seen_ && !look())) return std::nullopt;
-        const UsedElem& e = used_ring()[used_idx_ & mask_];
-        const u32 id = e.id.load(), written = e.len.load();
-        if (id >= size_ || shadow_[id].chain == 0) {  // never index with a device's word, never free twice
-            break_ring();
-            return std::nullopt;
-        }
-        __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);  // suppress() may read it meanwhile
-        const u32 length = std::min(written, shadow_[id].writable);
-        bad_used_ += written != length;
-        release(u16(id));
-        return Completion{u16(id), length};
+        return take();
     }
 
     /// Asks the device not to interrupt. A hint: an interrupt may come all the same. One store, no private state.
@@ -121,15 +113,32 @@ public:
 private:
     struct Shadow {
         u32 writable = 0;  ///< bytes the device may write in the chain that starts here
+        u32 order = 0;     ///< how many chains were pushed before it
         u16 next = 0;      ///< free list, or the chain's next descriptor
         u16 tail = 0;      ///< last descriptor of the chain that starts here
         u16 chain = 0;     ///< descriptors of the chain that starts here; 0: not the head of a chain in flight
-        u16 table = 0;     ///< its indirect table, or kNoTable
+        u16 table = 0;     ///< its indirect table, or IndirectPool::kNone
     };
-    static constexpr u16 kNoTable = 0xffff;
+    static_assert(sizeof(Shadow) == 16);
+    static constexpr u32 kNoBatch = ~u32{0};
 
-    SplitRing(const RingOptions& options, kernel::DmaRegion memory, kernel::DmaRegion tables,
-              std::unique_ptr<Shadow[]> shadow, std::unique_ptr<u16[]> table_stack);
+    SplitRing(const RingOptions& options, kernel::DmaRegion memory, IndirectPool tables,
+              std::unique_ptr<Shadow[]> shadow);
+    bool look();
+    std::optional<Completion> take();
+    std::optional<Completion> take_in_order();
+    bool with_device(u32 id) const {
+        return id < size_ && shadow_[id].chain != 0 && u32(shadow_[id].order - published_) >= pending_;
+    }
+    void release(u16 id);
+    std::nullopt_t break_ring() {
+        broken_ = true;
+        ++bad_used_;
+        return std::nullopt;
+    }
+    void push_direct(u16 head, std::span<const Segment> readable, std::span<const Segment> writable);
+    void push_indirect(u16 head, u16 table, std::span<const Segment> readable, std::span<const Segment> writable);
+
     bool rearm_at(u16 event) {
         if (broken_) return false;
         if (options_.event_idx)
@@ -140,20 +149,11 @@ private:
                                                               // device's fence between used.idx and used_event
         return used_idx_ != used_idx_word()->load(std::memory_order_acquire);
     }
-    bool look();
-    void release(u16 id);
-    void break_ring() {
-        broken_ = true;
-        ++bad_used_;
-    }
-    u16 push_direct(std::span<const Segment> readable, std::span<const Segment> writable);
-    u16 push_indirect(std::span<const Segment> readable, std::span<const Segment> writable);
 
     static SplitLayout layout_of(const RingOptions& o) {
         if (o.legacy_entries != 0) return {o.legacy_entries, SplitLayout::kLegacyAlign};
         return {o.size};
     }
-    Shared<u16>* word(usize offset) const { return memory_.at<Shared<u16>>(offset); }
     Desc* descs() const { return reinterpret_cast<Desc*>(memory_.bytes().data()); }
     Shared<u16>* avail_flags() const { return avail_; }
     Shared<u16>* avail_idx_word() const { return avail_ + 1; }
@@ -165,15 +165,19 @@ private:
     Shared<u16>* avail_event() const { return used_ + 2 + usize{4} * (mask_ + 1u); }
 
     RingOptions options_;
-    kernel::DmaRegion memory_, tables_;
+    kernel::DmaRegion memory_;
+    IndirectPool tables_;
     std::unique_ptr<Shadow[]> shadow_;
-    std::unique_ptr<u16[]> table_stack_;  ///< the free indirect tables
     Shared<u16>* avail_ = nullptr;
     Shared<u16>* used_ = nullptr;
     u16 size_ = 0, mask_ = 0;
-    u16 free_ = 0, free_head_ = 0, in_flight_ = 0, tables_free_ = 0;
-    u16 avail_idx_ = 0, pending_ = 0;   ///< published index; chains pushed but not published
+    u16 free_ = 0, free_head_ = 0, in_flight_ = 0;
+    u16 pending_ = 0;                   ///< chains pushed but not published
+    u32 published_ = 0;                 ///< chains ever published; its low half is avail.idx
     u16 used_idx_ = 0, used_seen_ = 0;  ///< consumed; last value of used.idx that was believed
+    u16 oldest_ = 0;                    ///< IN_ORDER: the head of the oldest chain in flight
+    u32 batch_last_ = kNoBatch;         ///< IN_ORDER: the head that ends the batch being taken
+    u32 batch_written_ = 0;             ///< and its length
     bool broken_ = false;
     u64 bad_used_ = 0;
 };

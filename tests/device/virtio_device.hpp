@@ -75,12 +75,19 @@ public:
     void enable(Queue& q, u16 index) {
         if (!(status & (legacy ? 2 : 8))) violations.push_back("queue enabled before the features were agreed");
         if ((status & 4) && !q.was_reset) violations.push_back("queue enabled after DRIVER_OK");
-        if (q.size == 0 || q.size > q.max_size || (q.size & (q.size - 1)) != 0) violations.push_back("queue size");
+        if (q.size == 0 || q.size > q.max_size) violations.push_back("queue size");
         q.enabled = true;
         q.was_reset = false;
         keep_complaints(q);
         q.ring = {};
-        q.ring.start(q.size, DmaAddr(q.desc), DmaAddr(q.driver), DmaAddr(q.device), accepted.test(29));
+        q.ring.start({.size = q.size,
+                      .desc = DmaAddr(q.desc),
+                      .driver = DmaAddr(q.driver),
+                      .device = DmaAddr(q.device),
+                      .packed = accepted.test(34),
+                      .in_order = accepted.test(35),
+                      .event_idx = accepted.test(29),
+                      .indirect = accepted.test(28)});
         (void)index;
     }
     /// §2.7.2: one page number says where everything is.
