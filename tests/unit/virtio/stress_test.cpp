@@ -8,8 +8,7 @@
 #include <chrono>
 #include <thread>
 
-#include "drivers/virtio/split_ring.hpp"
-#include "tests/device/ring_device.hpp"
+#include "tests/unit/virtio/ring_pair.hpp"
 
 using namespace ringlet;
 using Clock = std::chrono::steady_clock;
@@ -39,14 +38,12 @@ struct Edge {
 
 }  // namespace
 
-TEST_CASE("No wake-up is lost between two processors", "[stress]") {
+TEMPLATE_TEST_CASE("No wake-up is lost between two processors", "[stress]", virtio::SplitRing, virtio::PackedRing) {
     const bool events = GENERATE(true, false);
-    auto ring = virtio::SplitRing::create({.size = 4, .event_idx = events, .first_index = 65000}).value();
-    const auto memory = kernel::DmaRegion::allocate(4096).value();
-    const virtio::Segment segment{memory.addr(), 64};
-    device::RingDevice dev;
-    const auto where = ring.addrs();
-    dev.start(4, where.desc, where.driver, where.device, events, 65000);
+    device::Pair<TestType> pair({.size = 4, .event_idx = events, .first_index = 65000});
+    auto& ring = pair.ring;
+    auto& dev = pair.device;
+    const virtio::Segment segment = pair.segment();
 
     Edge doorbell, interrupt;
     std::atomic<bool> stop{false};
@@ -65,7 +62,7 @@ TEST_CASE("No wake-up is lost between two processors", "[stress]") {
         }
     });
 
-    const auto end = Clock::now() + std::chrono::milliseconds(1000);
+    const auto end = Clock::now() + std::chrono::milliseconds(500);
     while ((rounds & 255) != 0 || Clock::now() < end) {
         ++rounds;
         if (!ring.push({}, {&segment, 1})) break;
