@@ -28,11 +28,12 @@ namespace ringlet::virtio {
 /// How a block driver is built: a template argument.
 struct BlkConfig {
     using Feature = BlkSpec::Feature;
-    Features<BlkSpec> features{.required = {Common::version_1},
-                               .optional = {Common::event_idx, Common::indirect_desc, Feature::size_max,
-                                            Feature::seg_max, Feature::ro, Feature::blk_size, Feature::flush,
-                                            Feature::topology, Feature::config_wce, Feature::discard,
-                                            Feature::write_zeroes}};
+    Features<BlkSpec> features{.required = {},
+                               .optional = {Common::version_1, Common::access_platform, Common::order_platform,
+                                            Common::notification_data, Common::notif_config_data, Common::event_idx,
+                                            Common::indirect_desc, Feature::size_max, Feature::seg_max, Feature::ro,
+                                            Feature::blk_size, Feature::flush, Feature::topology, Feature::config_wce,
+                                            Feature::discard, Feature::write_zeroes}};
     u16 queue_size = 64;       ///< ring entries, and requests in flight, per queue
     u16 max_segments = 32;     ///< pieces of data per request
     u16 indirect_tables = 32;  ///< per queue, allocated at the start, max_segments + 2 descriptors each

@@ -10,9 +10,11 @@ namespace ringlet::virtio {
 
 struct NetConfig {
     using Feature = NetSpec::Feature;
-    Features<NetSpec> features{.required = {Common::version_1, Feature::mac},
-                               .optional = {Common::event_idx, Common::indirect_desc, Feature::mtu, Feature::status,
-                                            Feature::csum, Feature::guest_csum, Feature::host_tso4, Feature::host_ecn,
+    Features<NetSpec> features{.required = {Feature::mac},
+                               .optional = {Common::version_1, Common::access_platform, Common::order_platform,
+                                            Common::notification_data, Common::notif_config_data, Common::event_idx,
+                                            Common::indirect_desc, Feature::mtu, Feature::status, Feature::csum,
+                                            Feature::guest_csum, Feature::host_tso4, Feature::host_ecn,
                                             Feature::guest_tso4, Feature::guest_ecn, Feature::mrg_rxbuf}};
     u16 rx_size = 64, tx_size = 64;  ///< ring entries
     u16 rx_buffers = 64;             ///< packets kept posted for reception, at most rx_size
@@ -22,8 +24,13 @@ struct NetConfig {
 
     /// Everything the driver knows. `pairs`: queue pairs.
     static constexpr NetConfig full(u16 pairs = 4) {
-        return {.features = {.required = {Common::version_1, Feature::mac},
-                             .optional = {Common::event_idx,
+        return {.features = {.required = {Feature::mac},
+                             .optional = {Common::version_1,
+                                          Common::access_platform,
+                                          Common::order_platform,
+                                          Common::notification_data,
+                                          Common::notif_config_data,
+                                          Common::event_idx,
                                           Common::indirect_desc,
                                           Feature::csum,
                                           Feature::guest_csum,

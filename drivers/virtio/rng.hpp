@@ -20,7 +20,9 @@ namespace ringlet::virtio {
 
 /// How an entropy driver is built: a template argument.
 struct RngConfig {
-    Features<RngSpec> features{.required = {Common::version_1}, .optional = {Common::event_idx}};
+    Features<RngSpec> features{.required = {},
+                               .optional = {Common::version_1, Common::access_platform, Common::order_platform,
+                                            Common::notification_data, Common::notif_config_data, Common::event_idx}};
     u16 queue_size = 4;      ///< ring entries; one is used at a time
     u16 request_bytes = 64;  ///< per request; the device may give less
     u16 interval_s = 300;    ///< between two requests

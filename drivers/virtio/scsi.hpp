@@ -20,9 +20,10 @@ namespace ringlet::virtio {
 /// How a SCSI driver is built: a template argument.
 struct ScsiConfig {
     using Feature = ScsiSpec::Feature;
-    Features<ScsiSpec> features{
-        .required = {Common::version_1},
-        .optional = {Common::event_idx, Common::indirect_desc, Feature::inout, Feature::hotplug, Feature::change}};
+    Features<ScsiSpec> features{.required = {},
+                                .optional = {Common::version_1, Common::access_platform, Common::order_platform,
+                                             Common::notification_data, Common::notif_config_data, Common::event_idx,
+                                             Common::indirect_desc, Feature::inout, Feature::hotplug, Feature::change}};
     u16 queue_size = 64;       ///< entries of a request queue, and commands in flight in it
     u16 request_queues = 2;    ///< used at most
     u16 max_segments = 32;     ///< pieces of data per request
