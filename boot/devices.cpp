@@ -6,6 +6,7 @@
 
 #include "boot/reports.hpp"
 #include "drivers/pci/bus.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace ringlet::boot {
 
@@ -45,6 +46,16 @@ void report_no_driver(u16 device_type) {
 
 void report_failure(std::string_view name, Error error) {
     log(LogLevel::error, "{}: {}", name, error);
+}
+
+void poll_for_ever(void (*poll)(void* driver), void* driver) {
+    auto thread = kernel::ThreadHandle::spawn({.name = "poll", .priority = 24, .stack_bytes = 8192}, [=] {
+        for (;; kernel::sleep_for(Duration::from_ms(1))) poll(driver);
+    });
+    if (thread)
+        thread->detach();
+    else
+        report_failure("poll", thread.error());
 }
 
 namespace {

@@ -44,6 +44,9 @@ std::string_view disk_name(std::string_view stem, u32 unit);
 /// The log's sentence about a device whose driver did not start.
 void report_failure(std::string_view name, Error error);
 
+/// For a driver that nothing can interrupt: a thread that looks a thousand times a second.
+void poll_for_ever(void (*poll)(void* driver), void* driver);
+
 /// A driver that needs nothing but its device.
 template <bool kIsNamed, class Spec, class Driver> struct Plain {
     static constexpr bool kNamed = kIsNamed;
@@ -81,6 +84,7 @@ template <const ApplianceConfig& kC> struct Nics {
             Driver::probe(std::move(device), *around.packets, name, net::Service::on_interrupt, &network(), settings);
         if (!nic) return report_failure(name, nic.error());
         first = nic->release();
+        if (first->polled()) poll_for_ever([](void* driver) { static_cast<Driver*>(driver)->poll(); }, first);
     }
 };
 

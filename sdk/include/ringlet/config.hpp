@@ -34,16 +34,25 @@ struct ApplianceConfig {
     bool balloon = false;  ///< virtio memory balloon: lends free memory to the host
     virtio::BalloonConfig balloon_driver{};
     // Where devices are looked for.
-    bool pci = true;           ///< PCI, virtio 1.0 and later
-    bool pci_legacy = false;   ///< PCI devices of before virtio 1.0 too
-    bool mmio = true;          ///< virtio-mmio, version 2
-    bool mmio_legacy = false;  ///< virtio-mmio version 1 too
+    bool pci = true;          ///< PCI, virtio 1.0 and later
+    bool pci_legacy = true;   ///< PCI devices of before virtio 1.0 too
+    bool mmio = true;         ///< virtio-mmio, version 2
+    bool mmio_legacy = true;  ///< virtio-mmio version 1 too
     // Memory.
     u32 packet_buffers = 0;  ///< of 2 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
     u64 cache_bytes = 0;     ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
 
     /// Then a filesystem is mounted at "/".
     constexpr bool has_disks() const { return blk || scsi; }
+    /// One that works on devices of before virtio 1.0.
+    constexpr bool has_legacy_drivers() const {
+        constexpr auto kV1 = virtio::Common::version_1;
+        return (net && !net_driver.features.required.contains(kV1)) ||
+               (blk && !blk_driver.features.required.contains(kV1)) ||
+               (scsi && !scsi_driver.features.required.contains(kV1)) ||
+               (rng && !rng_driver.features.required.contains(kV1)) ||
+               (balloon && !balloon_driver.features.required.contains(kV1));
+    }
     constexpr bool has_drivers() const { return net || blk || scsi || rng || balloon; }
 };
 
@@ -54,6 +63,9 @@ template <const ApplianceConfig& kC> struct ApplianceChecked {
                   "an appliance with drivers needs a bus to find devices on: pci or mmio");
     static_assert(kC.pci || !kC.pci_legacy, "pci_legacy widens the search on PCI: it needs pci");
     static_assert(kC.mmio || !kC.mmio_legacy, "mmio_legacy widens the search for virtio-mmio: it needs mmio");
+    static_assert(!(kC.pci_legacy || kC.mmio_legacy) || !kC.has_drivers() || kC.has_legacy_drivers(),
+                  "pci_legacy and mmio_legacy are for drivers that can do without VERSION_1, and every driver here "
+                  "requires it: make it optional, or switch both off");
     static_assert(kC.packet_buffers == 0 || kC.packet_buffers >= 32,
                   "fewer than 32 packet buffers cannot keep a network interface running");
     static constexpr bool value = true;
