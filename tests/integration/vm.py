@@ -25,9 +25,11 @@ MACHINES = {
     "q35": ("x86_64", ["-M", "q35"], "pci"),
     "pc": ("x86_64", ["-M", "pc"], "pci"),
     "microvm": ("x86_64", ["-M", "microvm,rtc=on"], "mmio"),
+    "microvm-v1": ("x86_64", ["-M", "microvm,rtc=on"], "mmio-v1"),
     "virt": ("aarch64", ["-M", "virt", "-cpu", "cortex-a72"], "pci"),
     "virt-gicv3": ("aarch64", ["-M", "virt,gic-version=3", "-cpu", "max"], "pci"),
     "virt-mmio": ("aarch64", ["-M", "virt", "-cpu", "cortex-a57"], "mmio"),
+    "virt-mmio-v1": ("aarch64", ["-M", "virt", "-cpu", "cortex-a57"], "mmio-v1"),
 }
 
 
@@ -44,7 +46,7 @@ class VM:
     """A running guest. Use as a context manager; leaving it checks QEMU's log and ends the process."""
 
     def __init__(self, machine, memory="64M", disk=None, net=True, append="", extra=(), appliance="httpd", kernel=None,
-                 check_log=True):
+                 check_log=True, reboot=False):
         self.arch, machine_options, self.transport = MACHINES[machine]
         self.machine = machine
         self.check_log = check_log
@@ -52,7 +54,7 @@ class VM:
         self.log = os.path.join(self.directory, "qemu.log")
         qmp = os.path.join(self.directory, "qmp")
         suffix = "pci" if self.transport == "pci" else "device"
-        command = [f"qemu-system-{self.arch}", *machine_options, "-accel", "tcg", "-m", memory, "-nodefaults", "-no-reboot",
+        command = [f"qemu-system-{self.arch}", *machine_options, "-accel", "tcg", "-m", memory, "-nodefaults", *([] if reboot else ["-no-reboot"]),
                    "-display", "none", "-monitor", "none", "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
                    "-d", "guest_errors,unimp", "-D", self.log, "-kernel", kernel or image(self.arch, appliance),
                    "-append", f"panic=exit {append}".strip()]
