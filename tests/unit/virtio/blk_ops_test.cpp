@@ -9,7 +9,8 @@ namespace {
 
 constexpr BlkConfig kEverything = [] {
     BlkConfig c;
-    c.features.optional = {virtio::Common::event_idx,
+    c.features.optional = {virtio::Common::version_1,
+                           virtio::Common::event_idx,
                            virtio::Common::indirect_desc,
                            F::size_max,
                            F::seg_max,
