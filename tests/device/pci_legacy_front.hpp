@@ -10,9 +10,9 @@ namespace ringlet::device {
 class PciLegacyFront final : public arch::host::MmioHandler {
 public:
     using Kind = pci::IoWindow::Kind;
-    static constexpr u16 kPort = 0xc040;
+    static constexpr u16 kPort = 0xc000;
     static constexpr u64 kMemory = 0x3eff'0000;
-    static constexpr u32 kBytes = 64;
+    static constexpr u32 kBytes = 256;
     VirtioDevice& device;
 
     PciLegacyFront(VirtioDevice& d, Kind kind) : device(d), kind_(kind) {
