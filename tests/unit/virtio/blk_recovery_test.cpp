@@ -189,9 +189,10 @@ TEST_CASE("done() may submit again at once") {
 namespace {
 constexpr BlkConfig kQueueResets = [] {
     BlkConfig c;
-    c.features.optional = {virtio::Common::event_idx,       virtio::Common::indirect_desc,
-                           virtio::Common::ring_reset,      virtio::BlkSpec::Feature::mq,
-                           virtio::BlkSpec::Feature::flush, virtio::BlkSpec::Feature::seg_max};
+    c.features.optional = {virtio::Common::version_1,        virtio::Common::event_idx,
+                           virtio::Common::indirect_desc,    virtio::Common::ring_reset,
+                           virtio::BlkSpec::Feature::mq,     virtio::BlkSpec::Feature::flush,
+                           virtio::BlkSpec::Feature::seg_max};
     c.queues = 2;
     return c;
 }();
