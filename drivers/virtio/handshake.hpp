@@ -69,8 +69,53 @@ private:
     Negotiated<Spec, kF> features_;
 };
 
+/// What of the handshake does not depend on the device type: there once in an image, however many drivers there are.
+template <Transport T> struct HandshakeSteps {
+    /// Steps 1-4a: reset (awaited), ACKNOWLEDGE, DRIVER, the offer.
+    [[gnu::cold, gnu::noinline]] static Result<FeatureBits> offer(T& t) {
+        TRY(reset_and_wait(t));
+        t.set_status(Status::acknowledge);
+        t.set_status(Status::acknowledge | Status::driver);
+        return t.device_features();
+    }
+    /// Steps 4b-6: our set, FEATURES_OK and its confirmation (not over a legacy interface).
+    [[gnu::cold, gnu::noinline]] static Result<> settle(T& t, FeatureBits agreed) {
+        const bool legacy = t.legacy();
+        t.set_driver_features(agreed);
+        if (!legacy) t.set_status(Status::acknowledge | Status::driver | Status::features_ok);
+        const Status answer = t.status();
+        if (answer == Status::gone) return fail(Error::device_broken);
+        if (!legacy && !any(answer, Status::features_ok)) return fail(Error::unsupported);
+        return {};
+    }
+    /// Step 7.
+    template <Ring R>
+    [[gnu::cold, gnu::noinline]] static Result<std::pair<R, Doorbell>> queue(T& t, FeatureBits agreed, u16 index,
+                                                                             RingOptions options) {
+        const auto has = [&](Common f) { return agreed.test(unsigned(f)); };
+        const u16 most = t.queue_size_max(index);
+        while (options.size > most || !R::valid_size(options.size)) {
+            if (options.size <= 1) return fail(Error::device_broken);
+            options.size = u16(R::valid_size(most) && most < options.size ? most : options.size - 1);
+        }
+        if (!has(Common::version_1)) {  // §2.7.2
+            options.legacy_entries = t.fixed_queue_sizes() ? most : options.size;
+            if (!R::valid_size(options.legacy_entries)) return fail(Error::device_broken);
+        }
+        options.packed = has(Common::ring_packed);
+        options.in_order = has(Common::in_order);
+        options.event_idx = has(Common::event_idx);
+        if (!has(Common::indirect_desc)) options.indirect_tables = 0;
+        R ring = TRY(R::create(options));
+        const Doorbell bell = TRY(t.enable_queue(index, ring.size(), ring.addrs()));
+        return std::pair<R, Doorbell>(std::move(ring), bell);
+    }
+};
+
 template <class Spec, Features<Spec> kF, Transport T> class Handshake {
     static_assert(FeaturesChecked<Spec, kF>::value);
+
+    using Steps = HandshakeSteps<T>;
 
 public:
     using Agreed = Negotiated<Spec, kF>;
@@ -79,18 +124,11 @@ public:
     /// `declined`: optional features to leave out although offered. Errors: unsupported (a required feature is missing,
     /// or the device refused the set), device_broken (it does not answer).
     [[gnu::cold]] static Result<Handshake> begin(T& t, FeatureBits declined = {}) {
-        TRY(reset_and_wait(t));
-        t.set_status(Status::acknowledge);
-        t.set_status(Status::acknowledge | Status::driver);
-        const FeatureBits offered = t.device_features();
+        const FeatureBits offered = TRY(Steps::offer(t));
         Handshake h(t, offered, Agreed(offered, declined));
         // ~Handshake writes FAILED. Header layouts and the ring's follow from VERSION_1: it belongs to the interface.
         if (!h.agreed_.acceptable() || h.legacy() != t.legacy()) return fail(Error::unsupported);
-        t.set_driver_features(h.agreed_.bits());
-        if (!h.legacy()) t.set_status(Status::acknowledge | Status::driver | Status::features_ok);
-        const Status answer = t.status();
-        if (answer == Status::gone) return fail(Error::device_broken);
-        if (!h.legacy() && !any(answer, Status::features_ok)) return fail(Error::unsupported);
+        TRY(Steps::settle(t, h.agreed_.bits()));
         return h;
     }
     Handshake(Handshake&& o) noexcept : t_(std::exchange(o.t_, nullptr)), offered_(o.offered_), agreed_(o.agreed_) {}
@@ -113,22 +151,7 @@ public:
     /// Step 7, per queue: a ring of at most `wanted` entries, as large as the device allows, enabled. The transport's
     /// vectors are set before. Errors: device_broken (no such queue, or an impossible size), no_memory.
     template <Ring R> [[gnu::cold]] Result<std::pair<R, Doorbell>> queue(u16 index, RingOptions options) {
-        const u16 most = t_->queue_size_max(index);
-        while (options.size > most || !R::valid_size(options.size)) {
-            if (options.size <= 1) return fail(Error::device_broken);
-            options.size = u16(R::valid_size(most) && most < options.size ? most : options.size - 1);
-        }
-        if (legacy()) {  // §2.7.2
-            options.legacy_entries = t_->fixed_queue_sizes() ? most : options.size;
-            if (!R::valid_size(options.legacy_entries)) return fail(Error::device_broken);
-        }
-        options.packed = agreed_.template has<Common::ring_packed>();
-        options.in_order = agreed_.template has<Common::in_order>();
-        options.event_idx = agreed_.template has<Common::event_idx>();
-        if (!agreed_.template has<Common::indirect_desc>()) options.indirect_tables = 0;
-        R ring = TRY(R::create(options));
-        const Doorbell bell = TRY(t_->enable_queue(index, ring.size(), ring.addrs()));
-        return std::pair<R, Doorbell>(std::move(ring), bell);
+        return Steps::template queue<R>(*t_, agreed_.bits(), index, options);
     }
     /// The same after a reset, for a ring that exists already and was reset() too.
     template <Ring R> [[gnu::cold]] Result<Doorbell> queue_again(u16 index, const R& ring) {
