@@ -2,5 +2,11 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{
-    .name = "memory", .shell = false, .net = false, .blk = false, .rng = false, .balloon = true};
+inline constexpr ringlet::ApplianceConfig kAppliance{.name = "memory",
+                                                     .shell = false,
+                                                     .net = false,
+                                                     .blk = false,
+                                                     .rng = false,
+                                                     .balloon = true,
+                                                     .pci_legacy = false,  // the balloon requires VERSION_1
+                                                     .mmio_legacy = false};
