@@ -121,6 +121,7 @@ public:
         visit("events_missed", counters_.events_missed.value());
         visit("bad_events", counters_.bad_events.value());
         visit("scans", counters_.scans.value());
+        visit("looks", counters_.looks.value());
         auto s = state_.lock();
         visit("disks", s->disks.size());
     }
@@ -224,10 +225,10 @@ private:
         if (!s.dead && !s.resetting) queue.kick();
     }
 
-    /// Takes everything that a queue has finished; `more` is called before each last look.
-    template <class Queue, class Take, class More> static void reap(Queue& queue, Take take, More more) {
+    /// Takes everything that a queue has finished; `more` is called before each last look. True: there was something.
+    template <class Queue, class Take, class More, class Rearm>
+    static bool reap(Queue& queue, Take take, More more, Rearm rearm) {
         bool found = false;
-        queue.note_interrupt();
         queue.suppress();
         do {
             while (auto used = queue.pop()) {
@@ -235,8 +236,25 @@ private:
                 take(used->token, used->written);
             }
             more();
-        } while (queue.rearm());
-        if (!found) queue.note_spurious();
+        } while (rearm());
+        return found;
+    }
+    /// For an interrupt of a queue that has no patience.
+    template <class Queue, class Take, class More> static void heard(Queue& queue, Take take, More more) {
+        queue.note_interrupt();
+        if (!reap(queue, take, more, [&] { return queue.rearm(); })) queue.note_spurious();
+    }
+    /// With patience and a deep queue, one interrupt when half of what is in flight is done; the worker looks in any
+    /// case after a while.
+    bool reap_requests(State& s, u16 q, bool patience, ScsiRequests& done) {
+        auto& queue = *queues_->requests[q];
+        const auto rearm = [&] {
+            const u16 n = queue.in_flight();
+            if (!be_patient(s, q, patience && n >= kPatienceFrom)) return queue.rearm();
+            return queue.rearm_after(u16(n / 2));
+        };
+        return reap(
+            queue, [&](u16 slot, u32) { complete(s, slot, done); }, [&] { feed(s, q, done); }, rearm);
     }
 
     static void on_interrupt(void* self, u32 queues, bool config) {
@@ -250,7 +268,7 @@ private:
             Queues& all = *queues_;
             bool broken = config && driver_.wants_reset();
             if ((queues & 1u << kControl) != 0) {
-                reap(
+                heard(
                     *all.control, [&](u16, u32) { tmf_answered(*s); }, [] {});
                 broken = broken || all.control->broken();
             }
@@ -259,13 +277,13 @@ private:
                     take_event(*s, buffer, written);
                     (void)post_event(buffer);
                 };
-                reap(*all.events, take, [&] { all.events->kick(); });
+                heard(*all.events, take, [&] { all.events->kick(); });
                 broken = broken || all.events->broken();
             }
             for (u16 q = 0; q < limits_.request_queues; ++q) {
                 if ((queues >> (kFirst + q) & 1) == 0) continue;
-                reap(
-                    *all.requests[q], [&](u16 slot, u32) { complete(*s, slot, done); }, [&] { feed(*s, q, done); });
+                all.requests[q]->note_interrupt();
+                if (!reap_requests(*s, q, !driver_.polled(), done)) all.requests[q]->note_spurious();
                 broken = broken || all.requests[q]->broken();
             }
             if (broken) {
@@ -289,6 +307,23 @@ private:
         finish_all(done);
     }
     void look() override { interrupted((u32{1} << (kFirst + limits_.request_queues)) - 1, true); }
+    void look_patiently(u32 queues) override {
+        ScsiRequests done;
+        {
+            auto s = state_.lock();
+            if (s->dead || s->resetting) return;
+            for (u16 q = 0; q < limits_.request_queues; ++q) {
+                if ((queues >> q & 1) == 0) continue;
+                // Nothing in all that time: every completion interrupts again.
+                if (!reap_requests(*s, q, true, done)) (void)reap_requests(*s, q, false, done);
+                if (queues_->requests[q]->broken()) {
+                    s->reset_wanted = true;
+                    wake();
+                }
+            }
+        }
+        finish_all(done);
+    }
     bool send_tmf() override {
         auto s = state_.lock();
         if (s->dead || s->resetting) return false;

@@ -397,6 +397,16 @@ void ScsiHost::complete(State& s, u16 index, ScsiRequests& done) {
     free_command(s, c);
 }
 
+bool ScsiHost::be_patient(State& s, u16 q, bool patient) {
+    const u32 bit = u32{1} << q;
+    s.patient = patient ? s.patient | bit : s.patient & ~bit;
+    if (s.patient == 0) s.look_by = Instant::never();
+    if (!patient) return false;
+    s.look_by = std::min(s.look_by, kernel::now() + kPatience);
+    if (s.look_by < s.armed) wake();
+    return true;
+}
+
 void ScsiHost::tmf_answered(State& s) {
     s.tmf_response = *static_cast<volatile u8*>(memory_.at<u8>(control_at_ + 32));
     s.tmf_done = true;

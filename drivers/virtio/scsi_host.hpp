@@ -128,7 +128,10 @@ protected:
     };
     static constexpr u16 kNone = 0xffff;
     static constexpr usize kMaxQueues = 6, kEventSlot = 64, kMaxEvents = 16;
-    static constexpr u8 kPoison = 0xff;  ///< a response that the device has not written
+    static constexpr u8 kPoison = 0xff;      ///< a response that the device has not written
+    static constexpr u16 kPatienceFrom = 4;  ///< with less in flight every completion interrupts
+    /// The longest that a completion may wait for others: then the worker looks without an interrupt.
+    static constexpr Duration kPatience = Duration::from_ms(1);
 
     struct State {
         std::unique_ptr<Command[]> commands;
@@ -140,7 +143,9 @@ protected:
         FixedVector<Spec::Event, kMaxEvents> events;
         u32 in_flight = 0;
         u64 last_tag = 0;
-        Instant armed = Instant::never();  ///< when the worker wakes by itself
+        Instant armed = Instant::never();    ///< when the worker wakes by itself
+        Instant look_by = Instant::never();  ///< when it looks at the patient queues
+        u32 patient = 0;                     ///< request queues whose next completions may come without an interrupt
         bool tmf_busy = false, tmf_done = false;
         u8 tmf_response = kPoison;
         bool dead = false, resetting = false, reset_wanted = false, scan_wanted = false;
@@ -158,11 +163,12 @@ protected:
     void finish_everything(bool quiet);
 
     // What the template has: each takes the lock by itself.
-    virtual void kick(u32 queues) = 0;  ///< feeds these request queues, a bit for each
-    virtual void look() = 0;            ///< as if every queue had interrupted
-    virtual bool send_tmf() = 0;        ///< the request is in the control slot
-    virtual bool halt() = 0;            ///< reset; false: not confirmed
-    virtual Result<> restart() = 0;     ///< queues drained, then everything as at the start
+    virtual void kick(u32 queues) = 0;            ///< feeds these request queues, a bit for each
+    virtual void look() = 0;                      ///< as if every queue had interrupted
+    virtual void look_patiently(u32 queues) = 0;  ///< at request queues that may hold what nobody was told of
+    virtual bool send_tmf() = 0;                  ///< the request is in the control slot
+    virtual bool halt() = 0;                      ///< reset; false: not confirmed
+    virtual Result<> restart() = 0;               ///< queues drained, then everything as at the start
     virtual bool may_recover() = 0;
     virtual void give_up() = 0;
     virtual bool polled() const = 0;
@@ -178,6 +184,8 @@ protected:
     void complete(State& s, u16 slot, ScsiRequests& done);
     void take_event(State& s, u16 buffer, u32 written);
     void tmf_answered(State& s);
+    /// Notes whether a request queue has patience; returns it.
+    bool be_patient(State& s, u16 q, bool patient);
     Segment event_buffer(u16 index) const { return {control_addr(kEventSlot * (index + 1u)), sizeof(Spec::Event)}; }
     Segment tmf_request() const { return {control_addr(0), sizeof(Spec::TmfRequest)}; }
     Segment tmf_response() const { return {control_addr(32), 1}; }
@@ -189,7 +197,8 @@ protected:
     mutable kernel::Guarded<State, kernel::Rank::device, kernel::Spinlock> state_;
     ScsiLimits limits_;
     struct {
-        Counter timeouts, retries, unit_attentions, tmfs, events, events_missed, bad_events, scans, bad_responses;
+        Counter timeouts, retries, unit_attentions, tmfs, events, events_missed, bad_events, scans, bad_responses,
+            looks;
     } counters_;
 
 private:
@@ -206,6 +215,7 @@ private:
 
     // The worker.
     void wait(Instant until);
+    void look_if_due();
     void unqueue(std::span<Sync> batch);
     bool spend();
     Result<Bytes> run(ScsiAddress at, const scsi::Cdb& cdb);

@@ -56,9 +56,11 @@ void ScsiHost::stop_worker() {
 }
 
 void ScsiHost::wait(Instant until) {
-    if (polled()) {
-        const bool busy = state_.lock()->in_flight != 0;
-        until = std::min(until, kernel::now() + (busy ? kPollEvery : kIdlePollEvery));
+    {
+        auto s = state_.lock();
+        if (polled()) until = std::min(until, kernel::now() + (s->in_flight != 0 ? kPollEvery : kIdlePollEvery));
+        until = std::min(until, s->look_by);
+        s->armed = until;
     }
     if (wait_hook_ != nullptr)
         wait_hook_(wait_context_, until);
@@ -67,6 +69,21 @@ void ScsiHost::wait(Instant until) {
     else
         (void)wake_.wait_until(until);
     if (polled()) look();
+    look_if_due();
+}
+
+/// What a patient queue was not interrupted for.
+void ScsiHost::look_if_due() {
+    u32 queues;
+    {
+        auto s = state_.lock();
+        if (s->look_by > kernel::now()) return;
+        s->look_by = Instant::never();
+        queues = s->patient;
+    }
+    if (queues == 0) return;
+    counters_.looks.add();
+    look_patiently(queues);
 }
 
 /// True: the budget of slow work allows one more.
@@ -81,8 +98,8 @@ bool ScsiHost::spend() {
 Instant ScsiHost::next_service() {
     const Instant now = kernel::now();
     auto s = state_.lock();
-    Instant until = Instant::never();
-    if (s->dead) return until;
+    Instant until = s->look_by;
+    if (s->dead) return Instant::never();
     for (u16 i = 0; i < s->command_count; ++i)
         if (s->commands[i].sent) until = std::min(until, s->commands[i].deadline);
     bool work = s->scan_wanted || !s->events.empty();
@@ -102,6 +119,7 @@ bool ScsiHost::service() {
     ScsiDisk* disk = nullptr;
     u16 slot = 0;
     u64 tag = 0;
+    look_if_due();
     const Instant now = kernel::now();
     {
         auto s = state_.lock();

@@ -382,3 +382,52 @@ TEST_CASE("Odd limits are made safe") {
     CHECK(l->max_segments == 32);
     CHECK(l->max_lun == 7);
 }
+
+TEST_CASE("A deep SCSI queue is interrupted for batches, and no completion waits long") {
+    ScsiWorld w(GENERATE(Way::pci_vectors, Way::mmio));
+    w.dev.add(0, 0, 16384);
+    REQUIRE(w.start());
+    auto& disk = *w.disk("sda");
+    w.dev.immediate = false;
+    std::vector<std::unique_ptr<ScsiIo>> all;
+    const auto submit = [&] {
+        const usize at = all.size() % 128 * 4096;
+        all.emplace_back(new ScsiIo(Op::read, all.size() * 8, {w.piece(at, 4096)}));
+        disk.submit(*all.back());
+    };
+    const auto completed = [&] {
+        usize n = 0;
+        for (const auto& r : all) n += usize(r->completions);
+        return n;
+    };
+    for (int i = 0; i < 32; ++i) submit();
+    disk.flush_submissions();
+    const u64 kicks = w.dev.queues[2].notified, interrupts = w.dev.interrupts_sent;
+    usize seen = 0;
+    while (all.size() < 1024) {  // the device trickles; the application resubmits what it was told of
+        w.dev.serve(0);
+        for (const usize done = completed(); seen < done; ++seen) submit();
+        disk.flush_submissions();
+    }
+    CHECK(double(w.dev.interrupts_sent - interrupts) / double(seen) < 0.1);
+    CHECK(double(w.dev.queues[2].notified - kicks) / double(seen) < 0.1);
+    // Now the device stops after one completion that asked for no interrupt.
+    usize before = completed();
+    w.dev.serve(0);
+    REQUIRE(completed() == before);
+    REQUIRE(w.host->next_service() <= kernel::now() + Duration::from_ms(1));
+    w.pass(Duration::from_us(1100));
+    CHECK(completed() > before);
+    // After a look in vain every completion interrupts again, and nobody looks any more.
+    w.pass(Duration::from_us(1100));
+    CHECK(w.host->next_service() > kernel::now() + Duration::from_s(1));
+    const u64 sent = w.dev.interrupts_sent, looks = w.value("looks");
+    before = completed();
+    w.dev.serve(0);
+    CHECK(w.dev.interrupts_sent == sent + 1);
+    CHECK(completed() == before + 1);
+    CHECK(looks >= 2);
+    while (!w.dev.waiting.empty()) w.dev.serve(0);
+    w.pass(Duration::from_us(1100));
+    for (const auto& r : all) REQUIRE(r->good());
+}
