@@ -16,7 +16,7 @@ constexpr int kLongestChain = 16;  // mutexes in a row whose owners wait for the
 void inherit_priority(Thread& waiter) {
     const Thread* at = &waiter;
     for (int i = 0; i < kLongestChain && at->wants != nullptr; ++i) {
-        Thread* owner = at->wants->owner_;
+        Thread* owner = at->wants->owner();
         if (owner == nullptr || owner->priority >= waiter.priority) return;
         set_priority(*owner, waiter.priority);
         at = owner;
@@ -35,43 +35,59 @@ void Mutex::acquire(Rank rank) {
     rank_acquired(rank);  // before it can block: a wrong order is reported even when it would not deadlock today
     Thread* const self = current_thread();
     if (self == nullptr) return;  // before there are threads nobody competes
+    std::uintptr_t free = 0;
+    if (!owner_.compare_exchange_strong(free, reinterpret_cast<std::uintptr_t>(self), std::memory_order_acquire))
+        wait_for_turn(*self);
+}
+
+void Mutex::wait_for_turn(Thread& self) {
     const SchedulerGuard guard;
-    ASSERT(owner_ != self);
-    if (owner_ == nullptr) {
-        owner_ = self;
-        next_owned_ = self->owned;
-        self->owned = this;
-        return;
+    ASSERT(owner() != &self);
+    std::uintptr_t was = owner_.load(std::memory_order_relaxed);
+    while ((was & kContended) == 0) {
+        if (was == 0) {  // released since we looked
+            if (owner_.compare_exchange_weak(was, reinterpret_cast<std::uintptr_t>(&self), std::memory_order_acquire))
+                return;
+        } else if (owner_.compare_exchange_weak(was, was | kContended, std::memory_order_relaxed)) {
+            Thread& owner = *reinterpret_cast<Thread*>(was);
+            next_owned_ = owner.owned;
+            owner.owned = this;
+            break;
+        }
     }
-    self->wants = this;
-    wait_list_add(waiters_, *self);
-    inherit_priority(*self);
-    while (owner_ != self) block_current(Instant::never());
+    self.wants = this;
+    wait_list_add(waiters_, self);
+    inherit_priority(self);
+    while (owner() != &self) block_current(Instant::never());
 }
 
 void Mutex::release(Rank rank) {
-    release_to_next();
+    if (Thread* const self = current_thread(); self != nullptr) {
+        std::uintptr_t mine = reinterpret_cast<std::uintptr_t>(self);
+        if (!owner_.compare_exchange_strong(mine, 0, std::memory_order_release)) release_to_next(*self);
+    }
     rank_released(rank);
 }
 
-void Mutex::release_to_next() {
+void Mutex::release_to_next(Thread& self) {
     const SchedulerGuard guard;
-    Thread* const self = current_thread();
-    if (self == nullptr || owner_ == nullptr) return;
-    ASSERT(owner_ == self);
-    Mutex** at = &self->owned;
+    if (owner() == nullptr) return;  // taken before there were threads
+    ASSERT(owner() == &self);
+    Mutex** at = &self.owned;
     while (*at != this) at = &(*at)->next_owned_;
     *at = next_owned_;
-    Thread* const next = waiters_.head;
-    owner_ = next;
-    if (next != nullptr) {
-        wait_list_remove(*next);
-        next->wants = nullptr;
-        next_owned_ = next->owned;
-        next->owned = this;
-        wake(*next);
+    Thread& next = *waiters_.head;  // contended, hence somebody waits; no wait for a mutex ends before it has it
+    wait_list_remove(next);
+    next.wants = nullptr;
+    if (waiters_.head == nullptr) {
+        own(&next);
+    } else {
+        own(&next, kContended);
+        next_owned_ = next.owned;
+        next.owned = this;
     }
-    set_priority(*self, deserved_priority(*self));
+    wake(next);
+    set_priority(self, deserved_priority(self));
 }
 
 }  // namespace ringlet::kernel

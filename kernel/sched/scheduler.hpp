@@ -51,7 +51,7 @@ public:
     Thread* wait_prev = nullptr;
     Thread* wait_next = nullptr;
     Mutex* wants = nullptr;  ///< the mutex it waits for
-    Mutex* owned = nullptr;  ///< the mutexes it holds, latest first
+    Mutex* owned = nullptr;  ///< the mutexes it holds that others wait for, latest first
     Thread* joiner = nullptr;
     u32 held_ranks = 0;                ///< while not running; else in Cpu
     Duration slice_left = kTimeSlice;  ///< what its next turn may last; less after a preemption inside a slice

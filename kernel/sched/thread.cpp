@@ -152,9 +152,10 @@ void ThreadHandle::detach() {
 }
 
 void exit_thread() {
+    ASSERT(this_cpu().held_ranks == 0);  // no lock, no mutex
     const SchedulerGuard guard;
     Thread& self = *current_thread();
-    ASSERT(self.stack.bytes != 0 && self.owned == nullptr);
+    ASSERT(self.stack.bytes != 0);
     List<Thread, AllTag>::remove(self);
     self.state = ThreadState::exited;
     if (self.joiner != nullptr) wake(*self.joiner);

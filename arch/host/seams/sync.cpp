@@ -45,17 +45,17 @@ void Mutex::acquire(Rank rank) {
     rank_acquired(rank);
     auto& bucket = host::bucket_of(this);
     std::unique_lock lock(bucket.mutex);
-    ASSERT(owner_ != &self());
-    bucket.changed.wait(lock, [this] { return owner_ == nullptr; });
-    owner_ = &self();
+    ASSERT(owner() != &self());
+    bucket.changed.wait(lock, [this] { return owner() == nullptr; });
+    own(&self());
 }
 
 void Mutex::release(Rank rank) {
     auto& bucket = host::bucket_of(this);
     {
         std::lock_guard lock(bucket.mutex);
-        ASSERT(owner_ == &self());
-        owner_ = nullptr;
+        ASSERT(owner() == &self());
+        own(nullptr);
     }
     bucket.changed.notify_all();
     rank_released(rank);
