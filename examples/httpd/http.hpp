@@ -89,6 +89,18 @@ bool etag_matches(std::string_view list, std::string_view etag);
 /// "Sun, 06 Nov 1994 08:49:37 GMT" into `to`.
 inline constexpr usize kDateBytes = 29;
 std::string_view format_date(u64 unix_seconds, std::span<char, kDateBytes> to);
+/// The date formatted last: most answers of a second have the same, and so do those about one file.
+class DateText {
+public:
+    std::string_view of(u64 unix_seconds) {
+        if (unix_seconds != seconds_) format_date(seconds_ = unix_seconds, text_);
+        return {text_, kDateBytes};
+    }
+
+private:
+    u64 seconds_ = ~u64{0};  ///< no date: format_date() would make the year 9999 of it
+    char text_[kDateBytes];
+};
 /// Accepts that form only (RFC 9110 §5.6.7 asks senders for it); nothing for anything else.
 std::optional<u64> parse_date(std::string_view text);
 

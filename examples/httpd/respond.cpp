@@ -24,13 +24,11 @@ private:
     char* end_;
 };
 
-void begin_head(Text& out, Status s, bool keep_alive) {
+void begin_head(Text& out, Status s, bool keep_alive, DateText& date) {
     out.clear();
     out.append_all({"HTTP/1.1 ", Digits(static_cast<u16>(s)), " ", reason(s), "\r\nServer: Ringlet\r\n"});
-    if (const u64 wall = wall_clock_ns(); wall != 0) {
-        char date[kDateBytes];
-        out.append_all({"Date: ", format_date(wall / 1'000'000'000, date), "\r\n"});
-    }
+    if (const u64 wall = wall_clock_ns(); wall != 0)
+        out.append_all({"Date: ", date.of(wall / 1'000'000'000), "\r\n"});
     if (!keep_alive) out.append("Connection: close\r\n");
 }
 
@@ -122,10 +120,9 @@ void Server::respond(Connection& c, const Request& r) {
 
 void Server::respond_file(Connection& c, const Request& r, File file, const Stat& stat) {
     const Validators validators(stat);
-    char date[kDateBytes];
-    const std::string_view modified = format_date(validators.modified, date);
+    const std::string_view modified = modified_.of(validators.modified);
     if (validators.unchanged_for(r)) {
-        begin_head(c.out, Status::not_modified, c.keep_alive);
+        begin_head(c.out, Status::not_modified, c.keep_alive, date_);
         c.out.print("ETag: {}\r\nLast-Modified: {}\r\n\r\n", validators.etag, modified);
         return;
     }
@@ -146,7 +143,7 @@ void Server::respond_file(Connection& c, const Request& r, File file, const Stat
         const auto first = file.map_at(range.first);
         if (!first) return respond_error(c, status_of(first.error()));
     }
-    begin_head(c.out, status, c.keep_alive);
+    begin_head(c.out, status, c.keep_alive, date_);
     c.out.append_all({"Content-Type: ", content_type(r.decoded_path().ends_with('/') ? "index.html" : r.decoded_path()),
                       "\r\nContent-Length: ", Digits(range.bytes),
                       "\r\nAccept-Ranges: bytes\r\nETag: ", validators.etag, "\r\nLast-Modified: ", modified, "\r\n"});
@@ -171,7 +168,7 @@ void Server::append_small_body(Connection& c, File& file) {
 }
 
 void Server::respond_redirect(Connection& c, const Request& r) {
-    begin_head(c.out, Status::moved_permanently, c.keep_alive);
+    begin_head(c.out, Status::moved_permanently, c.keep_alive, date_);
     c.out.append("Location: ");
     char escaped[3];
     for (const char ch : r.decoded_path()) c.out.append(ch == '/' ? std::string_view("/") : url_escape(ch, escaped));
@@ -199,7 +196,7 @@ void Server::respond_directory(Connection& c, const Request& r, std::string_view
     // The length of a listing is not known beforehand: chunks for HTTP/1.1, the end of the connection for 1.0.
     c.chunked = r.http_1_1;
     c.keep_alive = c.keep_alive && c.chunked;
-    begin_head(c.out, Status::ok, c.keep_alive);
+    begin_head(c.out, Status::ok, c.keep_alive, date_);
     c.out.append("Content-Type: text/html; charset=utf-8\r\n");
     if (c.chunked) c.out.append("Transfer-Encoding: chunked\r\n");
     c.out.append("\r\n");
@@ -259,7 +256,7 @@ void Server::respond_error(Connection& c, Status status, std::string_view extra_
     const std::string_view text =
         format_to(body, "<!DOCTYPE html><html><head><title>{} {}</title></head><body><h1>{} {}</h1></body></html>\n",
                   static_cast<u16>(status), reason(status), static_cast<u16>(status), reason(status));
-    begin_head(c.out, status, c.keep_alive);
+    begin_head(c.out, status, c.keep_alive, date_);
     c.out.print("{}Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\r\n", extra_fields, text.size());
     if (!c.head_only) c.out.append(text);
 }

@@ -74,6 +74,7 @@ private:
     u32 open_ = 0;
     bool accepting_ = true;
     Instant now_, next_expiry_;
+    DateText date_, modified_;  ///< of answers, and of the files they hold
 };
 
 }  // namespace httpd
