@@ -2,6 +2,8 @@
 // Context: any.
 #include "net/checksum.hpp"
 
+#include <arch/add_words.hpp>
+
 namespace ringlet::net {
 namespace {
 
@@ -9,39 +11,6 @@ template <class T> T load(const std::byte* p) {
     T v;
     std::memcpy(&v, p, sizeof(v));
     return v;
-}
-
-constexpr usize kLine = 64;
-struct [[gnu::packed, gnu::may_alias]] Line {
-    std::byte bytes[kLine];
-};
-
-/// `sum` and 64 bytes more. Each carry goes into the next addition, which compilers do not make of C++.
-inline u64 add_line(u64 sum, const std::byte* p) {
-    const Line& line = *reinterpret_cast<const Line*>(p);
-#if defined(__x86_64__)
-    asm("addq (%1), %0\n\tadcq 8(%1), %0\n\tadcq 16(%1), %0\n\tadcq 24(%1), %0\n\t"
-        "adcq 32(%1), %0\n\tadcq 40(%1), %0\n\tadcq 48(%1), %0\n\tadcq 56(%1), %0\n\tadcq $0, %0"
-        : "+&r"(sum)
-        : "r"(p), "m"(line)
-        : "cc");
-#elif defined(__aarch64__)
-    u64 a, b;
-    asm("ldp %1, %2, [%3]\n\tadds %0, %0, %1\n\tadcs %0, %0, %2\n\t"
-        "ldp %1, %2, [%3, #16]\n\tadcs %0, %0, %1\n\tadcs %0, %0, %2\n\t"
-        "ldp %1, %2, [%3, #32]\n\tadcs %0, %0, %1\n\tadcs %0, %0, %2\n\t"
-        "ldp %1, %2, [%3, #48]\n\tadcs %0, %0, %1\n\tadcs %0, %0, %2\n\tadc %0, %0, xzr"
-        : "+&r"(sum), "=&r"(a), "=&r"(b)
-        : "r"(p), "m"(line)
-        : "cc");
-#else
-    for (usize i = 0; i < kLine; i += 8) {
-        const u64 v = load<u64>(line.bytes + i);
-        sum += v;
-        sum += sum < v;
-    }
-#endif
-    return sum;
 }
 
 /// Walks `from` in words; `copy(offset, size)`, with a constant size, sees each. One body for summing and for copying
@@ -54,9 +23,9 @@ template <class Copy> u64 sum_words(u64 sum, Bytes from, Copy copy) {
         sum += v;
         sum += sum < v;
     };
-    for (; n - i >= kLine; i += kLine) {
-        sum = add_line(sum, p + i);
-        copy(i, kLine);
+    for (; n - i >= arch::kSumBytes; i += arch::kSumBytes) {
+        sum = arch::add_words(sum, p + i);
+        copy(i, arch::kSumBytes);
     }
     for (; n - i >= 8; i += 8) {
         const u64 a = load<u64>(p + i);

@@ -26,7 +26,7 @@ TABLE = {
                        "arch/irq.hpp", "arch/platform.hpp", "arch/cpu.hpp", "kernel/", "drivers/pci/", "drivers/scsi/", "net/link.hpp",
                        "net/packet.hpp", "net/packet_queue.hpp", "net/address.hpp", "fs/block_device.hpp"],
     "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/random.hpp", "kernel/log.hpp", "net/"],
-    "net": ["lib/"],
+    "net": ["lib/", "arch/add_words.hpp"],
     "fs": ["lib/", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
            "kernel/time/clock.hpp", "kernel/mm/dma.hpp"],
     "sdk": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],

@@ -27,8 +27,7 @@ private:
 void begin_head(Text& out, Status s, bool keep_alive, DateText& date) {
     out.clear();
     out.append_all({"HTTP/1.1 ", Digits(static_cast<u16>(s)), " ", reason(s), "\r\nServer: Ringlet\r\n"});
-    if (const u64 wall = wall_clock_ns(); wall != 0)
-        out.append_all({"Date: ", date.of(wall / 1'000'000'000), "\r\n"});
+    if (const u64 wall = wall_clock_ns(); wall != 0) out.append_all({"Date: ", date.of(wall / 1'000'000'000), "\r\n"});
     if (!keep_alive) out.append("Connection: close\r\n");
 }
 
