@@ -38,6 +38,8 @@ public:
     void input(const PacketBuffer& packet, const Ipv4Config& self, Instant now);
     void poll(Instant now);
     Instant deadline() const { return deadline_; }
+    /// Our hardware address from now on. Nobody is told yet: see announce().
+    void set_mac(const MacAddr& mac) { mac_ = mac; }
     /// Our address is `self.address` from now on: forget the neighbours, tell everybody.
     void address_changed(const Ipv4Config& self, Instant now);
 

@@ -33,6 +33,8 @@ public:
 
     void start(Instant now);
     void stop();
+    /// What is sent from now on carries this address.
+    void set_mac(const MacAddr& mac) { mac_ = mac; }
     /// The link came back, maybe to another network: asks whether the lease holds (RFC 2131 §3.2), which goes on being
     /// used meanwhile; without one, discovery begins at once.
     void reconfirm(Instant now);

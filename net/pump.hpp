@@ -21,6 +21,7 @@ template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPu
     const u64 exhausted = stack.pool().exhausted();
     const bool up = link.carrier();
     stack.set_carrier(up, now);
+    stack.set_mac(link.mac(), now);
     if (link.take_announce()) stack.announce(now);
     while (budget > 0) {
         auto frame = link.receive();

@@ -103,6 +103,14 @@ void Stack::addressing_changed(Instant now) {
     if (config_.addressing == Addressing::dhcp_then_fixed) fallback_at_ = now + config_.dhcp_patience;
 }
 
+/// A lease is kept: it is renewed, or lost, under the new address.
+[[gnu::cold]] void Stack::mac_changed(const MacAddr& mac, Instant now) {
+    config_.mac = mac;
+    arp_.set_mac(mac);
+    dhcp_.set_mac(mac);
+    arp_.announce(ipv4_, now);
+}
+
 void Stack::carrier_changed(bool up, Instant now) {
     carrier_ = up;
     tcp_.set_link(up, now);

@@ -50,6 +50,10 @@ public:
     }
     /// The host moved our link (a migration): neighbours and switches must learn it.
     void announce(Instant now) { arp_.announce(ipv4_, now); }
+    /// What the link says its address is: when it is another one the neighbours are told. No unicast address: ignored.
+    void set_mac(const MacAddr& mac, Instant now) {
+        if (mac != config_.mac && mac != MacAddr{} && !mac.is_multicast()) mac_changed(mac, now);
+    }
     /// No packet buffer was free where one was needed: try again soon.
     void note_starved(bool starved, Instant now) {
         retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never();
@@ -110,6 +114,7 @@ private:
     void apply(const Ipv4Config& next, Instant now);
     void addressing_changed(Instant now);
     void carrier_changed(bool up, Instant now);
+    void mac_changed(const MacAddr& mac, Instant now);
     bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
     // stack_input.cpp
     enum class Origin : u8 { wire, wire_broadcast, loopback };

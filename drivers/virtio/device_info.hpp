@@ -29,7 +29,8 @@ struct DeviceInfo {
     u32 recoveries = 0;
     FeatureBits offered, negotiated;
     std::span<const FeatureName> feature_names;  ///< of this device type; the common ones are known to feature_name()
-    FixedVector<QueueInfo, 8> queues;
+    static constexpr usize kMostQueues = 17;     ///< eight pairs and a control queue: what NetConfig allows
+    FixedVector<QueueInfo, kMostQueues> queues;
 
     /// Empty when nobody has named this bit.
     std::string_view feature_name(unsigned bit) const;

@@ -488,10 +488,10 @@ private:
             if (n.dead_ || n.needs_reset_ || !queue || !queue->add({&command, 1}, {&answer, 1}, token))
                 return fail(Error::device_broken);
             queue->kick();
-            if (wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); }) && !queue->broken())
-                return {};
+            const bool answered = wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); });
+            n.wake_(n.wake_context_);  // a new address for the stack, or a reset
+            if (answered && !queue->broken()) return {};
             n.needs_reset_ = true;
-            n.wake_(n.wake_context_);
             return fail(queue->broken() ? Error::device_broken : Error::timed_out);
         }
         return fail(Error::unsupported);

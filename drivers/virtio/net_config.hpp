@@ -3,6 +3,7 @@
 #pragma once
 
 #include "drivers/virtio/any_ring.hpp"
+#include "drivers/virtio/device_info.hpp"
 #include "drivers/virtio/features.hpp"
 #include "drivers/virtio/spec/net.hpp"
 
@@ -95,6 +96,7 @@ template <NetConfig kC> struct NetConfigChecked {
     static_assert(!any_listed(Feature::rsc_ext, Feature::standby),
                   "RSC_EXT and STANDBY cannot be listed: this driver does not speak them");
     static_assert(kC.max_pairs >= 1 && kC.max_pairs <= 8, "max_pairs must lie between 1 and 8");
+    static_assert(2 * 8 + 1 <= DeviceInfo::kMostQueues);
     static_assert(kC.max_pairs == 1 || any_listed(Feature::mq, Feature::rss),
                   "several queue pairs need MQ or RSS to be listed");
     static_assert(kC.max_pairs > 1 || !kC.features.lists(Feature::mq),

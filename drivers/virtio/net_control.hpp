@@ -70,7 +70,7 @@ public:
     /// invalid: beyond kMaxVlan. With CTRL_VLAN the device starts with none: tagged frames do not arrive.
     Result<> add_vlan(u16 id) { return set_vlan(id, true); }
     Result<> remove_vlan(u16 id) { return set_vlan(id, false); }
-    /// Our own address. invalid: a multicast address, or all zeros. The stack has to be told by the caller.
+    /// Our own address. invalid: a multicast address, or all zeros. The stack follows at its next turn (pump()).
     Result<> set_mac(const net::MacAddr& mac);
     Result<> acknowledge_announcement();
     /// Queue pairs in use, of those that the driver has opened. invalid: none, or more than that.

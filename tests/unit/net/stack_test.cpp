@@ -45,6 +45,34 @@ TEST_CASE("arp: announces itself, answers only for its own address") {
     CHECK(std::memcmp(out[0].data() + 22, kOurMac.octets.data(), 6) == 0);
 }
 
+TEST_CASE("a new hardware address is told to the neighbours and used from then on") {
+    Host h(1);
+    introduce_peer(h, {});
+    const Instant now = Instant{} + Duration::from_s(10);
+    h.stack.poll(now);
+    h.output_all(now);
+    for (const MacAddr same : {kOurMac, MacAddr{}, MacAddr{{1, 0, 0x5e, 0, 0, 1}}}) h.stack.set_mac(same, now);
+    h.stack.poll(now);
+    CHECK(h.output_all(now).empty());
+    constexpr MacAddr kNew{{2, 9, 9, 9, 9, 9}};
+    h.stack.set_mac(kNew, now);
+    CHECK(h.stack.interface().mac == kNew);
+    h.stack.poll(now);
+    auto out = h.output_all(now);
+    REQUIRE(out.size() == 1);
+    CHECK(take16(out[0], 12) == 0x0806);
+    CHECK(take32(out[0], 28) == take32(out[0], 38));
+    CHECK(std::memcmp(out[0].data() + 6, kNew.octets.data(), 6) == 0);
+    CHECK(std::memcmp(out[0].data() + 22, kNew.octets.data(), 6) == 0);
+    // The old address is not ours any more, the new one is.
+    for (const MacAddr to : {kOurMac, kNew}) {
+        h.input(ethernet(to, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
+        out = h.output_all(now);
+        REQUIRE(out.size() == (to == kNew ? 1u : 0u));
+    }
+    CHECK(std::memcmp(out[0].data() + 6, kNew.octets.data(), 6) == 0);
+}
+
 TEST_CASE("arp: learns from nobody it did not ask, notices a conflict, defends once") {
     Host h(1);
     introduce_peer(h, {});

@@ -44,9 +44,11 @@ TEST_CASE("The control queue sets modes, filters, VLANs and the address") {
     CHECK((w.dev.control.vlans == std::set<u16>{0, 4094}));
     CHECK(c.add_vlan(4095).error() == Error::invalid);
 
+    const int wakes = w.wakes;
     REQUIRE(c.set_mac(kUni));
     CHECK(w.dev.control.mac == kUni.octets);
     CHECK(w.nic->mac() == kUni);
+    CHECK(w.wakes > wakes);  // for the stack, which asks
     CHECK(c.set_mac(kMulti).error() == Error::invalid);
     CHECK(c.set_mac({}).error() == Error::invalid);
 }
@@ -75,6 +77,7 @@ TEST_CASE("Pairs, steering and coalescing") {
     REQUIRE(w.start());
     NetControl& c = w.control();
     CHECK(w.dev.control.pairs == 4);
+    CHECK(w.nic->info().queues.size() == 9);
     CHECK(w.dev.control.key.size() == (rss || hash ? 40u : 0u));
     CHECK(w.dev.control.hash_types == (rss || hash ? 0x3fu : 0u));
     if (rss) {
