@@ -16,8 +16,19 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("RINGLET_BUILD", os.path.join(ROOT, "build"))
-# The log may write behind the prompt at any time; what it writes is left to the next wait().
-PROMPT = re.compile(rb"ringlet:[^\n]*[$#] (?=(\[ *\d+\.\d+\] [^\n]*\n)*\Z)")
+# The log writes whole lines, but at any time: in the middle of an echo, of an answer, of the prompt.
+LOG = rb"(?:\[ *\d+\.\d+\] [^\n]*\n)*"
+INTRUDER = re.compile(rb"(?<=[^\n])" + LOG[:-1] + rb"+")
+
+
+def interruptible(text):
+    """A regular expression for `text` with whole lines of the log anywhere in it."""
+    return LOG.join(re.escape(bytes([byte])) for byte in text)
+
+
+# What the log writes behind the prompt is left to the next wait().
+PROMPT = re.compile(interruptible(b"ringlet:") + LOG + rb"(?:(?!\[ *\d+\.)[^\n]" + LOG + rb")*?[$#]" + LOG + rb" (?=" + LOG +
+                    rb"\Z)")
 PANIC = b"RINGLET PANIC"
 
 # name: (architecture, QEMU machine options, transport)
@@ -128,9 +139,11 @@ class VM:
     def shell(self, line, timeout=30):
         """Runs one shell command; returns what it printed."""
         self.send(line + "\n")
-        self.wait(line.encode() + b"\r\n", timeout)
-        text = self.wait(PROMPT, timeout).decode(errors="replace").replace("\r", "")
-        return text[:text.rindex("\n") + 1] if "\n" in text else ""
+        self.wait(re.compile(interruptible(line.encode() + b"\r\n")), timeout)
+        text = self.wait(PROMPT, timeout)
+        text = text[:PROMPT.search(text).start()]
+        text = INTRUDER.sub(b"", text).decode(errors="replace").replace("\r", "")
+        return text[:text.rfind("\n") + 1]
 
     # --- QMP
     def qmp_command(self, name, /, **arguments):
