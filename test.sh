@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Every test of Ringlet. Installs what it needs (Debian packages), builds the host tests and both images, runs all,
-# and closes with "N passed, N failed, N skipped". Usage: ./test.sh [host|images|integration]...  (default: all)
+# and closes with "N passed, N failed, N skipped". Usage: ./test.sh [--full] [host|images|integration]...
+# Default: all stages, and of the virtio matrix a selection in which every pair of values occurs; --full runs all of it.
 set -u
 cd "$(dirname "$0")" || exit 2
 . tools/packages.sh
 
-for stage in "$@"; do
-    case "$stage" in
-        host | images | integration) ;;
-        -h | --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;;
-        *) echo "test.sh: unknown stage '$stage' (host, images, integration)" >&2; exit 2 ;;
+full= stages=
+for word in "$@"; do
+    case "$word" in
+        host | images | integration) stages+=" $word" ;;
+        --full) full=--full ;;
+        -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+        *) echo "test.sh: unknown stage '$word' (host, images, integration, --full)" >&2; exit 2 ;;
     esac
 done
-[ $# -eq 0 ] && set -- host images integration
+: "${stages:=host images integration}"
 wants() { [[ " $stages " == *" $1 "* ]]; }
-stages="$*"
 
 passed=0 failed=0 skipped=0
 failures=()
@@ -35,7 +37,7 @@ one() {
 # counted NAME COMMAND...: a program that prints "N passed, N failed[, N skipped]" itself
 counted() {
     local name=$1; shift
-    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log" status line
+    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log" status line began=$SECONDS
     "$@" >"$log" 2>&1; status=$?
     line=$(grep -Eo '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1)
     if [ -z "$line" ]; then
@@ -51,7 +53,7 @@ counted() {
         failures+=("$name"); echo "FAILED  $name: $line"; grep -E '^(FAIL|not ok|.*FAILED)' "$log" | head -20 | sed 's/^/    /'
         tail -n 30 "$log" | sed 's/^/    /'
     else
-        echo "ok      $name: $line"
+        echo "ok      $name: $line ($((SECONDS - began)) s)"
     fi
 }
 
@@ -94,7 +96,9 @@ if wants integration; then
     echo "Integration (QEMU)"
     tap "qemu-run.sh options" bash tests/integration/qemu_run_test.sh
     for suite in tests/integration/test_*.py; do
-        counted "$(basename "$suite" .py)" timeout 1800 python3 "$suite"
+        limit=1800 options=()
+        [[ -n $full && $suite == */test_virtio_matrix.py ]] && limit=14400 options=(--full)
+        counted "$(basename "$suite" .py)" timeout "$limit" python3 "$suite" "${options[@]}"
     done
 fi
 
