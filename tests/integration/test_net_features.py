@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Workspace, expand, main, per_machine  # noqa: E402
@@ -73,6 +74,11 @@ class ControlQueue(unittest.TestCase):
             self.assertEqual(seen["multicast"], "all")
             self.assertEqual(vm.shell("nic mac 9"), "ok\n")
             self.assertEqual(rx_filter(vm)["main-mac"], "02:00:00:00:00:09")
+            # The stack follows: the host hears of it, and answers reach the new address.
+            self.assertIn("02:00:00:00:00:09", vm.shell("ip"))
+            self.assertIn("3 of 3 answered", vm.shell("ping -c 3 10.0.2.2"))
+            with urllib.request.urlopen(vm.url("/"), timeout=20) as answer:
+                self.assertEqual(answer.status, 200)
             self.assertIn("failed", vm.shell("nic vlan 4095"))
             counted = values(vm)
             self.assertEqual(counted["ctrl_refused"], 0)
