@@ -165,12 +165,22 @@ class Offload(unittest.TestCase):
     def tearDownClass(cls):
         cls.space.close()
 
+    @staticmethod
+    def evidence(vm, tap):
+        """Of a transfer that does not end: both sides' view of it."""
+        sides = [subprocess.run([*tap.inside, *what], capture_output=True, text=True).stdout
+                 for what in (("ss", "-tnoi"), ("ip", "-s", "neigh"), ("ip", "-s", "link"))]
+        return "\n".join([*sides, *(vm.shell(what) for what in ("connections", "virtio net0", "virtio vda", "values")), vm.tail()])
+
     def fetch(self, machine, options="", append=""):
         with Tap() as tap, TapVM(machine, tap, options, append, disk=self.disk) as vm:
             vm.ready()
             for _ in range(2):
-                got = subprocess.run([*tap.inside, "curl", "-sS", "--max-time", "120", "http://10.9.0.2/big.bin"],
-                                     capture_output=True, check=True).stdout
+                curl = subprocess.run([*tap.inside, "curl", "-sS", "--max-time", "60", "http://10.9.0.2/big.bin"],
+                                      capture_output=True)
+                got = curl.stdout
+                if curl.returncode != 0:
+                    self.fail(f"{curl.stderr} after {len(got)} bytes\n{self.evidence(vm, tap)}")
                 self.assertEqual(hashlib.sha256(got).hexdigest(), self.sum)
             ping = subprocess.run([*tap.inside, "ping", "-c", "3", "-s", "1400", "10.9.0.2"], capture_output=True)
             self.assertEqual(ping.returncode, 0)
