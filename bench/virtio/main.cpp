@@ -137,8 +137,10 @@ long read_file(long count) {
     if (size < kBlock) return kFailed;
     static constinit std::byte buffer[kBlock];
     long bad = 0;
-    bench_mark();
-    for (long i = 0; i < count; ++i) {
+    // Before the count: the cache gets all its memory and the blocks that say where the file is.
+    constexpr long kWarmUp = 6000;
+    for (long i = -kWarmUp; i < count; ++i) {
+        if (i == 0) bench_mark();
         const auto n = file->read_at(draw() % (size / kBlock) * kBlock, buffer);
         bad += !n || *n != kBlock;
     }

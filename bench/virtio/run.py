@@ -54,7 +54,8 @@ def made(name, sources, make):
     path = os.path.join(WORK, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if not os.path.exists(path) or any(os.path.getmtime(s) > os.path.getmtime(path) for s in sources):
-        make(path)
+        make(path + ".new")
+        os.replace(path + ".new", path)
     return path
 
 
@@ -64,14 +65,14 @@ def plugin():
 
 
 def disk():
-    """ext4 with one file of 64 MiB that is not sparse and larger than any cache of the guests."""
+    """ext4 with blocks of 4 KiB and one file that is not sparse and 16 times as large as Ringlet's cache."""
     def make(path):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "large"), "wb") as large:
-                large.write(random.Random(1).randbytes(1 << 20) * 64)
-            run("mke2fs", "-q", "-F", "-t", "ext4", "-d", folder, path, "96M", stdout=subprocess.DEVNULL,
+                large.write(random.Random(1).randbytes(1 << 20) * 256)
+            run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", folder, path, "320M", stdout=subprocess.DEVNULL,
                 env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
-    return made("disk", [], make)
+    return made("disk-4096", [], make)
 
 
 def kernel_package(debian):
