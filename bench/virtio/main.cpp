@@ -20,6 +20,7 @@ namespace {
 
 constexpr usize kBlock = 4096, kDepth = 32;
 constexpr long kFailed = -1;
+constexpr long kWarmUp = 6000;  ///< operations before those that are counted, where they are one after the other
 
 u64 draw() {
     static constinit u64 seed = 88172645463325252u;
@@ -119,8 +120,8 @@ long read_one(std::string_view name, long count) {
     if (d == nullptr || !memory) return kFailed;
     const fs::IoSegment segment{memory->bytes(), memory->addr()};
     long bad = 0;
-    bench_mark();
-    for (long i = 0; i < count; ++i) {
+    for (long i = -kWarmUp; i < count; ++i) {
+        if (i == 0) bench_mark();
         fs::BlockRequest r;
         r.lba = Lba(draw() % (d->sectors() * 512 / kBlock) * (kBlock / 512));
         r.data = {&segment, 1};
@@ -137,8 +138,7 @@ long read_file(long count) {
     if (size < kBlock) return kFailed;
     static constinit std::byte buffer[kBlock];
     long bad = 0;
-    // Before the count: the cache gets all its memory and the blocks that say where the file is.
-    constexpr long kWarmUp = 6000;
+    // Before the count the cache gets all its memory and the blocks that say where the file is.
     for (long i = -kWarmUp; i < count; ++i) {
         if (i == 0) bench_mark();
         const auto n = file->read_at(draw() % (size / kBlock) * kBlock, buffer);
