@@ -131,7 +131,9 @@ Result<> irq_init(const Platform& platform) {
 Result<IrqId> attach_line(IrqLine line) {
     if (gic.version == GicVersion::none || !is_wired(line.number)) return fail(Error::invalid);
     const IrqGuard guard;
-    configure(line.number, line.trigger);
+    // One that is enabled has an owner already, with whom it is now shared: configuring would disable it for good.
+    const u32 enabled = mmio_read<u32>(bank(line.number) + gicd::kSetEnable + line.number / 32 * 4);
+    if ((enabled >> line.number % 32 & 1) == 0) configure(line.number, line.trigger);
     return IrqId{line.number};
 }
 
