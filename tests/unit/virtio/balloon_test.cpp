@@ -68,7 +68,7 @@ struct World : device::Bench<BalloonDevice> {
 }  // namespace
 
 TEST_CASE("The balloon follows the host up and down, page for page") {
-    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    World w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     if (GENERATE(true, false)) w.dev.offer(F::must_tell_host);
     if (GENERATE(true, false)) w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::event_idx));
     REQUIRE(w.start());
@@ -286,7 +286,7 @@ TEST_CASE("Hints begin with the host's command, end with STOP, and the pages com
 }
 
 TEST_CASE("A balloon device that lies is reset; memory stays whole") {
-    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    World w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     w.dev.offer(F::deflate_on_oom);
     REQUIRE(w.start());
     w.dev.set_target(5000);

@@ -31,7 +31,7 @@ inline constexpr Way kLegacyWays[] = {Way::legacy_vectors, Way::legacy_one_vecto
 inline constexpr Way kAllWays[] = {Way::pci_vectors,   Way::pci_one_vector, Way::pci_line,          Way::pci_polling,
                                    Way::mmio,          Way::legacy_vectors, Way::legacy_one_vector, Way::legacy_line,
                                    Way::legacy_memory, Way::mmio_v1};
-inline constexpr auto& kWays = kModernWays;
+inline constexpr auto& kWays = kAllWays;
 
 template <class D> struct Bench {
     D dev;

@@ -177,7 +177,7 @@ TEST_CASE("A device that lies is reset and every unanswered request is replayed"
 }
 
 TEST_CASE("A device that never recovers fails every request, and hangs nobody") {
-    World w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    World w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     REQUIRE(w.start());
     w.dev.immediate = false;
     std::vector<std::unique_ptr<Io>> all;

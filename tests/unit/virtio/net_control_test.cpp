@@ -112,7 +112,7 @@ TEST_CASE("Pairs, steering and coalescing") {
 }
 
 TEST_CASE("After a reset the device is told everything again") {
-    World w(GENERATE(from_range(std::begin(kWays), std::end(kWays))), 4, 1000);
+    World w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))), 4, 1000);
     if (GENERATE(true, false)) w.dev.withdraw(F::rss);
     REQUIRE(w.start());
     NetControl& c = w.control();

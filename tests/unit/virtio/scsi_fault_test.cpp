@@ -348,7 +348,7 @@ TEST_CASE("A device that lies is reset and every unanswered request is replayed"
 }
 
 TEST_CASE("A device that never recovers fails every request, and hangs nobody") {
-    ScsiWorld w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    ScsiWorld w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     w.dev.add(0, 0);
     REQUIRE(w.start());
     w.dev.immediate = false;
