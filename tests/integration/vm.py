@@ -37,6 +37,7 @@ MACHINES = {
     "pc": ("x86_64", ["-M", "pc"], "pci"),
     "microvm": ("x86_64", ["-M", "microvm,rtc=on"], "mmio"),
     "microvm-v1": ("x86_64", ["-M", "microvm,rtc=on"], "mmio-v1"),
+    "microvm-bare": ("x86_64", ["-M", "microvm,rtc=on,acpi=off,auto-kernel-cmdline=off"], "mmio"),  # says nothing of devices
     "virt": ("aarch64", ["-M", "virt", "-cpu", "cortex-a72"], "pci"),
     "virt-gicv3": ("aarch64", ["-M", "virt,gic-version=3", "-cpu", "max"], "pci"),
     "virt-mmio": ("aarch64", ["-M", "virt", "-cpu", "cortex-a57"], "mmio"),
