@@ -311,7 +311,7 @@ TEST_CASE("A silent unit does not keep the others from being found") {
 }
 
 TEST_CASE("A device that lies is reset and every unanswered request is replayed") {
-    ScsiWorld w(GENERATE(from_range(std::begin(device::kWays), std::end(device::kWays))));
+    ScsiWorld w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     w.dev.add(0, 0);
     w.dev.add(0, 1);
     REQUIRE(w.start());
