@@ -36,6 +36,8 @@ namespace ringlet::boot {
 struct Surroundings {
     net::PacketPool* packets = nullptr;  ///< nullptr: no network interface is started
     const CommandLine& command_line;     ///< for tunables
+    std::string_view console{};          ///< console=: "hvc0" is port 0 of the first virtio console
+    bool console_taken = false;          ///< out: such a port is the system console now
 };
 
 /// "net0", "vda", "vdaa": for ever. Empty when memory is out.
@@ -124,12 +126,29 @@ template <const ApplianceConfig& kC> struct ScsiHosts {
     }
 };
 
+/// Consoles: port 0 of one may become the system console, the others are for applications.
+template <const ApplianceConfig& kC> struct Consoles {
+    static constexpr bool kNamed = kC.console;
+    static constexpr u16 kType = virtio::ConsoleSpec::kDeviceId;
+    u32 units = 0;
+
+    void start(virtio::Device device, Surroundings& around) {
+        const std::string_view hvc = unit_name("hvc", units);
+        const std::string_view name = unit_name("console", units++);
+        auto console = virtio::Console<kC.console_driver>::probe(std::move(device), name);
+        if (!console) return report_failure(name, console.error());
+        if (const auto thread = (*console)->start_thread(name, 20); !thread) report_failure(name, thread.error());
+        if (around.console == hvc && !around.console_taken) around.console_taken = (*console)->attach();
+        (void)console->release();
+    }
+};
+
 template <const ApplianceConfig& kC>
 using AllDrivers = std::tuple<  //
     Nics<kC>,                   //
     Disks<kC>,                  //
     ScsiHosts<kC>,              //
     Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>,
-    Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>>;
+    Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>, Consoles<kC>>;
 
 }  // namespace ringlet::boot

@@ -64,9 +64,24 @@ arch::Platform& start_machine(const BootInfo& info, const CommandLine& command_l
     require(arch::clock_init(platform), "clock");
     kernel::random_init();
     require(kernel::scheduler_init(), "scheduler");
+    return platform;
+}
+
+void listen_to_serial(const arch::Platform& platform) {
     if (const auto input = start_console_input(platform.serial); !input)
         log(LogLevel::warning, "the console cannot be read: {}", input.error());
-    return platform;
+}
+
+/// Then the serial device is not read: one console is.
+bool wants_virtio_console(const Options& options) {
+    return kAppliance.console && options.console.starts_with("hvc");
+}
+
+/// The console is a virtio port if there is one; then the log so far goes there too.
+void settle_console(const arch::Platform& platform, bool taken, const Options& options) {
+    if (taken) return kernel::log_set_console(kernel::console_write, options.log_level.value_or(LogLevel::info));
+    log(LogLevel::warning, "no {}: the serial device stays the console", options.console);
+    listen_to_serial(platform);
 }
 
 u32 packet_buffers(u64 ram_bytes) {
@@ -167,8 +182,9 @@ void start_devices(const arch::Platform& platform, const CommandLine& command_li
     const u64 ram_bytes = page_stats().total_pages * kPageSize;
     static constinit Devices<kAppliance> found;
     net::PacketPool* pool = kAppliance.net ? make_packet_pool(ram_bytes) : nullptr;
-    Surroundings around{.packets = pool, .command_line = command_line};
+    Surroundings around{.packets = pool, .command_line = command_line, .console = options.console};
     found.find(platform, around);
+    if (wants_virtio_console(options)) settle_console(platform, around.console_taken, options);
     if constexpr (kAppliance.has_disks())
         mount_disks({.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes});
     if constexpr (kAppliance.net) start_network(found.nics().first, pool, options, ram_bytes);
@@ -196,6 +212,7 @@ u64 idle_cycles_since(const Moment& then) {
     kernel::set_panic_action(options.panic.value_or(kernel::PanicAction::halt));
     start_memory(info);
     const arch::Platform& platform = start_machine(info, command_line);
+    if (!wants_virtio_console(options)) listen_to_serial(platform);
     const Moment threads_run;
     set_reports(kReports<kAppliance>);
     start_devices(platform, command_line, options);

@@ -24,6 +24,7 @@ struct InputRing {
 constinit InputRing input;
 constinit Event input_arrived;
 constinit std::atomic<void (*)(std::string_view)> output{nullptr};
+constinit std::atomic<void (*)(std::string_view)> panic_output{nullptr};
 constinit std::atomic<void (*)()> room_made{nullptr};
 
 // Store, fence, look, as in Event: either the producer sees the room or the reader sees that it waits.
@@ -38,8 +39,16 @@ void InputRing::release(u32 to) {
 
 }  // namespace
 
-void console_attach(void (*write)(std::string_view)) {
-    output.store(write, std::memory_order_release);
+void (*console_attach(void (*write)(std::string_view)))(std::string_view) {
+    return output.exchange(write, std::memory_order_acq_rel);
+}
+
+void console_attach_panic(void (*write)(std::string_view)) {
+    panic_output.store(write, std::memory_order_release);
+}
+
+void console_use_panic_output() {
+    if (const auto write = panic_output.load(std::memory_order_acquire)) (void)console_attach(write);
 }
 
 bool console_attached() {

@@ -9,8 +9,13 @@
 
 namespace ringlet::kernel {
 
-/// `write` must be callable from any context (polled output). Replaces an earlier one; nullptr detaches.
-void console_attach(void (*write)(std::string_view));
+/// `write` must be callable from any context (polled output). Replaces an earlier one, which is returned; nullptr
+/// detaches.
+void (*console_attach(void (*write)(std::string_view)))(std::string_view);
+/// What a panic writes to instead, because the console needs locks or queues; nullptr: nothing special.
+void console_attach_panic(void (*write)(std::string_view));
+/// From now on the console is that. Context: a panic.
+void console_use_panic_output();
 bool console_attached();
 /// Sends `text`, each '\n' as "\r\n". Context: any.
 void console_write(std::string_view text);

@@ -69,6 +69,7 @@ void print_stack(const arch::Registers* at, std::uintptr_t frame) {
 void panic(std::string_view reason, const arch::Registers* at) {
     arch::disable_interrupts();
     const int before = depth.fetch_add(1, std::memory_order_relaxed);
+    if (before == 0) console_use_panic_output();
     if (before < 2) {
         put("\nRINGLET PANIC: ");
         put(reason);

@@ -8,6 +8,7 @@
 
 #include "drivers/virtio/balloon.hpp"
 #include "drivers/virtio/blk.hpp"
+#include "drivers/virtio/console.hpp"
 #include "drivers/virtio/net.hpp"
 #include "drivers/virtio/rng.hpp"
 #include "drivers/virtio/scsi.hpp"
@@ -33,6 +34,8 @@ struct ApplianceConfig {
     virtio::RngConfig rng_driver{};
     bool balloon = false;  ///< virtio memory balloon: lends free memory to the host
     virtio::BalloonConfig balloon_driver{};
+    bool console = false;  ///< virtio consoles: `console=hvc0`, and ports for data (<ringlet/port.hpp>)
+    virtio::ConsoleConfig console_driver{};
     // Where devices are looked for.
     bool pci = true;          ///< PCI, virtio 1.0 and later
     bool pci_legacy = true;   ///< PCI devices of before virtio 1.0 too
@@ -51,9 +54,10 @@ struct ApplianceConfig {
                (blk && !blk_driver.features.required.contains(kV1)) ||
                (scsi && !scsi_driver.features.required.contains(kV1)) ||
                (rng && !rng_driver.features.required.contains(kV1)) ||
-               (balloon && !balloon_driver.features.required.contains(kV1));
+               (balloon && !balloon_driver.features.required.contains(kV1)) ||
+               (console && !console_driver.features.required.contains(kV1));
     }
-    constexpr bool has_drivers() const { return net || blk || scsi || rng || balloon; }
+    constexpr bool has_drivers() const { return net || blk || scsi || rng || balloon || console; }
 };
 
 /// The mistakes in an appliance's configuration, one sentence each; those in a driver's configuration are the driver's.
