@@ -58,6 +58,9 @@ QueueAddrs PackedRing::addrs() const {
 std::optional<u16> PackedRing::push(std::span<const Segment> readable, std::span<const Segment> writable) {
     const usize count = readable.size() + writable.size();
     if (count == 0 || free_ == 0 || broken_) return std::nullopt;
+    // With nothing in flight there can be nothing used. A lie about it would be overwritten here, and from then on the
+    // device would be a descriptor ahead of us.
+    if (in_flight_ == 0 && work_left()) return break_ring();
     const u16 table = tables_.take(count);
     if (table == IndirectPool::kNone && count > free_) return std::nullopt;
     const u16 id = free_id_;  // there is one: a chain has at least one descriptor

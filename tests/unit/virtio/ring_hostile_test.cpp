@@ -85,6 +85,22 @@ TEST_CASE("A descriptor marked with the wrong wrap counter is not used") {
     CHECK(p.ring.in_flight() == 1);
 }
 
+TEST_CASE("A lie told to an idle packed ring is seen before the next chain covers it") {
+    Pair<PackedRing> p({.size = 8});
+    const Segment s = p.segment(100);
+    for (u16 chains = 0; chains < 11; ++chains) {  // also in the second lap
+        const u16 id = p.ring.push({}, {&s, 1}).value();
+        (void)p.ring.publish();
+        REQUIRE(p.device.take());
+        p.device.put(id, 1), p.device.publish();
+        REQUIRE(p.ring.pop());
+    }
+    p.device.put(3, 1), p.device.publish();
+    CHECK_FALSE(p.ring.push({}, {&s, 1}));
+    CHECK(p.ring.broken());
+    CHECK(p.ring.bad_used() == 1);
+}
+
 TEMPLATE_TEST_CASE("A chain that was pushed but not published cannot come back", "", SplitRing, PackedRing) {
     Pair<TestType> p({.size = 8});
     const Segment s = p.segment(100);
