@@ -84,7 +84,13 @@ public:
             split.set_used_idx(u16(split.used_idx + n));
         after();
     }
-    void set_used_idx(u16 v) { jump(u16(v - used_idx)); }
+    /// An index that cannot be. A packed ring has none: there an id that cannot be.
+    void set_used_idx(u16 v) {
+        if (packed)
+            put(0xffff, 0), publish();
+        else
+            jump(u16(v - used_idx));
+    }
     void scribble_descriptors(u8 value) {
         each([&](auto& half) { half.scribble_descriptors(value); });
     }

@@ -9,7 +9,7 @@
 
 using namespace ringlet;
 using device::BalloonDevice, device::Way;
-using virtio::Balloon;
+using Balloon = virtio::Balloon<device::every_ring<virtio::BalloonConfig>()>;
 using F = virtio::BalloonSpec::Feature;
 
 namespace {
@@ -18,7 +18,7 @@ namespace {
 constexpr u64 kRam = 0x2000'0000, kRamBytes = 64_MiB;
 
 struct World : device::Bench<BalloonDevice> {
-    std::unique_ptr<Balloon<>> balloon;
+    std::unique_ptr<Balloon> balloon;
     u64 free_at_start = 0;
 
     explicit World(Way way) : Bench(way) {
@@ -33,7 +33,7 @@ struct World : device::Bench<BalloonDevice> {
         dev.ram_base = kRam, dev.ram_bytes = kRamBytes;
     }
     Result<> start() {
-        auto r = Balloon<>::probe(device(), "balloon0");
+        auto r = Balloon::probe(device(), "balloon0");
         if (!r) return fail(r.error());
         balloon = std::move(*r);
         return {};
@@ -102,7 +102,8 @@ TEST_CASE("Many pages leave with few kicks, interrupts and writes of actual") {
     CHECK(w.dev.inside.size() == 13312);
     CHECK(w.dev.requests == 13);
     CHECK(w.dev.queues[0].notified == 1);
-    CHECK(w.dev.interrupts_sent - interrupts == 1 + u64(hold));  // the configuration's, and the last request's
+    if (w.dev.accepted.test(unsigned(virtio::Common::event_idx)))
+        CHECK(w.dev.interrupts_sent - interrupts == 1 + u64(hold));  // the configuration's, and the last request's
     CHECK(w.dev.actual_writes == writes + 1);
 }
 

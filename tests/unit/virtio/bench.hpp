@@ -1,7 +1,9 @@
 // A device behind one of the ways a driver can reach it: what every driver test starts from.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
+#include <string>
 
 #include "drivers/virtio/any_transport.hpp"
 #include "tests/device/fake_vectors.hpp"
@@ -33,6 +35,27 @@ inline constexpr Way kAllWays[] = {Way::pci_vectors,   Way::pci_one_vector, Way:
                                    Way::legacy_memory, Way::mmio_v1};
 inline constexpr auto& kWays = kAllWays;
 
+/// The kinds of ring that the devices of this run offer: RINGLET_RINGS=packed,in_order,no_event_idx,no_indirect (any
+/// of them). One program, run once per kind: every test of a driver is a test over every ring.
+inline void offer_rings(FeatureBits& offered) {
+    using virtio::Common;
+    const char* told = std::getenv("RINGLET_RINGS");
+    const std::string rings = told == nullptr ? "" : told;
+    const auto says = [&](const char* word) { return ("," + rings + ",").find(word) != std::string::npos; };
+    if (says(",packed,")) offered = offered | virtio::mask(Common::ring_packed);
+    if (says(",in_order,")) offered = offered | virtio::mask(Common::in_order);
+    if (says(",no_event_idx,")) offered = offered.without(virtio::mask(Common::event_idx));
+    if (says(",no_indirect,")) offered = offered.without(virtio::mask(Common::indirect_desc));
+}
+
+/// A driver's configuration that takes every ring: what the tests of drivers use.
+template <class C> consteval C every_ring(C config = {}) {
+    using virtio::Common;
+    FeatureBits more = virtio::mask(Common::ring_packed, Common::in_order, Common::event_idx, Common::indirect_desc);
+    config.features.optional.bits = config.features.optional.bits | more.without(config.features.required.bits);
+    return config;
+}
+
 template <class D> struct Bench {
     D dev;
     FakeVectors vectors;
@@ -44,6 +67,7 @@ template <class D> struct Bench {
     template <class... A> explicit Bench(Way way, A... a) : dev(a...), vectors(vectors_of(way)), way_(way) {
         using Kind = pci::IoWindow::Kind;
         arch::host::reset_irqs();
+        offer_rings(dev.offered);
         if (way == Way::mmio)
             mmio.reset(new MmioFront(dev));
         else if (way == Way::mmio_v1)

@@ -28,7 +28,7 @@ constexpr BlkConfig kEverything = [] {
     c.queues = 4;
     return c;
 }();
-using Whole = WorldOf<kEverything>;
+using Whole = WorldOf<device::every_ring(kEverything)>;
 
 }  // namespace
 
@@ -235,7 +235,7 @@ TEST_CASE("A device with no queues, or with many, is understood") {
     if (told != 0) CHECK(w.disk->info().queues.size() == std::min<usize>(told, 4));
 }
 
-TEST_CASE("A deep queue is interrupted for batches, and no completion waits long") {
+TEST_CASE("A deep queue is interrupted for batches, and no completion waits long", "[plain]") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
     w.dev.immediate = false;
     REQUIRE(w.start());
@@ -276,7 +276,7 @@ TEST_CASE("A deep queue is interrupted for batches, and no completion waits long
     for (const auto& r : all) REQUIRE(r->good());
 }
 
-TEST_CASE("Whatever the configuration says, the driver starts with sane limits or not at all") {
+TEST_CASE("Whatever the configuration says, the driver starts with sane limits or not at all", "[plain]") {
     const u32 seed = GENERATE(range(1u, 4u));
     CAPTURE(seed);
     std::mt19937 rng(seed);

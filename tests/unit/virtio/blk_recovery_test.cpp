@@ -199,7 +199,7 @@ constexpr BlkConfig kQueueResets = [] {
 }  // namespace
 
 TEST_CASE("Where RING_RESET was agreed, a late request costs one queue its state and the other nothing") {
-    WorldOf<kQueueResets> w(Way::pci_vectors, u64{2048}, u16{2});
+    WorldOf<device::every_ring(kQueueResets)> w(Way::pci_vectors, u64{2048}, u16{2});
     w.dev.offered = w.dev.offered | virtio::mask(virtio::Common::ring_reset, virtio::BlkSpec::Feature::mq);
     REQUIRE(w.start());
     w.dev.immediate = false;

@@ -27,7 +27,7 @@ TEST_CASE("Sectors written are read back over every transport and interrupt mode
         REQUIRE(std::memcmp(w.memory.bytes().data(), w.memory.bytes().data() + 65536, 4096) == 0);
     }
     CHECK(w.dev.flushes == 200);
-    CHECK(w.dev.with_indirect == 600);
+    CHECK(w.dev.with_indirect == (w.dev.accepted.test(unsigned(virtio::Common::indirect_desc)) ? 600 : 0));
     const auto c = w.disk->info().queues[0].counters;
     CHECK(c.kicks == 400);
     CHECK(c.bad_used == 0);
@@ -36,8 +36,8 @@ TEST_CASE("Sectors written are read back over every transport and interrupt mode
 TEST_CASE("Everything submitted before one flush leaves with one kick, and a full ring loses nothing") {
     World w(GENERATE(Way::pci_vectors, Way::mmio, Way::pci_polling));
     w.dev.immediate = false;
-    const bool indirect = GENERATE(true, false);
-    if (!indirect) w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::indirect_desc));
+    if (GENERATE(true, false)) w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::indirect_desc));
+    const bool indirect = w.dev.offered.test(unsigned(virtio::Common::indirect_desc));
     REQUIRE(w.start());
     std::mt19937 rng(7);
     std::vector<std::unique_ptr<Io>> all;
@@ -151,11 +151,11 @@ TEST_CASE("A device that lies is reset and every unanswered request is replayed"
     for (int i = 0; i < 5; ++i) w.dev.serve(i), w.heard();
     device::RingDevice& ring = w.dev.queues[0].ring;
     SECTION("an id twice") {
-        const u16 id = w.dev.waiting[3].id;
+        const u16 id = w.dev.waiting[0].id;
         ring.put(id, 1), ring.put(id, 1), ring.publish_used(u16(ring.used_idx - 2)), w.dev.interrupt_queue(0);
     }
     SECTION("an id never given") {
-        w.dev.complete(0, 63, 1);
+        w.dev.complete(0, 62, 1);
     }
     SECTION("an id out of range") {
         ring.put(1000, 1), ring.publish_used(u16(ring.used_idx - 1)), w.dev.interrupt_queue(0);
@@ -245,7 +245,8 @@ TEST_CASE("A device that breaks under load completes every request exactly once,
                 w.dev.needs_reset();
                 break;
             default:  // one honest answer, then the same id again
-                if (w.dev.waiting.empty()) break;
+                // In a packed ring this is no lie that could show: the two halves' positions come apart.
+                if (w.dev.waiting.empty() || ring.packed) break;
                 const u16 id = w.dev.waiting[0].id;
                 w.dev.serve(0);
                 ++false_answers;  // the id may be another request's by now, which gets an answer without a status

@@ -47,7 +47,7 @@ template <BlkConfig kC> struct WorldOf : device::Bench<BlkDevice> {
         return found;
     }
 };
-using World = WorldOf<BlkConfig{}>;
+using World = WorldOf<device::every_ring<BlkConfig>()>;
 
 /// A request that counts how often it was completed.
 struct Io : BlockRequest {

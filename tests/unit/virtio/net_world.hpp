@@ -9,7 +9,8 @@
 
 namespace ringlet::device {
 
-template <virtio::NetConfig kC> struct NetWorld : Bench<NetDevice> {
+template <virtio::NetConfig kGiven> struct NetWorld : Bench<NetDevice> {
+    static constexpr virtio::NetConfig kC = every_ring(kGiven);
     using F = virtio::NetSpec::Feature;
     kernel::DmaRegion memory;
     net::PacketPool pool;
@@ -20,6 +21,7 @@ template <virtio::NetConfig kC> struct NetWorld : Bench<NetDevice> {
         : Bench(way, device_pairs), memory(kernel::DmaRegion::allocate(buffers * net::PacketBuffer::kSize).value()),
           pool(memory.bytes(), memory.addr()) {
         dev.offer_all();
+        offer_rings(dev.offered);
     }
     Result<> start(const virtio::NetTunables& tunables = {}) {
         auto r = virtio::Net<kC>::probe(

@@ -7,18 +7,18 @@
 
 using namespace ringlet;
 using device::RngDevice, device::Way;
-using virtio::Rng;
+using Rng = virtio::Rng<device::every_ring<virtio::RngConfig>()>;
 
 namespace {
 
 struct World : device::Bench<RngDevice> {
-    std::unique_ptr<Rng<>> rng;
+    std::unique_ptr<Rng> rng;
     explicit World(Way way) : Bench(way) {
         arch::host::use_virtual_clock();
         arch::host::take_added_entropy();
     }
     Result<> start() {
-        auto r = Rng<>::probe(device(), "rng0");
+        auto r = Rng::probe(device(), "rng0");
         if (!r) return fail(r.error());
         rng = std::move(*r);
         return {};

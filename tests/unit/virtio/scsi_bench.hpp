@@ -11,11 +11,13 @@
 
 namespace ringlet::device {
 
+using EveryScsi = virtio::Scsi<every_ring<virtio::ScsiConfig>()>;
+
 struct ScsiWorld : Bench<ScsiDevice> {
     kernel::DmaRegion memory = kernel::DmaRegion::allocate(1 << 20).value();
     virtio::ScsiRegistry registry;
     std::vector<fs::BlockDevice*> found;
-    std::unique_ptr<virtio::Scsi<>> host;
+    std::unique_ptr<EveryScsi> host;
     std::function<void()> while_waiting;
 
     explicit ScsiWorld(Way way, u16 queues = 2) : Bench(way, queues) {
@@ -25,7 +27,7 @@ struct ScsiWorld : Bench<ScsiDevice> {
         registry.on_gone = [](void* self, fs::BlockDevice& d) { std::erase(static_cast<ScsiWorld*>(self)->found, &d); };
     }
     Result<> start(virtio::ScsiTunables tunables = {}) {
-        auto r = virtio::Scsi<>::open(device(), "scsi0", registry, tunables);
+        auto r = EveryScsi::open(device(), "scsi0", registry, tunables);
         if (!r) return fail(r.error());
         host = std::move(*r);
         host->set_wait([](void* self, Instant until) { static_cast<ScsiWorld*>(self)->sleep(until); }, this);

@@ -108,7 +108,7 @@ TEST_CASE("The host resizes a disk") {
     CHECK(w.disk("sda")->generation() == generation + 1);
 }
 
-TEST_CASE("Requests that no longer fit the unit are refused, not sent to another place") {
+TEST_CASE("Requests that no longer fit the unit are refused, not sent to another place", "[plain]") {
     ScsiWorld w(GENERATE(Way::mmio, Way::pci_vectors));
     ScsiUnit& u = w.dev.add(0, 0);
     w.dev.put<u32>(12, 1);  // one command at a time: the others wait in the driver

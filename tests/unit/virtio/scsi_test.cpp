@@ -383,7 +383,7 @@ TEST_CASE("Odd limits are made safe") {
     CHECK(l->max_lun == 7);
 }
 
-TEST_CASE("A deep SCSI queue is interrupted for batches, and no completion waits long") {
+TEST_CASE("A deep SCSI queue is interrupted for batches, and no completion waits long", "[plain]") {
     ScsiWorld w(GENERATE(Way::pci_vectors, Way::mmio));
     w.dev.add(0, 0, 16384);
     REQUIRE(w.start());
