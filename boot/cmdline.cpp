@@ -243,6 +243,11 @@ Options read_options(const CommandLine& line, TextSink complain) {
             options.root = v;
         } else if (key == "console") {
             options.console = v;
+        } else if (key == "page_poison") {
+            if (v == "0" || v == "1")
+                options.page_poison = v == "1";
+            else
+                bad_value(complain, key, v, "0 or 1");
         } else if (!is_passed_through(key)) {
             add_unknown(key);
         }

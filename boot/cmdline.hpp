@@ -55,6 +55,7 @@ struct Options {
     std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
     std::string_view root;                      ///< root=vda1
     std::string_view console;                   ///< console=ttyS0|ttyAMA0|none
+    bool page_poison = false;                   ///< page_poison=1: kernel/mm/page_poison.hpp
 };
 
 /// Reads the typed options. What has a bad value keeps its default and is complained about in one clear

@@ -22,6 +22,7 @@
 #include "boot/serial_console.hpp"
 #include "boot/storage.hpp"
 #include "kernel/console.hpp"
+#include "kernel/mm/page_poison.hpp"
 #include "shell/shell.hpp"
 
 #include RINGLET_APPLIANCE
@@ -46,9 +47,10 @@ void require(Result<> step, std::string_view what) {
     panic(format_to(text, "cannot start: {}: {}", what, step.error()));
 }
 
-void start_memory(const BootInfo& info) {
+void start_memory(const BootInfo& info, const Options& options) {
     require(kernel::page_allocator_init(info.ram, info.reserved, kEarlyMapLimit), "page allocator");
     require(arch::paging_init(info.ram), "page tables");
+    if (options.page_poison) kernel::poison::start();
 }
 
 /// ACPI or devicetree, then everything that interrupts and time need.
@@ -210,7 +212,7 @@ u64 idle_cycles_since(const Moment& then) {
     const Options options = read_options(command_line, complain);
     kernel::log_set_console(kernel::console_write, options.log_level.value_or(LogLevel::info));
     kernel::set_panic_action(options.panic.value_or(kernel::PanicAction::halt));
-    start_memory(info);
+    start_memory(info, options);
     const arch::Platform& platform = start_machine(info, command_line);
     if (!wants_virtio_console(options)) listen_to_serial(platform);
     const Moment threads_run;

@@ -1,6 +1,7 @@
 #include "kernel/console.hpp"
 
 #include <atomic>
+#include <utility>
 
 #include "kernel/sched/event.hpp"
 
@@ -58,13 +59,14 @@ bool console_attached() {
 void console_write(std::string_view text) {
     const auto write = output.load(std::memory_order_acquire);
     if (write == nullptr) return;
-    while (!text.empty()) {
-        const usize newline = text.find('\n');
-        write(text.substr(0, newline));
-        if (newline == text.npos) return;
-        write("\r\n");
-        text.remove_prefix(newline + 1);
+    char piece[256];
+    usize n = 0;
+    for (const char c : text) {
+        if (n + 2 > sizeof piece) write({piece, std::exchange(n, 0)});
+        if (c == '\n') piece[n++] = '\r';
+        piece[n++] = c;
     }
+    if (n != 0) write({piece, n});
 }
 
 void console_input(char c) {

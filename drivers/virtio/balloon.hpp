@@ -18,6 +18,7 @@
 #include "drivers/virtio/session.hpp"
 #include "drivers/virtio/virtqueue.hpp"
 #include "kernel/mm/dma.hpp"
+#include "kernel/mm/page_poison.hpp"
 #include "kernel/mm/pressure.hpp"
 #include "kernel/sync/spinlock.hpp"
 #include "kernel/time/clock.hpp"
@@ -29,7 +30,7 @@ struct BalloonConfig {
     using Feature = BalloonSpec::Feature;
     Features<BalloonSpec> features{.required = {Common::version_1},
                                    .optional = {Common::event_idx, Feature::must_tell_host, Feature::stats_vq,
-                                                Feature::deflate_on_oom, Feature::free_page_hint,
+                                                Feature::deflate_on_oom, Feature::free_page_hint, Feature::page_poison,
                                                 Feature::page_reporting}};
     u16 lists = 16;                 ///< pages full of page numbers per batch: 4 MiB of memory each
     u32 floor_bytes = 2 << 20;      ///< what always stays free, or a sixteenth of memory if that is more
@@ -44,8 +45,8 @@ template <BalloonConfig kC> struct BalloonConfigChecked {
     static_assert(kC.floor_bytes >= 1 << 20, "a balloon must leave the kernel at least 1 MiB");
     static_assert(kC.report_blocks > 0 && kC.report_blocks <= 32, "a report of free memory holds 1 to 32 blocks");
     static_assert(kC.report_interval_ms >= 100, "looking for free memory more than ten times a second wastes power");
-    static_assert(!kC.features.lists(BalloonSpec::Feature::page_poison),
-                  "PAGE_POISON cannot be listed: free pages are not filled with a pattern");
+    static_assert(!kC.features.required.contains(BalloonSpec::Feature::page_poison),
+                  "PAGE_POISON cannot be required: the kernel command line says whether free pages are filled");
     static constexpr bool value = true;
 };
 
@@ -155,6 +156,7 @@ public:
         visit("stats", stats_sent_.value());
         visit("hinted", hinted_.value());
         visit("reported", reported_.value());
+        visit("poison", session_.template has<Feature::page_poison>() ? kernel::poison::pattern().value_or(0) : 0);
     }
 
 private:
@@ -167,8 +169,17 @@ private:
 
     Balloon(BasicDevice<T> d, std::string_view name) : session_(std::move(d), name) {}
 
+    /// A host that was not told of the pattern would give reported pages back without it.
+    Result<typename DeviceSession::Hs> negotiate() {
+        if (!kernel::poison::pattern()) return session_.begin(mask(Feature::page_poison));
+        {
+            auto h = session_.begin();  // a dropped one has written FAILED before the next begins
+            if (!h || session_.template has<Feature::page_poison>()) return h;
+        }
+        return session_.begin(mask(Feature::page_reporting));
+    }
     Result<> start() {
-        auto h = TRY(session_.begin());
+        auto h = TRY(negotiate());
         const FeatureBits offered = session_.offered();
         // Queues of features that are not offered take no number with some devices; with others they do.
         u16 next = Spec::kStatsQueue;
@@ -187,6 +198,8 @@ private:
         const u8 queues = u8(last + 1);
         TRY(session_.bind({.queues = queues, .slow = (u32{1} << queues) - 1}, on_interrupt, this));
         TRY(connect_all(h, has_stats ? stats : 0, has_hint ? hint : 0, has_report ? report : 0));
+        if (session_.template has<Feature::page_poison>())
+            session_.transport().set_config_u32(Spec::kPoisonVal.kOffset, *kernel::poison::pattern());
         TRY(session_.run(std::move(h)));
         dead_ = false;
         actual_ = ~u64{0};  // whatever the device believes

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernel/mm/bit_tree.hpp"
+#include "kernel/mm/page_poison.hpp"
 #include "kernel/mm/pressure.hpp"
 #include "kernel/sync/spinlock.hpp"
 #include "lib/assert.hpp"
@@ -345,7 +346,12 @@ namespace {
 template <class Attempt> Result<PhysAddr> allocate_under_pressure(u64 pages, Attempt attempt) {
     constexpr int kRounds = 8;
     for (int round = 0; round < kRounds; ++round) {
-        if (const std::optional<u64> page = attempt()) return PhysAddr(*page * kPageSize);
+        if (const std::optional<u64> page = attempt()) {
+            const PhysAddr base(*page * kPageSize);
+            if (!poison::on || poison::intact(base, pages)) [[likely]]
+                return base;
+            continue;
+        }
         if (relieve_pressure(pages, Pressure::exhausted) == 0) break;
     }
     return fail(Error::no_memory);
@@ -383,6 +389,8 @@ Result<PhysAddr> allocate_pages(unsigned order) {
 }
 
 void free_pages(PhysAddr base, unsigned order) {
+    if (poison::on && allocation_order(base) == order) [[unlikely]]
+        poison::fill(base, u64{1} << order);
     auto held = allocator.lock();
     if (base.raw % kPageSize != 0 || order > kMaxOrder)
         ++held->bad_frees;
@@ -423,6 +431,7 @@ void donate_pages(arch::MmioRange range) {
             ++held->bad_frees;
             if (zone == nullptr) return;  // the rest is no better; do not walk an absurd range
         } else {
+            if (poison::on) poison::fill(PhysAddr(page * kPageSize), 1);
             held->add({page, page + 1});
         }
     }
@@ -430,7 +439,10 @@ void donate_pages(arch::MmioRange range) {
 
 PageStats page_stats() {
     auto held = allocator.lock();
-    PageStats stats{.total_pages = held->total, .free_pages = held->free, .bad_frees = held->bad_frees};
+    PageStats stats{.total_pages = held->total,
+                    .free_pages = held->free,
+                    .bad_frees = held->bad_frees,
+                    .damaged = poison::damaged()};
     for (usize z = 0; z < held->zone_count; ++z)
         for (unsigned k = 0; k <= kMaxOrder; ++k) stats.free_blocks[k] += held->zones[z].free_count[k];
     return stats;

@@ -23,6 +23,7 @@ struct PageStats {
     u64 total_pages = 0, free_pages = 0;
     u64 free_blocks[kMaxOrder + 1] = {};
     u64 bad_frees = 0;  ///< double or foreign frees that were refused
+    u64 damaged = 0;    ///< allocations that found free memory written to (page_poison.hpp)
 };
 
 /// Hands over all of `ram` (ascending, disjoint; others are left out) except `reserved` (any order) and page

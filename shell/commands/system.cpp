@@ -36,6 +36,7 @@ Outcome free(Shell&, const Arguments& args) {
     print("{:<8} {:>8} KiB {:>8} KiB {:>8} KiB\n", "Heap", heap.reserved_bytes / 1024, heap.used_bytes / 1024,
           (heap.reserved_bytes - heap.used_bytes) / 1024);
     if (pages.bad_frees != 0) print("{} bad frees were refused\n", pages.bad_frees);
+    if (pages.damaged != 0) print("{} times free memory had been written to\n", pages.damaged);
     return Outcome::done;
 }
 

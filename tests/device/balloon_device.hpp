@@ -19,6 +19,7 @@ public:
     std::set<u64> inside;                    ///< page numbers in the balloon
     std::deque<std::pair<u16, Chain>> held;  ///< with hold: (queue, chain) not served yet
     bool hold = false;
+    u32 poison = 0;  ///< what reported pages are full of when they are used again
     u64 actual_writes = 0, actual = 0, requests = 0, reported_bytes = 0, reports = 0;
     std::vector<Spec::Stat> stats;
     std::optional<Chain> stats_chain;
@@ -54,6 +55,10 @@ public:
         change_config([&] { std::memcpy(config.data() + 8, &command, 4); });
     }
     void on_config_write(u64 at, unsigned width, u64 v) override {
+        if (at == 12 && width == 4 && accepted.test(unsigned(F::page_poison))) {
+            poison = u32(v);
+            return;
+        }
         if (at != 4 || width != 4) return VirtioDevice::on_config_write(at, width, v);
         actual = u32(v);
         const u32 now = u32(v);
@@ -61,6 +66,7 @@ public:
         ++actual_writes;
     }
     void on_reset() override {
+        poison = 0;
         held.clear();
         stats_chain.reset();
     }
@@ -129,7 +135,7 @@ private:
         ++reports;
         if (!chain.out.empty()) ring.violate("a report is writable");
         for (const Piece& p : chain.in) {
-            std::memset(p.bytes, 0, p.len);
+            for (u32 i = 0; i + 4 <= p.len; i += 4) std::memcpy(p.bytes + i, &poison, 4);
             reported_bytes += p.len;
         }
         complete(report_queue_, chain.id, 0);

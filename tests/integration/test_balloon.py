@@ -16,11 +16,11 @@ B0 = "/machine/peripheral/b0"
 
 
 class Memory(VM):
-    def __init__(self, machine, memory=256, options="", extra=()):
+    def __init__(self, machine, memory=256, options="", extra=(), append=""):
         suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
         self.trace = extra
         super().__init__(machine, memory=f"{memory}M", net=False, appliance="memory",
-                         extra=["-device", f"virtio-balloon-{suffix},id=b0{options}", *extra], check_log=not extra)
+                         append=append, extra=["-device", f"virtio-balloon-{suffix},id=b0{options}", *extra], check_log=not extra)
 
     def ask(self, line, timeout=60):
         self.send(line + "\n")
@@ -135,6 +135,29 @@ class Balloon(unittest.TestCase):
             vm.until(lambda: vm.rss() < full - 130)
             self.assertEqual(vm.ask("take 160"), "took 160")
             self.assertEqual(vm.ask("check"), "ok")
+
+    @per_machine("q35", "virt")
+    def test_poisoned_pages_leave_and_come_back_poisoned(self, machine):
+        with Memory(machine, options=",free-page-reporting=on", append="page_poison=1") as vm:
+            vm.wait(b"memory: ready\r\n")
+            self.assertEqual(vm.values()["poison"], 0xaaaaaaaa)
+            self.assertEqual(vm.ask("take 160"), "took 160")
+            self.assertEqual(vm.ask("drop"), "ok")
+            vm.qmp_command("balloon", value=96 * MIB)
+            vm.until(lambda: vm.actual() == 96)
+            vm.qmp_command("balloon", value=256 * MIB)
+            vm.until(lambda: vm.actual() == 256)
+            self.assertEqual(vm.ask("take 160"), "took 160")
+            self.assertEqual(vm.ask("check"), "ok")
+            self.assertNotIn(b"written to", vm.output)
+
+    @per_machine("q35", "virt")
+    def test_a_write_to_freed_memory_is_found(self, machine):
+        with Memory(machine, append="page_poison=1") as vm:
+            vm.wait(b"memory: ready\r\n")
+            self.assertEqual(vm.ask("spoil"), "ok")
+            vm.ask("take 250")
+            vm.said(b"free memory was written to at 0x")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// expect: PAGE_POISON cannot be listed: free pages are not filled with a pattern
+// expect: PAGE_POISON cannot be required: the kernel command line says whether free pages are filled
 #include "drivers/virtio/balloon.hpp"
 
 using namespace ringlet;

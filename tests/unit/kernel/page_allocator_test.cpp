@@ -6,6 +6,7 @@
 
 #include "kernel/mm/bit_tree.hpp"
 #include "kernel/mm/page_allocator.hpp"
+#include "kernel/mm/page_poison.hpp"
 #include "kernel/mm/pressure.hpp"
 #include "tests/unit/kernel/machine.hpp"
 
@@ -351,4 +352,36 @@ TEST_CASE("An allocation that finds nothing asks those who can give memory back"
     pressure_unregister(source);
     CHECK(reclaimable_pages() == 0);
     CHECK(relieve_pressure(1, Pressure::exhausted) == 0);
+}
+
+TEST_CASE("A write to a freed page is found when the page is wanted again, and the page is not used") {
+    const Ram memory(4_MiB);
+    const arch::MmioRange ram[] = {memory.range(0, 4_MiB)};
+    REQUIRE(page_allocator_init(ram, {}, kAllMapped));
+    const auto word = [](PhysAddr at) -> u32& { return *reinterpret_cast<u32*>(at.raw); };
+    const PhysAddr before = allocate_pages(0).value();
+    word(before) = 1;
+    poison::start();
+    CHECK(poison::pattern() == poison::kPattern);
+    CHECK(word(before) == 1);  // only what is free is filled
+    const u64 damaged = poison::damaged(), free = page_stats().free_pages;
+    const PhysAddr page = allocate_pages(3).value(), run = allocate_page_run(5).value();
+    CHECK(word(page) == poison::kPattern);
+    word(page + 7 * kPageSize) = 42;
+    word(run + 4 * kPageSize) = 42;
+    free_pages(page, 2);  // the wrong order: refused, and nothing is filled
+    CHECK(word(page + 7 * kPageSize) == 42);
+    free_pages(page, 3);
+    free_page_run(run, 5);
+    CHECK(word(page + 7 * kPageSize) == poison::kPattern);
+    CHECK(page_stats().free_pages == free);
+    const PhysAddr again = allocate_pages(0).value();
+    free_pages(again, 0);
+    word(again + 1000) = 7;  // after the end of its life
+    std::vector<PhysAddr> all;
+    while (auto p = allocate_pages(0)) all.push_back(*p);
+    CHECK(poison::damaged() == damaged + 1);
+    CHECK(all.size() == free - 1);
+    CHECK(std::ranges::find(all, again) == all.end());
+    poison::stop();
 }

@@ -92,6 +92,9 @@ TEST_CASE("bad values are named, unknown keys are listed once") {
         CHECK(r.complaints.ends_with("is not understood: dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
     }
     CHECK(read("panic=maybe").complaints == "command line: panic=maybe is not understood: halt, reboot or exit\n");
+    CHECK_FALSE(read("").options.page_poison);
+    CHECK(read("page_poison=1").options.page_poison);
+    CHECK(read("page_poison=yes").complaints == "command line: page_poison=yes is not understood: 0 or 1\n");
     CHECK(read("loglevel=9").complaints ==
           "command line: loglevel=9 is not understood: debug, info, warning, error, or 0 to 8\n");
     CHECK(read("foo=1 panic=halt bar ro").complaints == "command line: unknown: foo bar\n");

@@ -286,6 +286,35 @@ TEST_CASE("Hints begin with the host's command, end with STOP, and the pages com
     CHECK(w.free() > w.free_at_start - 40);
 }
 
+TEST_CASE("Pages keep their poison: the host is told of it, or is not told of free pages") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    const bool told = GENERATE(true, false), poisoned = GENERATE(true, false);
+    if (poisoned) kernel::poison::start();
+    if (told) w.dev.offer(F::page_poison);
+    w.dev.offer(F::page_reporting);
+    w.dev.number_queues(true);
+    REQUIRE(w.start());
+    CHECK(w.dev.accepted.test(unsigned(F::page_poison)) == (told && poisoned));
+    CHECK(w.dev.accepted.test(unsigned(F::page_reporting)) == (told || !poisoned));
+    CHECK(w.dev.poison == (told && poisoned ? kernel::poison::kPattern : 0));
+    w.later(Duration::from_s(3));
+    CHECK((w.dev.reported_bytes > 0) == (told || !poisoned));
+    w.dev.set_target(8000);  // these come back as zeroes
+    w.turns();
+    REQUIRE(w.dev.inside.size() == 8000);
+    w.dev.set_target(0);
+    w.turns();
+    const u64 damaged = kernel::poison::damaged();
+    std::vector<PhysAddr> all;
+    arch::host::use_real_clock();
+    while (auto page = kernel::allocate_pages(0)) all.push_back(*page);
+    arch::host::use_virtual_clock(kernel::now());
+    CHECK(all.size() > 15000);
+    CHECK(kernel::poison::damaged() == damaged);
+    for (PhysAddr page : all) kernel::free_pages(page, 0);
+    kernel::poison::stop();
+}
+
 TEST_CASE("A balloon device that lies is reset; memory stays whole") {
     World w(GENERATE(from_range(std::begin(device::kModernWays), std::end(device::kModernWays))));
     w.dev.offer(F::deflate_on_oom);

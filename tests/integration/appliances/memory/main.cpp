@@ -3,6 +3,7 @@
 //   take N    allocates and fills N pieces of 1 MiB, or as many as there are: "took M"
 //   check     what was taken is as it was filled: "ok" or "damaged"
 //   drop      gives everything back: "ok"
+//   spoil     writes to a piece that was given back: "ok"
 //   balloon   the counters of the balloon and its queues
 #include <memory>
 #include <new>
@@ -50,6 +51,13 @@ void drop() {
     while (taken != nullptr) delete std::exchange(taken, taken->next);
 }
 
+void spoil() {
+    auto* p = new (std::nothrow) Piece;
+    volatile u64* const word = &p->words[kWords / 2];
+    delete p;
+    *word = 1;
+}
+
 void report() {
     virtio::for_each_record([](const virtio::DeviceRecord& d) {
         d.for_each_value([](std::string_view name, u64 value) { print("{}={} ", name, value); });
@@ -78,6 +86,8 @@ int main() {
             print("{}\n", whole() ? "ok" : "damaged");
         else if (word == "drop")
             drop(), print("ok\n");
+        else if (word == "spoil")
+            spoil(), print("ok\n");
         else if (word == "balloon")
             report();
         else if (!word.empty())
