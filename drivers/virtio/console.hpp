@@ -31,7 +31,7 @@ struct ConsoleConfig {
     u8 ports = 4;              ///< with numbers below this one; the others are refused
     u16 buffers = 8;           ///< for each port and direction
     u16 buffer_bytes = 512;    ///< of each
-    u8 write_wait_ms = 20;     ///< how long console output waits for a host that does not read
+    u16 write_wait_ms = 500;   ///< how long console output waits for a host that is busy or does not read
     u8 announce_wait_ms = 20;  ///< how long probe() waits for the ports
 };
 
@@ -44,7 +44,7 @@ template <ConsoleConfig kC> struct ConsoleConfigChecked {
     static_assert(kC.ports >= 1 && kC.ports <= 7, "a console has 1 to 7 ports: their queues must have interrupts");
     static_assert(kC.ports == 1 || kC.features.lists(ConsoleSpec::Feature::multiport),
                   "more than one console port needs MULTIPORT");
-    static_assert(kC.write_wait_ms <= 100, "console output must not wait longer than 100 ms");
+    static_assert(kC.write_wait_ms <= 1000, "console output must not wait longer than a second");
     static_assert(kC.announce_wait_ms <= 100, "booting must not wait longer than 100 ms for console ports");
     static constexpr bool value = true;
 };
