@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "kernel/console.hpp"
@@ -10,10 +11,11 @@
 
 namespace ringlet {
 
-/// `print("{} files\n", n);` — see lib/format.hpp for the fields. Any length, no allocation.
+/// `print("{} files\n", n);` — see lib/format.hpp for the fields. Any length, no allocation; what is short (512 bytes)
+/// reaches the console in one piece.
+void vprint(std::string_view format, std::span<const detail::FormatArg> args);
 template <class... A> void print(FormatString<std::type_identity_t<A>...> f, const A&... a) {
-    auto write = [](std::string_view piece) { kernel::console_write(piece); };
-    format(write, f, a...);
+    vprint(f.text, detail::FormatArgs<A...>(a...).span());
 }
 
 /// The next key, or nothing after `timeout`.
