@@ -48,6 +48,7 @@ counted() {
     local p f s
     read -r p f s < <(echo "$line" | sed -E 's/([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?/\1 \2 \4/')
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
+    [ $((p + f + ${s:-0})) -ne 0 ] || status=1   # nothing ran
     if [ "$f" -ne 0 ] || [ "$status" -ne 0 ]; then
         [ "$f" -eq 0 ] && failed=$((failed + 1))
         failures+=("$name"); echo "FAILED  $name: $line"; grep -E '^(FAIL|not ok|.*FAILED)' "$log" | head -20 | sed 's/^/    /'
@@ -60,8 +61,8 @@ counted() {
 # tap NAME COMMAND...: a program that prints a line "ok ..." or "not ok ..." for each check
 tap() {
     local name=$1; shift
-    counted "$name" sh -c '"$@" > "$0" 2>&1; grep -v "^ok" "$0"
-        echo "$(grep -c "^ok" "$0") passed, $(grep -c "^not ok" "$0") failed"' "$log_folder/tap.txt" "$@"
+    counted "$name" sh -c '"$@" > "$0" 2>&1; status=$?; grep -v "^ok" "$0"
+        echo "$(grep -c "^ok" "$0") passed, $(grep -c "^not ok" "$0") failed"; exit $status' "$log_folder/tap.txt" "$@"
 }
 
 # catch NAME PROGRAM: one Catch2 program; every test case counts. 10 minutes at most.
