@@ -96,7 +96,7 @@ class Console(VM):
 
     def ready(self, line):
         """The application and the shell share the console: a prompt of its own after the application has spoken."""
-        (line or self).wait(b"console: ready")
+        (line or self).wait(b"console: ready\r\n")   # the whole line: what is typed earlier is echoed into it
         (line or self).send("\n")
         (line or self).wait(PROMPT)
 
