@@ -4,7 +4,8 @@
 // again after its fence and found nothing. Reception is armed every time. Transmission is armed when output stopped for
 // want of room or of packet buffers: both come back with a completion. The receive ring is refilled by every flush();
 // if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again,
-// and a short timer does so in case nobody tells. Timers are part of Stack::deadline(). Context: the network monitor.
+// and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says that
+// it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network monitor.
 #pragma once
 
 #include <utility>
@@ -47,9 +48,8 @@ template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPu
         }
     }
     link.flush();
-    const bool starved = stack.pool().exhausted() != exhausted;
-    if (starved) arm = Arm::rx_and_tx;
-    stack.note_starved(starved, now);
+    if (stack.pool().exhausted() != exhausted) arm = Arm::rx_and_tx;
+    stack.note_starved(arm == Arm::rx_and_tx, now);
     return budget == 0 || link.rearm(arm);
 }
 

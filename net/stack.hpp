@@ -54,7 +54,7 @@ public:
     void set_mac(const MacAddr& mac, Instant now) {
         if (mac != config_.mac && mac != MacAddr{} && !mac.is_multicast()) mac_changed(mac, now);
     }
-    /// No packet buffer was free where one was needed: try again soon.
+    /// No packet buffer was free where one was needed, or the link had no room for what there was: try again soon.
     void note_starved(bool starved, Instant now) {
         retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never();
     }

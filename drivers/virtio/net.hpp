@@ -18,8 +18,11 @@
 #include "drivers/virtio/net_control.hpp"
 #include "drivers/virtio/net_frames.hpp"
 #include "drivers/virtio/net_limits.hpp"
+#include "drivers/virtio/net_pair.hpp"
 #include "drivers/virtio/session.hpp"
 #include "drivers/virtio/virtqueue.hpp"
+#include "kernel/random.hpp"
+#include "kernel/time/clock.hpp"
 #include "net/link.hpp"
 #include "net/packet_queue.hpp"
 
@@ -37,10 +40,13 @@ template <NetConfig kC = NetConfig{}, Transport T = AnyTransport> class Net fina
     using Ring = RingOf<Spec, kC.features>;
     static constexpr u16 kEthernetHeader = 14;
     static constexpr u16 kMostMtu = u16(net::PacketBuffer::kSize - net::PacketBuffer::kHeadroom - kEthernetHeader);
+    /// What the stack sends even when the link says less: every IPv4 host takes it (RFC 791). Above Spec::kLeastMtu.
+    static constexpr u16 kLeastMtu = 576;
     /// Of a receive buffer for 64 KiB, when merged frames come without MRG_RXBUF: buffers in it, and how many are
     /// posted.
     static constexpr u16 kBigFragments = 34, kBigBuffers = 4;
     static constexpr usize kLeastPoolForBig = 2 * kBigBuffers * kBigFragments;
+    static constexpr Duration kTransmitPatience = Duration::from_s(5);  ///< as FreeBSD's and Linux's watchdogs
 
     static constexpr bool lists(Feature f) { return kC.features.lists(f); }
     static constexpr bool kControls = lists(Feature::ctrl_vq);
@@ -105,19 +111,26 @@ public:
 
     std::optional<net::PacketBuffer> receive() {
         if (dead_) return std::nullopt;
-        if constexpr (kC.max_pairs == 1) return receive_from(pairs_[0]);
+        if constexpr (kC.max_pairs == 1) return pairs_[0].receive();
         for (u16 i = 0; i < open_pairs_; ++i) {  // those that are switched off may still hold a frame
             Pair& pair = pairs_[next_rx_];
             next_rx_ = u16(next_rx_ + 1 < open_pairs_ ? next_rx_ + 1 : 0);
-            if (auto p = receive_from(pair)) return p;
+            if (auto p = pair.receive()) return p;
         }
         return std::nullopt;
     }
 
     u16 room() {
         if (dead_) return 0;
+        const u16 active = active_pairs();
+        bool reaped = false;
+        for (u16 i = 0; i < open_pairs_; ++i) reaped |= pairs_[i].reap();
+        for (u16 i = active; i < open_pairs_; ++i)  // switched off: nothing may be sent there any more (§5.1.6.5.5)
+            while (auto p = pairs_[i].held.pop_front()) pairs_[0].held.push_back(std::move(*p));
         u16 least = 0xffff;
-        for (u16 i = 0; i < open_pairs_; ++i) least = std::min(least, room_in(pairs_[i]));
+        for (u16 i = 0; i < active; ++i) least = std::min(least, pairs_[i].room(count_));
+        if (reaped) stalled_at_ = Instant::never(), reset_may_help_ = true;
+        if (least == 0) watch_transmission();
         return least;
     }
 
@@ -141,7 +154,7 @@ public:
         if ((p.data()[0] & std::byte{1}) != std::byte{0}) pair.sent.add(TxCount::omcasts);
         std::memcpy(p.push_bytes(header_bytes()).data(), &h, header_bytes());
         if (dead_) return count_.add(NetCount::tx_dropped);
-        if (!pair.held.empty() || !add(pair, p)) hold(pair, std::move(p));
+        if (!pair.held.empty() || !pair.add(p)) pair.hold(std::move(p), count_);
     }
 
     void flush() {
@@ -160,8 +173,9 @@ public:
         if (broken()) return recover();
         bool work = false;
         for (u16 i = 0; i < open_pairs_; ++i) {
-            if (what == net::Arm::rx_and_tx && pairs_[i].tx->rearm()) work = true;
-            if (pairs_[i].rx->rearm()) work = true;
+            Pair& pair = pairs_[i];
+            if (what == net::Arm::rx_and_tx && pair.tx->rearm()) work = true, pair.sent.add(TxCount::rescheduled);
+            if (pair.rx->rearm()) work = true, pair.received.add(RxCount::rescheduled);
         }
         return work || broken();
     }
@@ -229,17 +243,7 @@ public:
     u64 value(NetCount which) const { return count_.value(which); }
 
 private:
-    using RxQueue = Virtqueue<Ring, net::PacketBuffer, kC.rx_size>;
-    using TxQueue = Virtqueue<Ring, net::PacketBuffer, kC.tx_size>;
-    struct Pair {
-        std::optional<RxQueue> rx;
-        std::optional<TxQueue> tx;
-        Assembly assembly;
-        net::PacketQueue held;  ///< with their headers; sent before anything else
-        std::atomic<bool> rx_signalled{false}, tx_signalled{false};
-        CounterSet<RxCount> received;
-        CounterSet<TxCount> sent;
-    };
+    using Pair = NetPair<kC, Ring>;
     struct Command {};  ///< the token of a control command: there is one at a time
     using ControlQueue = Virtqueue<Ring, Command, 4>;
     struct Nothing {
@@ -257,7 +261,7 @@ private:
     /// The first start and, with the queues there already, every later one.
     [[gnu::cold]] Result<> start() {
         Hs h = TRY(negotiate());
-        mac_.octets = TRY(h.config().read(Spec::kMac));
+        TRY(read_mac(h));
         rules_ = FrameRules::of(session_.features().bits());
         const NetAbilities abilities =
             TRY(read_abilities<kC.features>(h.config(), session_.features().bits(), open_pairs_));
@@ -277,8 +281,29 @@ private:
             refill(pairs_[i]);
             pairs_[i].rx->kick();
         }
-        if constexpr (kControls)
-            if (session_.template has<Feature::ctrl_vq>()) TRY(control_.apply(abilities));
+        if constexpr (kControls) {
+            if (session_.template has<Feature::ctrl_vq>()) {
+                TRY(control_.apply(abilities));
+                if (made_up_mac_ && !control_.mac()) (void)control_.set_mac(mac_);  // so that it can filter
+            }
+        }
+        return {};
+    }
+
+    /// The device's own address. Where it has none, or one that no host can have, a random local one: until the end,
+    /// resets included.
+    [[gnu::cold]] Result<> read_mac(Hs& h) {
+        const std::optional<std::array<u8, 6>> told = TRY(as_optional(h.config().read(Spec::kMac)));
+        const net::MacAddr address{told.value_or(std::array<u8, 6>{})};
+        if (address != net::MacAddr{} && !address.is_multicast()) {
+            mac_ = address;
+            made_up_mac_ = false;
+        } else if (!std::exchange(made_up_mac_, true)) {
+            kernel::random_fill(std::as_writable_bytes(std::span(mac_.octets)));
+            mac_.octets[0] = u8((mac_.octets[0] & 0xfc) | 2);  // locally administered, not a group
+            kernel::log(kernel::LogLevel::warning, "{}: the device has no usable address, a random one is used",
+                        session_.name());
+        }
         return {};
     }
 
@@ -317,13 +342,13 @@ private:
         return fail(Error::unsupported);
     }
 
-    /// An MTU that our buffers cannot hold must not be accepted (§5.1.4.2); impossible values are not believed.
+    /// An MTU that our buffers cannot hold, or that we would exceed, must not be accepted (§5.1.4.2).
     [[gnu::cold]] Result<FeatureBits> read_limits(Hs& h) {
         FeatureBits more;
         mtu_ = 1500;
         if constexpr (lists(Feature::mtu)) {
             const std::optional<u16> told = TRY(as_optional(h.config().read(Spec::kMtu)));
-            if (told && (*told < Spec::kLeastMtu || *told > kMostMtu)) {
+            if (told && (*told < kLeastMtu || *told > kMostMtu)) {
                 kernel::log(kernel::LogLevel::warning, "{}: MTU {} not accepted", session_.name(), *told);
                 more = more | mask(Feature::mtu);
             } else if (told) {
@@ -363,61 +388,16 @@ private:
         return 1;
     }
 
-    std::optional<net::PacketBuffer> receive_from(Pair& pair) {
-        while (auto used = pair.rx->pop()) {
-            pair.rx_signalled.store(false, std::memory_order_relaxed);
-            auto p = pair.assembly.take(std::move(used->token), used->written, pair.rx->in_flight());
-            if (!p) {
-                pair.received.add(RxCount::iqdrops, pair.assembly.take_drops());
-                continue;
-            }
-            pair.received.add(RxCount::ipackets);
-            pair.received.add(RxCount::ibytes, p->total_size());
-            const net::PacketMeta& meta = p->meta();
-            if (meta.checksum != net::PacketMeta::Checksum::none) pair.received.add(RxCount::csum);
-            if (kLargeReceive && meta.gso != net::PacketMeta::Gso::none) pair.received.add(RxCount::host_lro);
-            return p;
-        }
-        if (pair.rx_signalled.exchange(false, std::memory_order_relaxed)) pair.rx->note_spurious();
-        return std::nullopt;
-    }
-
-    u16 room_in(Pair& pair) {
-        bool reaped = false;
-        while (pair.tx->pop()) reaped = true;
-        const bool signalled = pair.tx_signalled.exchange(false, std::memory_order_relaxed);
-        if (signalled && !reaped) pair.tx->note_spurious();
-        if (reaped) pair.tx->suppress();  // keeps the EVENT_IDX hint behind the device
-        if (pair.tx->broken()) return 0;
-        while (!pair.held.empty()) {
-            net::PacketBuffer p = *pair.held.pop_front();
-            if (add(pair, p)) continue;
-            if (pair.tx->in_flight() == 0) {  // not even an empty queue holds it
-                count_.add(NetCount::tx_dropped);
-                continue;
-            }
-            pair.held.insert_after({}, std::move(p));
-            return 0;
-        }
-        return pair.tx->free();
-    }
-
-    /// False: it does not fit now, and is still the caller's.
-    bool add(Pair& pair, net::PacketBuffer& p) {
-        if (p.fragments() == 1) {
-            const Segment s{p.dma(), u32(p.size())};
-            return pair.tx->add({&s, 1}, {}, p);
-        }
-        if constexpr (kC.tx_fragments == 1) return false;
-        std::array<Segment, kC.tx_fragments> pieces;
-        const usize n = gather(p, pieces);
-        return n != 0 && pair.tx->add({pieces.data(), n}, {}, p);
-    }
-    /// A packet that found no descriptors: room() said that a packet fits, but not how large.
-    void hold(Pair& pair, net::PacketBuffer p) {
-        if (pair.tx->broken()) return count_.add(NetCount::tx_dropped);
-        count_.add(NetCount::tx_held);
-        pair.held.push_back(std::move(p));
+    /// Nothing fits. A device that gives nothing back for five seconds is reset; not again before it has given
+    /// something back, as the host may just have nowhere to put frames. pump() looks again and again while it waits for
+    /// room.
+    [[gnu::cold]] void watch_transmission() {
+        const Instant now = kernel::now();
+        if (stalled_at_.is_never() || !link_up_) stalled_at_ = now;
+        if (now - stalled_at_ < kTransmitPatience || needs_reset_ || !reset_may_help_) return;
+        count_.add(NetCount::tx_timeouts);
+        reset_may_help_ = false;
+        needs_reset_ = true;
     }
 
     bool big_buffers() const { return kLargeReceive && rules_.large_frames() && !rules_.merge; }
@@ -565,6 +545,8 @@ private:
     u16 open_pairs_ = 1, device_pairs_ = 1, next_rx_ = 0, control_index_ = 0;
     bool link_up_ = true, needs_reset_ = false, announce_ = false;
     bool dead_ = true;  ///< not running, or given up
+    bool made_up_mac_ = false, reset_may_help_ = true;
+    Instant stalled_at_ = Instant::never();  ///< since when no transmission came back although there is no room
     std::atomic<bool> config_changed_{false};
     u32 speed_ = ~u32{0};  ///< Mbit/s; beyond kMostSpeed: unknown
     u8 duplex_ = 0xff;     ///< 1: full; beyond 1: unknown

@@ -11,12 +11,12 @@ namespace ringlet::virtio {
 
 struct NetConfig {
     using Feature = NetSpec::Feature;
-    Features<NetSpec> features{.required = {Feature::mac},
-                               .optional = {Common::version_1, Common::access_platform, Common::order_platform,
-                                            Common::notification_data, Common::notif_config_data, Common::event_idx,
-                                            Common::indirect_desc, Feature::mtu, Feature::status, Feature::csum,
-                                            Feature::guest_csum, Feature::host_tso4, Feature::host_ecn,
-                                            Feature::guest_tso4, Feature::guest_ecn, Feature::mrg_rxbuf}};
+    Features<NetSpec> features{
+        .required = {},
+        .optional = {Common::version_1, Feature::mac, Common::access_platform, Common::order_platform,
+                     Common::notification_data, Common::notif_config_data, Common::event_idx, Common::indirect_desc,
+                     Feature::mtu, Feature::status, Feature::csum, Feature::guest_csum, Feature::host_tso4,
+                     Feature::host_ecn, Feature::guest_tso4, Feature::guest_ecn, Feature::mrg_rxbuf}};
     u16 rx_size = 64, tx_size = 64;  ///< ring entries
     u16 rx_buffers = 64;             ///< packets kept posted for reception, at most rx_size
     u16 max_pairs = 1;               ///< queue pairs opened when the device has so many (MQ, RSS)
@@ -25,8 +25,9 @@ struct NetConfig {
 
     /// Everything the driver knows. `pairs`: queue pairs.
     static constexpr NetConfig full(u16 pairs = 4) {
-        return {.features = {.required = {Feature::mac},
+        return {.features = {.required = {},
                              .optional = {Common::version_1,
+                                          Feature::mac,
                                           Common::access_platform,
                                           Common::order_platform,
                                           Common::notification_data,
@@ -90,7 +91,8 @@ template <NetConfig kC> struct NetConfigChecked {
     static_assert(RingSizeChecked<NetSpec, kC.features, kC.tx_size>::value);
     static_assert(kC.rx_buffers > 0 && kC.rx_buffers <= kC.rx_size,
                   "rx_buffers must lie between 1 and the size of the receive ring");
-    static_assert(kC.features.required.contains(Feature::mac), "MAC must be required: the driver has no other address");
+    static_assert(kC.features.lists(Feature::mac),
+                  "MAC must be listed: without it the interface would have another address after every boot");
     static_assert(!any_listed(Feature::guest_ufo, Feature::host_ufo),
                   "UFO cannot be listed: IP fragments of a datagram are not what this stack sends or takes");
     static_assert(!any_listed(Feature::rsc_ext, Feature::standby),
@@ -102,6 +104,8 @@ template <NetConfig kC> struct NetConfigChecked {
     static_assert(kC.max_pairs > 1 || !kC.features.lists(Feature::mq),
                   "MQ is useless with one queue pair: raise max_pairs or do not list it");
     static_assert(kC.tx_fragments >= 1, "tx_fragments must be at least 1: a packet has at least one buffer");
+    static_assert(kC.tx_fragments <= 64, "tx_fragments must be at most 64: 36 buffers hold 64 KiB, and the list of "
+                                         "them is on a thread's stack");
     static_assert(!any_listed(Feature::host_tso4, Feature::host_tso6, Feature::host_uso) || kC.tx_fragments > 1,
                   "segmentation offload needs tx_fragments of more than 1: large packets are chains of buffers");
     static_assert(!kC.features.lists(Common::indirect_desc) || (kC.tx_tables > 0 && kC.tx_fragments > 1),

@@ -9,12 +9,12 @@ namespace ringlet::virtio {
 
 namespace {
 
-constexpr std::string_view kRxNames[] = {"ipackets", "ibytes", "iqdrops", "csum", "csum_failed", "host_lro"};
+constexpr std::string_view kRxNames[] = {"ipackets", "ibytes", "iqdrops", "csum", "host_lro", "rescheduled"};
 constexpr std::string_view kTxNames[] = {"opackets", "obytes", "omcasts", "csum", "tso", "rescheduled"};
-constexpr std::string_view kNetNames[] = {"rx_csum_bad_offset",  "rx_frame_too_short", "rx_frame_too_large",
-                                          "rx_mergeable_failed", "rx_bad_gso",         "mbuf_alloc_failed",
-                                          "tx_csum_software",    "tx_dropped",         "tx_held",
-                                          "announcements",       "link_changes"};
+constexpr std::string_view kNetNames[] = {
+    "rx_csum_bad_offset", "rx_frame_too_short", "rx_frame_too_large", "rx_mergeable_failed", "rx_bad_gso",
+    "mbuf_alloc_failed",  "tx_csum_software",   "tx_dropped",         "tx_timeouts",         "tx_held",
+    "announcements",      "link_changes"};
 static_assert(std::size(kRxNames) == usize(RxCount::count) && std::size(kTxNames) == usize(TxCount::count) &&
               std::size(kNetNames) == usize(NetCount::count));
 

@@ -10,8 +10,8 @@
 
 namespace ringlet::virtio {
 
-/// Of one receive queue.
-enum class RxCount : u8 { ipackets, ibytes, iqdrops, csum, csum_failed, host_lro, count };
+/// Of one receive queue. rescheduled: work found by the look after interrupts were asked for.
+enum class RxCount : u8 { ipackets, ibytes, iqdrops, csum, host_lro, rescheduled, count };
 /// Of one transmit queue.
 enum class TxCount : u8 { opackets, obytes, omcasts, csum, tso, rescheduled, count };
 /// Of the whole device. Each reason to drop a frame has its own.
@@ -24,6 +24,7 @@ enum class NetCount : u8 {
     mbuf_alloc_failed,    ///< refills that found the packet pool empty
     tx_csum_software,     ///< checksums that the driver finished because the device cannot
     tx_dropped,           ///< dropped: the device broke, or a packet that it never takes
+    tx_timeouts,          ///< resets of a device that had stopped giving transmissions back
     tx_held,              ///< packets that had to wait for descriptors inside the driver
     announcements,        ///< asked for by the host
     link_changes,

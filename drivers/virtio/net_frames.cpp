@@ -134,17 +134,31 @@ usize gather(const PacketBuffer& p, std::span<Segment> to) {
 }
 
 u32 flow_hash(Bytes frame) {
-    if (frame.size() < kEthernet + 20 || be16_at(frame, 12) != kIpv4) return 0;
-    const usize ip = kEthernet, ihl = (usize(frame[ip]) & 15) * 4;
-    const u8 protocol = u8(frame[ip + 9]);
-    u32 words[3];
-    std::memcpy(words, frame.data() + ip + 12, 8);
-    words[2] = 0;
-    const bool whole = (be16_at(frame, ip + 6) & 0x3fff) == 0;  // a fragment has no ports, or not always
-    if (whole && (protocol == 6 || protocol == 17) && frame.size() >= ip + ihl + 4)
-        std::memcpy(&words[2], frame.data() + ip + ihl, 4);
+    constexpr usize kIp = kEthernet;
+    if (frame.size() < kIp + 20) return 0;
+    std::array<u32, 9> words{};  // the addresses and, where there are any, the ports
+    const u16 type = be16_at(frame, 12);
+    u8 protocol = 0;
+    usize l4 = 0;
+    if (type == kIpv4) {
+        std::memcpy(words.data(), frame.data() + kIp + 12, 8);
+        protocol = u8(frame[kIp + 9]);
+        const bool whole = (be16_at(frame, kIp + 6) & 0x3fff) == 0;  // a fragment has no ports, or not always
+        if (whole) l4 = kIp + (usize(frame[kIp]) & 15) * 4;
+    } else if (type == kIpv6 && frame.size() >= kIp + 40) {
+        std::memcpy(words.data(), frame.data() + kIp + 8, 32);
+        protocol = u8(frame[kIp + 6]);
+        l4 = kIp + 40;
+    } else {
+        return 0;
+    }
+    if ((protocol == 6 || protocol == 17) && l4 != 0 && frame.size() >= l4 + 4)
+        std::memcpy(&words[8], frame.data() + l4, 4);
     u32 hash = 0;
     for (const u32 w : words) hash = (hash ^ w) * 0x9e3779b1u;
+    // Neighbouring ports differ in few bits, and those end up anywhere: all of them must reach the lowest ones.
+    hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+    hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
     return hash ^ hash >> 16;
 }
 

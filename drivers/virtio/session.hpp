@@ -13,6 +13,7 @@
 #include "drivers/virtio/device_info.hpp"
 #include "drivers/virtio/handshake.hpp"
 #include "kernel/log.hpp"
+#include "kernel/time/clock.hpp"
 
 namespace ringlet::virtio {
 
@@ -20,6 +21,7 @@ template <class Spec, Features<Spec> kF, Transport T> class Session {
 public:
     using Hs = Handshake<Spec, kF, T>;
     using Agreed = Negotiated<Spec, kF>;
+    /// Resets in a row, without a minute of peace between them, before the device is given up.
     static constexpr u32 kMaxRecoveries = 16;
 
     /// `name` outlives the session.
@@ -90,7 +92,11 @@ public:
     /// Counts a recovery, says so once, and is false when there were too many.
     [[nodiscard, gnu::cold]] bool may_recover() {
         kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
-        return ++recoveries_ <= kMaxRecoveries;
+        const Instant now = kernel::now();
+        if (now - recovered_at_ >= Duration::from_s(60)) recoveries_in_a_row_ = 0;
+        recovered_at_ = now;
+        ++recoveries_;
+        return ++recoveries_in_a_row_ <= kMaxRecoveries;
     }
     /// For ever: the device is halted and says FAILED; the driver answers everything with an error.
     [[gnu::cold]] void give_up() {
@@ -149,7 +155,8 @@ private:
     std::string_view name_;
     FeatureBits offered_;
     Agreed features_;
-    u32 recoveries_ = 0;
+    u32 recoveries_ = 0, recoveries_in_a_row_ = 0;
+    Instant recovered_at_;
     bool bound_ = false, closed_ = false, quiet_ = true;
     Interrupts<T> interrupts_;
 };

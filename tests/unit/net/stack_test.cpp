@@ -3,6 +3,8 @@
 
 #include <random>
 
+#include "net/pump.hpp"
+
 using namespace ringlet;
 using namespace ringlet::net;
 using namespace ringlet::net::test;
@@ -567,4 +569,28 @@ TEST_CASE("hostile frames: every length and every bit flip of good ones") {
     introduce_peer(h, now);
     h.input(to_us(1, icmp_echo(1, 2, 30)), now);
     CHECK_FALSE(h.output_all(now).empty());
+}
+
+TEST_CASE("pump: a link without room is looked at again soon, whether or not it tells") {
+    struct Full : NullLink {
+        u16 space = 1;
+        std::optional<Arm> armed;
+        bool carrier() const { return true; }
+        u16 room() const { return space; }
+        bool rearm(Arm what) { return armed = what, false; }
+    };
+    Host a(1);
+    Full link;
+    Instant now{};
+    while (!pump(link, a.stack, now) && a.stack.deadline() < now + Duration::from_ms(100))
+        now = std::max(a.stack.deadline(), now + Duration::from_ms(1));
+    CHECK(link.armed == Arm::rx);
+    link.space = 0;
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE_FALSE(pump(link, a.stack, now));
+        CHECK(link.armed == Arm::rx_and_tx);
+        CHECK(a.stack.deadline() > now);
+        REQUIRE(a.stack.deadline() <= now + Duration::from_ms(20));
+        now = a.stack.deadline();
+    }
 }

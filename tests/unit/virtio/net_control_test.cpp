@@ -171,6 +171,50 @@ TEST_CASE("A device that refuses its pairs is used with one") {
     for (const auto& s : w.dev.sent) CHECK(s.queue == 1);
 }
 
+TEST_CASE("A pair that is switched off holds nothing up and is sent nothing") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio), 2, 1000);
+    w.dev.withdraw(virtio::Common::indirect_desc);
+    if (GENERATE(true, false)) w.dev.withdraw(F::rss);
+    REQUIRE(w.start());
+    w.dev.hold_tx = true;
+    const auto send = [&](u8 port, usize bytes) {
+        auto frame = World::tcp(100);
+        frame[14] = 0x45, frame[20] = frame[21] = 0, frame[23] = 6, frame[34] = 0, frame[35] = port;
+        auto p = w.packet(bytes, 100);
+        std::memcpy(p.data().data(), frame.data(), frame.size());
+        w.nic->transmit(std::move(p));
+        w.nic->flush();
+    };
+    u8 port = 0;
+    do send(++port, 100);
+    while (w.dev.sent.back().queue != 3);
+    while (w.nic->room() > 1) send(port, 100);
+    send(port, 300);  // does not fit, and waits inside the driver
+    REQUIRE(w.value("tx_held") == 1);
+    CHECK(w.nic->room() == 0);
+    const usize before = w.dev.sent.size();
+    REQUIRE(w.control().set_pairs(1));
+    CHECK(w.nic->room() > 32);
+    w.nic->flush();
+    REQUIRE(w.dev.sent.size() == before + 1);
+    CHECK(w.dev.sent.back().queue == 1);
+    CHECK(w.dev.sent.back().frame.size() == 300);
+}
+
+TEST_CASE("The device hears of an address that the driver made up, and of no other") {
+    World w(Way::mmio, 1, 1000);
+    if (GENERATE(true, false)) {
+        w.dev.config[0] |= 1;
+        REQUIRE(w.start());
+        CHECK(w.dev.control.mac == w.nic->mac().octets);
+        w.break_and_recover();
+        CHECK(w.dev.control.mac == w.nic->mac().octets);
+    } else {
+        REQUIRE(w.start());
+        CHECK(w.dev.control.mac == NetDevice::Mac{});
+    }
+}
+
 TEST_CASE("Without the features there are no commands") {
     World w(Way::mmio, 1, 1000);
     w.dev.withdraw(F::ctrl_rx, F::ctrl_vlan, F::ctrl_mac_addr, F::mq, F::rss, F::notf_coal, F::vq_notf_coal,

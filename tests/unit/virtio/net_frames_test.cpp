@@ -381,7 +381,9 @@ TEST_CASE("Several pairs: all are received from, flows stay on one") {
     std::array<int, 4> used{};
     for (u16 port = 0; port < 64; ++port) {
         auto frame = World::tcp(100);
-        frame[14] = 0x45, frame[20] = frame[21] = 0, frame[23] = 6, frame[34] = u8(port >> 8), frame[35] = u8(port);
+        const u16 theirs = u16(50000 + 2 * port);  // as a server sees clients of one host: neighbours, all even
+        frame[14] = 0x45, frame[20] = frame[21] = 0, frame[23] = 6, frame[34] = 0, frame[35] = 80;
+        frame[36] = u8(theirs >> 8), frame[37] = u8(theirs);
         for (int i = 0; i < 2; ++i) {
             auto p = w.packet(100);
             std::memcpy(p.data().data(), frame.data(), frame.size());
@@ -394,10 +396,43 @@ TEST_CASE("Several pairs: all are received from, flows stay on one") {
     }
     for (const int n : used) CHECK(n > 4);
     CHECK(w.value("rxq3.ipackets") == 100);
+    (void)w.nic->room();
+    CHECK_FALSE(w.nic->rearm(Arm::rx_and_tx));
+    REQUIRE(w.dev.receive(World::counting(60), {}, 6));
+    CHECK(w.nic->rearm(Arm::rx_and_tx));
+    CHECK(w.value("rxq3.rescheduled") == 1);
+    CHECK(w.nic->receive()->size() == 60);
     w.break_and_recover();
     CHECK(w.dev.control.pairs == 4);
     REQUIRE(w.dev.receive(World::counting(99), {}, 6));
     CHECK(w.nic->receive()->size() == 99);
+}
+
+TEST_CASE("Flows of both IP versions are told apart, and their packets are not") {
+    using virtio::flow_hash;
+    const auto hash = [](const std::vector<u8>& f) { return flow_hash(std::as_bytes(std::span(f))); };
+    for (const bool v6 : {false, true}) {
+        INFO(v6);
+        auto f = World::tcp(100, v6);
+        const usize protocol = v6 ? 20 : 23, ports = v6 ? 54 : 34, address = v6 ? 53 : 33;
+        if (!v6) f[14] = 0x45, f[20] = f[21] = 0;
+        f[protocol] = 6;
+        const u32 one = hash(f);
+        CHECK(one != 0);
+        f[ports + 4] ^= 1, f[90] ^= 1;  // sequence number, payload
+        CHECK(hash(f) == one);
+        for (const usize at : {ports, ports + 3, address}) {
+            auto other = f;
+            other[at] ^= 1;
+            CHECK(hash(other) != one);
+        }
+        f[protocol] = 1;  // no ports: all of these two hosts together
+        const u32 hosts = hash(f);
+        f[ports] ^= 1;
+        CHECK(hash(f) == hosts);
+        for (usize n = 0; n < f.size(); ++n) (void)hash({f.begin(), f.begin() + long(n)});
+    }
+    CHECK(hash(std::vector<u8>(100)) == 0);
 }
 
 TEST_CASE("A hash in the header makes it 20 bytes") {

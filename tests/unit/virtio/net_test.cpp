@@ -153,18 +153,30 @@ TEST_CASE("Without CSUM the driver finishes a partial checksum itself") {
     CHECK((f.frame[50] << 8 | f.frame[51]) == 0xffff - 0x1234);
 }
 
-TEST_CASE("Impossible MTUs are not believed, too large ones not accepted") {
+TEST_CASE("An MTU that we cannot keep is not accepted") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
     SECTION("9000") {
         w.dev.set_mtu(9000);
     }
-    SECTION("67") {
-        w.dev.set_mtu(67);
+    SECTION("575") {
+        w.dev.set_mtu(575);
+    }
+    SECTION("0") {
+        w.dev.set_mtu(0);
     }
     REQUIRE(w.start());
     CHECK(w.nic->mtu() == 1500);
     CHECK_FALSE(w.dev.accepted.test(3));
     CHECK(w.dev.accepted.test(5));
+}
+
+TEST_CASE("An MTU that we can keep is the link's") {
+    World w(Way::mmio);
+    const u16 mtu = GENERATE(u16{576}, u16{1280}, u16{PacketBuffer::kSize - PacketBuffer::kHeadroom - 14});
+    w.dev.set_mtu(mtu);
+    REQUIRE(w.start());
+    CHECK(w.nic->mtu() == mtu);
+    CHECK(w.dev.accepted.test(3));
 }
 
 TEST_CASE("The link goes down and up again with the status field") {
@@ -231,6 +243,102 @@ TEST_CASE("A device that never stops lying is given up, without a hang") {
     CHECK_FALSE(w.nic->rearm(Arm::rx_and_tx));
 }
 
+TEST_CASE("A minute of peace forgives resets") {
+    World w(Way::mmio);
+    arch::host::use_virtual_clock(Instant{1'000'000'000});
+    REQUIRE(w.start());
+    const auto lie = [&] {
+        w.dev.queues[0].ring.set_used_idx(u16(w.dev.queues[0].ring.used_idx + 20000));
+        (void)w.nic->receive();
+        return w.nic->rearm(Arm::rx);
+    };
+    for (int i = 0; i < 16; ++i) REQUIRE(lie());
+    arch::host::advance_to(Instant{60'999'999'999});
+    SECTION("too early") {
+        CHECK_FALSE(lie());
+    }
+    SECTION("in time") {
+        arch::host::advance_to(Instant{61'000'000'000});
+        for (int i = 0; i < 16; ++i) REQUIRE(lie());
+        CHECK(w.nic->info().recoveries == 32);
+        CHECK_FALSE(lie());
+    }
+    arch::host::use_real_clock();
+}
+
+TEST_CASE("A device that gives no transmission back is reset after five seconds, once") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    arch::host::use_virtual_clock(Instant{1'000'000'000});
+    REQUIRE(w.start());
+    CHECK(w.nic->carrier());
+    w.dev.hold_tx = true;
+    const auto fill = [&] {
+        while (w.nic->room() != 0) w.nic->transmit(w.frame(100));
+        w.nic->flush();
+        (void)w.nic->room();
+    };
+    const auto recoveries_at = [&](u64 ms) {
+        arch::host::advance_to(Instant{ms * 1'000'000});
+        (void)w.nic->carrier();
+        (void)w.nic->room();
+        (void)w.nic->rearm(Arm::rx_and_tx);
+        return w.nic->info().recoveries;
+    };
+    fill();
+    SECTION("and again only when it has worked meanwhile") {
+        CHECK(recoveries_at(5999) == 0);
+        CHECK(recoveries_at(6000) == 1);
+        CHECK(w.nic->value(virtio::NetCount::tx_timeouts) == 1);
+        fill();
+        CHECK(recoveries_at(30000) == 1);
+        w.dev.release_tx();
+        fill();
+        CHECK(recoveries_at(34999) == 1);
+        CHECK(recoveries_at(35000) == 2);
+    }
+    SECTION("not one that is merely slow") {
+        arch::host::advance_to(Instant{5'900'000'000});
+        w.dev.release_tx();
+        fill();
+        CHECK(recoveries_at(10'899) == 0);
+        w.dev.release_tx();
+        CHECK(w.nic->room() == 64);
+        CHECK(recoveries_at(60'000) == 0);
+        fill();
+        CHECK(recoveries_at(64'999) == 0);
+    }
+    SECTION("not without a link") {
+        w.dev.change_config([&] { w.dev.config[6] = 0; });
+        CHECK(recoveries_at(1100) == 0);
+        CHECK(recoveries_at(60'000) == 0);
+        w.dev.change_config([&] { w.dev.config[6] = 1; });
+        CHECK(recoveries_at(64'999) == 0);
+        CHECK(recoveries_at(65'000) == 1);
+    }
+    arch::host::use_real_clock();
+}
+
+TEST_CASE("Without a usable address of the device's there is a random one, for good") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    SECTION("none") {
+        w.dev.withdraw(virtio::NetSpec::Feature::mac);
+    }
+    SECTION("zeros") {
+        std::fill_n(w.dev.config.begin(), 6, u8{0});
+    }
+    SECTION("a group") {
+        w.dev.config[0] = 1;
+    }
+    REQUIRE(w.start());
+    const net::MacAddr mac = w.nic->mac();
+    CHECK((mac.octets[0] & 3) == 2);
+    CHECK(mac != net::MacAddr{{mac.octets[0]}});
+    w.dev.needs_reset();
+    if (w.nic->polled()) w.nic->poll();
+    REQUIRE(w.nic->rearm(Arm::rx));
+    CHECK(w.nic->mac() == mac);
+}
+
 TEST_CASE("Short and absurd lengths are dropped, not read") {
     World w(Way::pci_vectors);
     REQUIRE(w.start());
@@ -250,9 +358,6 @@ TEST_CASE("Short and absurd lengths are dropped, not read") {
 
 TEST_CASE("Devices that cannot work are refused with FAILED or silence, and leak nothing") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
-    SECTION("no MAC") {
-        w.dev.offered = virtio::mask(virtio::Common::version_1);
-    }
     SECTION("no VERSION_1") {
         w.dev.offered = w.dev.offered.without(virtio::mask(virtio::Common::version_1));
     }
