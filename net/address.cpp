@@ -21,6 +21,17 @@ std::optional<Ipv4Addr> Ipv4Addr::parse(std::string_view text) {
     return Ipv4Addr{value};
 }
 
+std::optional<MacAddr> MacAddr::parse(std::string_view text) {
+    MacAddr mac;
+    if (text.size() != 3 * mac.octets.size() - 1) return std::nullopt;
+    for (usize i = 0; i < mac.octets.size(); ++i) {
+        const auto octet = parse_number<u8>(text.substr(3 * i, 2), 16);
+        if (!octet || (i != 0 && text[3 * i - 1] != ':')) return std::nullopt;
+        mac.octets[i] = *octet;
+    }
+    return mac;
+}
+
 std::string_view to_text(Ipv4Addr a, std::span<char, 16> to) {
     return format_to(to, "{}.{}.{}.{}", a.value >> 24, a.value >> 16 & 0xff, a.value >> 8 & 0xff, a.value & 0xff);
 }

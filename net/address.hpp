@@ -15,6 +15,7 @@ struct MacAddr {
     std::array<u8, 6> octets{};
     friend constexpr auto operator<=>(const MacAddr&, const MacAddr&) = default;
     constexpr bool is_multicast() const { return octets[0] & 1; }
+    static std::optional<MacAddr> parse(std::string_view text);  ///< "52:54:00:12:34:56"; exactly six pairs of digits
     static constexpr MacAddr broadcast() { return {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}; }
 };
 

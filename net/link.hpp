@@ -1,6 +1,6 @@
 // What a NIC driver must look like. Used by pump() alone: nothing above it is a template. The network owns this
 // interface; drivers implement it. Context: all calls under the network monitor, from the network thread or whoever
-// holds the monitor.
+// holds the monitor. A link may also have `LinkControl* control()` (net/link_control.hpp).
 #pragma once
 
 #include <concepts>

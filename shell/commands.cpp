@@ -28,6 +28,8 @@ constexpr Command kCommands[] = {
 };
 constexpr Command kNetworkCommands[] = {
     {"ip", "ip", "addresses, routes and counters of the network interface", ip},
+    {"link", "link [SETTING VALUE...]", "the network interface: modes, filters, queues ('link help' lists settings)",
+     link},
     {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
     {"ping", "ping [-c COUNT] [-s BYTES] ADDRESS", "ask a host for echoes", ping},
 };

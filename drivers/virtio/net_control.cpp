@@ -52,6 +52,18 @@ void NetControl::visit_values(FunctionRef<void(std::string_view name, u64 value)
     visit("ctrl_timeouts", timeouts_.value());
 }
 
+net::LinkAbilities NetControl::abilities() const {
+    return {.modes = has(Feature::ctrl_rx),
+            .more_modes = has(Feature::ctrl_rx_extra),
+            .vlans = has(Feature::ctrl_vlan),
+            .address = has(Feature::ctrl_mac_addr),
+            .pairs = has(Feature::mq) || has(Feature::rss),
+            .steering = has(Feature::rss),
+            .coalescing = has(Feature::notf_coal),
+            .queue_coalescing = has(Feature::vq_notf_coal),
+            .most_pairs = abilities_.pairs};
+}
+
 // --- one command -----------------------------------------------------------------------------------------------------
 
 void NetControl::begin(u8 class_id, u8 command) {

@@ -17,21 +17,11 @@
 #include "lib/bytes.hpp"
 #include "lib/function_ref.hpp"
 #include "lib/leak.hpp"
-#include "net/link.hpp"
+#include "net/link_control.hpp"
 
 namespace ringlet::virtio {
 
-/// What arrives besides frames for our address, for broadcast and for the filter tables. The last four: CTRL_RX_EXTRA.
-struct RxMode {
-    bool promiscuous = false, all_multicast = false;
-    bool all_unicast = false, no_multicast = false, no_unicast = false, no_broadcast = false;
-};
-
-/// An interrupt after so many packets or so many microseconds, whichever is first; a zero switches it off.
-struct Coalescing {
-    u32 packets = 0, microseconds = 0;
-    friend constexpr bool operator==(Coalescing, Coalescing) = default;
-};
+using net::Coalescing, net::RxMode;
 
 /// What the device can do, read from its configuration by the driver.
 struct NetAbilities {
@@ -42,7 +32,7 @@ struct NetAbilities {
     u32 hash_types = 0;  ///< supported
 };
 
-class NetControl {
+class NetControl final : public net::LinkControl {
 public:
     using Feature = NetSpec::Feature;
     static constexpr usize kMaxMacs = 128;  ///< in the filter table; with more it is opened wide
@@ -62,32 +52,33 @@ public:
     /// The control queue of a running device, by the device's name; nullptr when there is none.
     static NetControl* find(std::string_view device);
 
-    // Each of these: unsupported (not negotiated), io (the device refused), timed_out, device_broken; what was set
-    // before is then still what recovery restores.
-    Result<> set_rx_mode(const RxMode& mode);
-    /// Replaces the table of further addresses, unicast and multicast mixed. More than kMaxMacs: promiscuous instead.
-    Result<> set_mac_filter(std::span<const net::MacAddr> addresses);
-    /// invalid: beyond kMaxVlan. With CTRL_VLAN the device starts with none: tagged frames do not arrive.
-    Result<> add_vlan(u16 id) { return set_vlan(id, true); }
-    Result<> remove_vlan(u16 id) { return set_vlan(id, false); }
-    /// Our own address. invalid: a multicast address, or all zeros. The stack follows at its next turn (pump()).
-    Result<> set_mac(const net::MacAddr& mac);
-    Result<> acknowledge_announcement();
-    /// Queue pairs in use, of those that the driver has opened. invalid: none, or more than that.
-    Result<> set_pairs(u16 pairs);
-    /// Which pair serves a hash: a power of two of entries, each an open pair. Empty: spread evenly. invalid.
-    Result<> set_rss_table(std::span<const u8> pairs);
-    Result<> set_coalescing(Coalescing rx, Coalescing tx);
-    /// One queue (index as in the device). invalid: not an open queue.
-    Result<> set_queue_coalescing(u16 queue, Coalescing c);
-    Result<Coalescing> queue_coalescing(u16 queue);
-    /// GUEST_* feature bits that shall be in force. invalid: one that was not negotiated.
-    Result<> set_guest_offloads(u64 features);
+    // net::LinkControl. What is in force is what recovery restores.
+    Result<> set_rx_mode(const RxMode& mode) override;
+    Result<> set_mac_filter(std::span<const net::MacAddr> addresses) override;
+    Result<> add_vlan(u16 id) override { return set_vlan(id, true); }
+    Result<> remove_vlan(u16 id) override { return set_vlan(id, false); }
+    Result<> set_mac(const net::MacAddr& mac) override;
+    Result<> set_pairs(u16 pairs) override;
+    Result<> set_rss_table(std::span<const u8> pairs) override;
+    Result<> set_coalescing(Coalescing rx, Coalescing tx) override;
+    Result<> set_queue_coalescing(u16 queue, Coalescing c) override;
+    Result<Coalescing> queue_coalescing(u16 queue) override;
+    net::LinkAbilities abilities() const override;
+    RxMode rx_mode() const override { return mode_; }
+    std::span<const net::MacAddr> mac_filter() const override {
+        return std::span(macs_).first(usize{unicast_} + multicast_);
+    }
+    bool has_vlan(u16 id) const override { return id <= kMaxVlan && (vlans_[id / 64] >> id % 64 & 1) != 0; }
+    u16 pairs() const override { return pairs_; }
+    std::optional<Coalescing> rx_coalescing() const override { return coalescing_[0]; }
+    std::optional<Coalescing> tx_coalescing() const override { return coalescing_[1]; }
 
-    const RxMode& rx_mode() const { return mode_; }
-    bool has_vlan(u16 id) const { return id <= kMaxVlan && (vlans_[id / 64] >> id % 64 & 1) != 0; }
+    /// GUEST_* feature bits that shall be in force. invalid: one that was not negotiated. Errors as above.
+    Result<> set_guest_offloads(u64 features);
+    /// The answer to GUEST_ANNOUNCE. Errors as above.
+    Result<> acknowledge_announcement();
+    /// The address set with set_mac(), if any.
     const std::optional<net::MacAddr>& mac() const { return mac_; }
-    u16 pairs() const { return pairs_; }
 
     // --- for the driver -------------------------------------------------------------------------------------------
     /// The memory for commands, once. no_memory.

@@ -36,12 +36,13 @@ void Core::wake_ready() {
 
 }  // namespace detail
 
-Result<> Service::open(void* link, bool (*pump_link)(void*, Stack&, Instant), PacketPool& pool,
+Result<> Service::open(void* link, bool (*pump_link)(void*, Stack&, Instant), LinkControl* control, PacketPool& pool,
                        const StackConfig& config) {
     auto held = lock();
     if (held->stack) return fail(Error::exists);
     held->link = link;
     held->pump_link = pump_link;
+    held->control = control;
     held->stack.emplace(config, pool);
     held->stack->start(kernel::now());
     thread_event_.set();
@@ -127,6 +128,12 @@ NetStatistics Service::statistics() {
     if (!held->stack) return {};
     const PacketPool& pool = held->stack->pool();
     return {held->stack->statistics(), held->stack->tcp().stats(), pool.total(), pool.free(), pool.exhausted()};
+}
+
+Result<> Service::control(FunctionRef<Result<>(LinkControl&)> use) {
+    auto held = lock();
+    if (held->control == nullptr) return fail(Error::unsupported);
+    return use(*held->control);
 }
 
 Result<> Service::configure(Addressing addressing, const Ipv4Config& fixed) {

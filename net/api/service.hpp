@@ -16,6 +16,7 @@
 #include "kernel/sync/lock.hpp"
 #include "kernel/time/clock.hpp"
 #include "lib/list.hpp"
+#include "net/link_control.hpp"
 #include "net/pump.hpp"
 #include "net/stack.hpp"
 
@@ -75,6 +76,7 @@ struct Core {
     std::optional<Stack> stack;  ///< empty until Service::open()
     void* link = nullptr;
     bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
+    LinkControl* control = nullptr;                  ///< of the link, when it has one
     List<Waiter> stack_waiters;                      ///< for an address or an echo reply
     Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
@@ -100,8 +102,11 @@ public:
         config.mac = link.mac();
         config.mtu = link.mtu();
         config.offloads = link.offloads();
+        LinkControl* control = nullptr;
+        if constexpr (requires { link.control(); }) control = link.control();
         return open(
-            &link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, pool, config);
+            &link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, control, pool,
+            config);
     }
     /// The network thread's body; returns after stop(). Exactly one thread runs it.
     void run();
@@ -115,6 +120,9 @@ public:
 
     InterfaceInfo interface();
     NetStatistics statistics();
+    /// Filters, modes, queues and interrupts of the NIC: calls `use` under the monitor and returns what it returns.
+    /// unsupported: no NIC, or one whose driver has no control channel. `use` must not print or call the service.
+    Result<> control(FunctionRef<Result<>(LinkControl&)> use);
     /// Replaces the addressing at run time. invalid: an address that cannot be ours, prefix > 32.
     Result<> configure(Addressing addressing, const Ipv4Config& fixed);
     /// Waits until the interface has an address; timed_out.
@@ -171,7 +179,8 @@ public:
 
 private:
     friend class Selector;
-    Result<> open(void* link, bool (*pump_link)(void*, Stack&, Instant), PacketPool& pool, const StackConfig& config);
+    Result<> open(void* link, bool (*pump_link)(void*, Stack&, Instant), LinkControl* control, PacketPool& pool,
+                  const StackConfig& config);
     bool pump(Monitor::Access& held, Instant now) {
         pending_.store(false);
         return held->pump(now);

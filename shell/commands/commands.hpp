@@ -30,6 +30,8 @@ Outcome version(Shell&, const Arguments&);
 Outcome ip(Shell&, const Arguments&);
 Outcome ping(Shell&, const Arguments&);
 Outcome netstat(Shell&, const Arguments&);
+// link.cpp
+Outcome link(Shell&, const Arguments&);
 
 /// "2026-11-22 17:05:09" into `to` (UTC).
 std::string_view date_text(i64 unix_seconds, std::span<char, 32> to);

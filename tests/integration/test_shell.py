@@ -62,7 +62,7 @@ class Shell(unittest.TestCase):
     def test_system(self, machine):
         with self.vm(machine) as vm:
             commands = vm.shell("help")
-            for name in ("help ls cat cd pwd stat free ps uptime date dmesg lspci virtio ip ping netstat mount df poweroff "
+            for name in ("help ls cat cd pwd stat free ps uptime date dmesg lspci virtio ip link ping netstat mount df poweroff "
                          "reboot panic").split():
                 self.assertRegex(commands, rf"(?m)^{name}\b")
             self.assertRegex(vm.shell("free"), r"Memory\s+\d+ KiB\s+\d+ KiB\s+\d+ KiB")

@@ -393,6 +393,7 @@ TEST_CASE("api: without a NIC the loopback works and the rest says why not") {
     CHECK(service.ping(Ipv4Addr::of(127, 0, 0, 1), 100, kSoon));
     CHECK(service.ping(kB, 100, kSoon).error() == Error::unreachable);
     CHECK(service.wait_for_address(Duration::from_ms(10)).error() == Error::timed_out);
+    CHECK(service.control([](LinkControl&) { return Result<>{}; }).error() == Error::unsupported);
     auto listener = TcpListener::bind(service, 80);
     auto c = TcpStream::connect(service, {Ipv4Addr::of(127, 0, 0, 1), 80}, kSoon);
     REQUIRE(c);

@@ -219,4 +219,8 @@ TEST_CASE("addresses: text there and back, nonsense refused") {
         CHECK_FALSE(Ipv4Addr::parse(bad));
     char mac[18];
     CHECK(to_text(MacAddr{{0x52, 0x54, 0, 0x12, 0x34, 0x0f}}, mac) == "52:54:00:12:34:0f");
+    CHECK(MacAddr::parse("52:54:00:12:34:0F") == MacAddr{{0x52, 0x54, 0, 0x12, 0x34, 0x0f}});
+    for (const char* bad : {"", "52:54:00:12:34", "52:54:00:12:34:0", "52:54:00:12:34:0f:", "52:54:00:12:34:0g",
+                            "52-54-00-12-34-0f", "52:54:00:12:340f:", " 2:54:00:12:34:0f"})
+        CHECK_FALSE(MacAddr::parse(bad));
 }
