@@ -12,7 +12,7 @@
 #include "fs/block_device.hpp"
 #include "kernel/mm/dma.hpp"
 #include "lib/parse.hpp"
-#include "marker.hpp"
+#include "bench/marker.hpp"
 
 using namespace ringlet;
 
