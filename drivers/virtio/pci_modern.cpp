@@ -80,7 +80,8 @@ Result<Doorbell> PciModern::enable_queue(u16 queue, u16 size, QueueAddrs where) 
 Result<Doorbell> PciModern::doorbell(u16 queue) {
     const u64 at = u64{common::queue_notify_off.read(r_.common)} * r_.notify_multiplier;
     const u32 width = notify_position_ ? 4 : 2;
-    if (at % width != 0 || r_.notify_bytes < width || at > r_.notify_bytes - width) return fail(Error::device_broken);
+    if (r_.notify_bytes < width || at > r_.notify_bytes - width) return fail(Error::device_broken);
+    if (r_.notify.at(at) % width != 0) return fail(Error::device_broken);  // of the access, not only of the offset
     const bool ports = r_.notify.kind() == pci::IoWindow::Kind::ports;
     const auto narrow = ports ? Doorbell::Kind::port16 : Doorbell::Kind::mmio16;
     const auto wide = ports ? Doorbell::Kind::port32 : Doorbell::Kind::mmio32;

@@ -17,6 +17,7 @@ public:
     u32 common_bytes = 60;
     static constexpr u16 kNotifyPorts = 0xd000;  ///< with ports_for_doorbells()
     u32 notify_bytes = 0x1000, notify_multiplier = 4;
+    u64 notify_at = 0;  ///< where the window begins, behind kNotify
 
     explicit PciFront(VirtioDevice& d) : device(d) { arch::host::register_mmio(kBase, 0x4000, *this); }
     ~PciFront() override { arch::host::unregister_mmio(kBase); }
@@ -32,7 +33,7 @@ public:
                 .common = kBase,
                 .common_bytes = common_bytes,
                 .notify = ports_ ? pci::IoWindow(pci::IoWindow::Kind::ports, kNotifyPorts)
-                                 : pci::IoWindow(pci::IoWindow::Kind::memory, kBase + kNotify),
+                                 : pci::IoWindow(pci::IoWindow::Kind::memory, kBase + kNotify + notify_at),
                 .notify_bytes = notify_bytes,
                 .notify_multiplier = notify_multiplier,
                 .isr = kBase + kIsr,
@@ -75,7 +76,7 @@ public:
     }
     void write(u64 at, unsigned width, u64 v) override {
         if (at >= kNotify) {
-            return doorbell(at - kNotify, width, v);
+            return doorbell(at - kNotify - notify_at, width, v);
         }
         if (at >= kDevice) return device.on_config_write(at - kDevice, width, v);
         switch (at) {

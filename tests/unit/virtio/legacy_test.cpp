@@ -234,6 +234,15 @@ TEST_CASE("Doorbells tell what was agreed: the queue or its number of choice, an
     CHECK(w.dev.all_violations() == std::vector<std::string>{});
 }
 
+TEST_CASE("A doorbell that its accesses would straddle is refused") {
+    World w(Way::pci_line);
+    const bool position = GENERATE(false, true), wide = GENERATE(false, true);
+    if (position) w.dev.offered = w.dev.offered | mask(Common::notification_data);
+    w.pci->notify_at = wide ? 4 : 2;
+    Driver d(w.device());
+    CHECK(d.start().has_value() == (wide || !position));
+}
+
 TEST_CASE("Registers beyond the common window are not touched, and their features not taken") {
     World w(Way::pci_line);
     w.pci->common_bytes = GENERATE(56, 58, 60);
