@@ -32,9 +32,10 @@ public:
     Session& operator=(const Session&) = delete;
 
     /// Resets and negotiates. `declined`: optional features to leave out although offered. After the first time only
-    /// the same set will do. Errors: unsupported, device_broken.
+    /// the same set will do, whatever else is offered then. Errors: unsupported, device_broken.
     [[gnu::cold]] Result<Hs> begin(FeatureBits declined = {}) {
-        Hs h = TRY(Hs::begin(transport_, bound_ ? declined | offered_.without(features_.bits()) : declined));
+        constexpr FeatureBits kAll{{~u64{0}, ~u64{0}}};
+        Hs h = TRY(Hs::begin(transport_, bound_ ? kAll.without(features_.bits()) : declined));
         if (bound_ && !(h.features().bits() == features_.bits())) return fail(Error::unsupported);
         offered_ = h.offered();
         features_ = h.features();
@@ -89,7 +90,8 @@ public:
     }
     /// The answer of the last halt(): false means quarantine.
     bool quiet() const { return quiet_; }
-    /// Counts a recovery, says so once, and is false when there were too many.
+    /// Counts a recovery, says so, and is false when there were too many in a row: a device that fails once a day is
+    /// worth a reset each time.
     [[nodiscard, gnu::cold]] bool may_recover() {
         kernel::log(kernel::LogLevel::warning, "{}: device broke its queues, resetting it", name_);
         const Instant now = kernel::now();

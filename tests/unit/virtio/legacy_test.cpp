@@ -243,6 +243,19 @@ TEST_CASE("A doorbell that its accesses would straddle is refused") {
     CHECK(d.start().has_value() == (wide || !position));
 }
 
+TEST_CASE("A device that offers more after its reset is given what it had") {
+    World w(GENERATE(Way::pci_line, Way::mmio));
+    Driver d(w.device());
+    w.dev.offered = w.dev.offered.without(mask(Common::event_idx));
+    REQUIRE(d.start());
+    const FeatureBits before = w.dev.accepted;
+    w.dev.offered = w.dev.offered | mask(Common::event_idx, Common::notification_data);
+    REQUIRE(d.session.halt());
+    for (auto& q : d.queues) q->drain([](int) {});
+    REQUIRE(d.start());
+    CHECK(w.dev.accepted == before);
+}
+
 TEST_CASE("Registers beyond the common window are not touched, and their features not taken") {
     World w(Way::pci_line);
     w.pci->common_bytes = GENERATE(56, 58, 60);
