@@ -214,6 +214,7 @@ private:
     ScsiDisk* disk_at(usize i);
 
     // The worker.
+    bool dead() const { return state_.lock()->dead; }
     void wait(Instant until);
     void look_if_due();
     void unqueue(std::span<Sync> batch);

@@ -79,6 +79,7 @@ void ScsiHost::scan() {
 }
 
 void ScsiHost::scan_targets(u16 first, u16 count) {
+    if (dead()) return;
     std::array<Sync, kBatch> batch;
     for (u16 i = 0; i < count; ++i) {
         batch[i].cdb = scsi::report_luns(kShortList);

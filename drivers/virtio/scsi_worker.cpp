@@ -229,6 +229,7 @@ Result<Bytes> ScsiHost::run(ScsiAddress at, const scsi::Cdb& cdb) {
     ASSERT(cdb.direction != scsi::Direction::out && cdb.data_bytes <= kPageSize);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         Sync c{.cdb = cdb, .at = at};
+        if (dead()) return fail(Error::device_broken);  // its memory may be gone, too
         std::memset(memory_.at<std::byte>(scratch_at_), 0, cdb.data_bytes);
         run_batch({&c, 1});
         const scsi::Verdict& v = c.verdict;

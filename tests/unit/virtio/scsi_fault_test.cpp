@@ -396,6 +396,23 @@ TEST_CASE("A device that never recovers fails every request, and hangs nobody") 
     w.dev.never_resets = w.dev.absent = false;
 }
 
+TEST_CASE("A device that dies for good during a scan ends the scan") {
+    ScsiWorld w(GENERATE(Way::mmio, Way::pci_vectors));
+    w.dev.add(0, 0);
+    w.dev.add(40, 0);
+    REQUIRE(w.start());
+    w.dev.immediate = false;
+    w.while_waiting = [&] {
+        w.dev.never_resets = true;
+        if (!w.host->info().broken) w.dev.needs_reset();
+    };
+    w.host->scan();
+    CHECK(w.host->info().broken);
+    CHECK_FALSE(w.disk("sda")->present());
+    w.while_waiting = nullptr;
+    w.dev.never_resets = false;
+}
+
 TEST_CASE("Requests outstanding when the driver goes are completed, not forgotten") {
     std::vector<std::unique_ptr<ScsiIo>> all;
     {
