@@ -120,8 +120,8 @@ public:
         if (config_changed_.exchange(false)) read_size();
         feed_console();
         if (broken()) wake();
-        // put() must not wake anybody, not even when it finds its queue broken: that is looked for.
-        return session_.polled() ? now + kPollEvery : attached_ ? now + kLookAfter : Instant::never();
+        // put() must not wake anybody, not even when it finds its queue broken; a device that is gone wakes nobody.
+        return now + (session_.polled() ? kPollEvery : kLookAfter);
     }
 
     bool polled() const { return session_.polled(); }

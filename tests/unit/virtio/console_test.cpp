@@ -8,7 +8,7 @@
 using namespace ringlet;
 using device::ConsoleModel, device::Way;
 using kernel::Port;
-using virtio::Console;
+using Console = virtio::Console<device::every_ring<virtio::ConsoleConfig>()>;
 using Spec = virtio::ConsoleSpec;
 
 namespace {
@@ -16,12 +16,12 @@ namespace {
 constexpr std::string_view kData = "org.ringlet.data";
 
 struct World : device::Bench<ConsoleModel> {
-    std::unique_ptr<Console<>> console;
+    std::unique_ptr<Console> console;
     explicit World(Way way, bool multiport = true, u32 max = 4) : Bench(way, multiport, max) {
         arch::host::use_virtual_clock();
     }
     Result<> start() {
-        auto r = Console<>::probe(device(), "console0");
+        auto r = Console::probe(device(), "console0");
         if (!r) return fail(r.error());
         console = std::move(*r);
         turn();
@@ -373,6 +373,19 @@ TEST_CASE("After a reset ports are announced again, and what had been received i
     CHECK(write(port, "x").error() == Error::device_broken);
     kernel::console_write("into the void");
     CHECK(w.console->service(kernel::now()).is_never());
+}
+
+TEST_CASE("A console that is gone from the bus fails who reads and writes") {
+    World w(GENERATE(Way::pci_vectors, Way::pci_polling, Way::mmio));
+    w.dev.ports[1].there = w.dev.ports[1].host_open = true, w.dev.ports[1].name = kData;
+    REQUIRE(w.start());
+    Port port = w.open(kData);
+    w.dev.absent = true;  // and says nothing of it: the thread looks
+    CHECK(w.console->service(kernel::now()).is_never());
+    CHECK(w.console->info().broken);
+    CHECK(read(port).error() == Error::device_broken);
+    CHECK(write(port, "x").error() == Error::device_broken);
+    w.dev.absent = false;
 }
 
 TEST_CASE("A console that does not come back keeps its buffers") {
