@@ -16,7 +16,8 @@ namespace ringlet::arch {
 namespace {
 
 std::atomic<bool> is_virtual{false};
-std::atomic<u64> virtual_now{0}, deadline{Instant::never().ns}, wall_clock{0};
+std::atomic<u64> virtual_now{0}, virtual_step{0}, deadline{Instant::never().ns}, wall_clock{0};
+std::atomic<host::SleepHook> sleep{nullptr};
 const auto start = std::chrono::steady_clock::now();
 
 }  // namespace
@@ -26,7 +27,7 @@ Result<> clock_init(const Platform&) {
 }
 
 Instant monotonic_now() {
-    if (is_virtual) return {virtual_now};
+    if (is_virtual) return {virtual_now += virtual_step};
     const auto since = std::chrono::steady_clock::now() - start;
     return {static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count())};
 }
@@ -65,8 +66,18 @@ bool advance_to_timer() {
 
 void use_virtual_clock(Instant at) {
     virtual_now = at.ns;
+    virtual_step = 0;
     deadline = Instant::never().ns;
     is_virtual = true;
+}
+void step_virtual_clock(Duration step) {
+    virtual_step = static_cast<u64>(step.ns);
+}
+void set_sleep_hook(SleepHook hook) {
+    sleep = hook;
+}
+SleepHook sleep_hook() {
+    return sleep;
 }
 void use_real_clock() {
     is_virtual = false;

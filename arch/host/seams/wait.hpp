@@ -26,6 +26,12 @@ bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, 
     while (!ready()) {
         const Instant now = arch::monotonic_now();
         if (deadline <= now) return false;
+        if (const auto hook = arch::host::sleep_hook()) {
+            lock.unlock();
+            hook(deadline);
+            lock.lock();
+            continue;
+        }
         if (deadline.is_never()) {
             changed.wait(lock);
         } else {

@@ -50,6 +50,13 @@ void reset_irqs();
 void use_virtual_clock(Instant start = {});
 void use_real_clock();
 bool clock_is_virtual();
+/// Each look at the virtual clock moves it by `step`, until use_virtual_clock(): loops that wait for a time end.
+void step_virtual_clock(Duration step);
+/// Called, with no lock held, by a thread of host_kernel that would sleep; it has to move the virtual clock, or to wake
+/// what sleeps: one thread can be a whole test. nullptr: threads sleep.
+using SleepHook = void (*)(Instant until);
+void set_sleep_hook(SleepHook hook);
+SleepHook sleep_hook();
 /// Moves the virtual clock; fires hooks::timer() (and hooks::interrupt_exit()) each time it comes due on the
 /// way.
 void advance_to(Instant when);
