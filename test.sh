@@ -81,6 +81,7 @@ if wants host; then
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
         [ -f "$program" ] && [ -x "$program" ] && catch "$(basename "$program")" "$program"
     done
+    counted "drivers over other rings" tests/ctest_count.sh build/host _over_
     counted "virtio fences" timeout 60 build/host/tests/unit/virtio/virtio_fences
     counted "negative compilation" tests/negative/run.sh
 fi

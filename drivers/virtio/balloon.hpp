@@ -28,10 +28,11 @@ namespace ringlet::virtio {
 /// How a balloon driver is built: a template argument.
 struct BalloonConfig {
     using Feature = BalloonSpec::Feature;
-    Features<BalloonSpec> features{.required = {Common::version_1},
-                                   .optional = {Common::event_idx, Feature::must_tell_host, Feature::stats_vq,
-                                                Feature::deflate_on_oom, Feature::free_page_hint, Feature::page_poison,
-                                                Feature::page_reporting}};
+    Features<BalloonSpec> features{
+        .required = {Common::version_1},
+        .optional = {Common::access_platform, Common::order_platform, Common::notification_data,
+                     Common::notif_config_data, Common::event_idx, Feature::must_tell_host, Feature::stats_vq,
+                     Feature::deflate_on_oom, Feature::free_page_hint, Feature::page_poison, Feature::page_reporting}};
     u16 lists = 16;                 ///< pages full of page numbers per batch: 4 MiB of memory each
     u32 floor_bytes = 2 << 20;      ///< what always stays free, or a sixteenth of memory if that is more
     u16 report_blocks = 16;         ///< free blocks in one report

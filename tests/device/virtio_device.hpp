@@ -25,7 +25,7 @@ struct Queue {
 class VirtioDevice {
 public:
     u16 type = 0;
-    FeatureBits offered;
+    FeatureBits offered, demanded;  ///< demanded: a driver that leaves one of these out is refused
     std::vector<u8> config;
     std::vector<Queue> queues;
     std::vector<std::string> violations;
@@ -69,7 +69,7 @@ public:
         if (legacy ? (v & 4) && !(status & 4) : (v & 8) && !(status & 8)) features_ok(v);
         if ((v & 4) && !(status & 8) && !legacy) violations.push_back("DRIVER_OK without FEATURES_OK");
         status = v;
-        if ((v & 8) && refuses_features) status = u8(v & ~8);
+        if ((v & 8) && (refuses_features || (demanded & offered).without(accepted).any())) status = u8(v & ~8);
     }
 
     void enable(Queue& q, u16 index) {
@@ -112,7 +112,10 @@ public:
     void notify(u32 queue) {
         if (!(status & 4)) violations.push_back("kick before DRIVER_OK");
         if (queue >= queues.size() || !queues[queue].enabled) return violations.push_back("kick of no queue");
-        ++queues[queue].notified;
+        Queue& q = queues[queue];
+        ++q.notified;
+        if (accepted.test(38) && q.last_position != q.ring.avail_position())
+            violations.push_back("doorbell with another position");
         if (live() && !silent) on_notify(u16(queue));
     }
 

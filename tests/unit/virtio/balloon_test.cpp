@@ -355,6 +355,21 @@ TEST_CASE("A balloon device that lies is reset; memory stays whole") {
     CHECK(kernel::relieve_pressure(1, kernel::Pressure::exhausted) == 0);
 }
 
+TEST_CASE("A balloon device that is gone from the bus keeps what it had, and asks for nothing more") {
+    World w(GENERATE(Way::pci_vectors, Way::pci_polling, Way::mmio));
+    w.lost = true;
+    w.dev.offer(F::deflate_on_oom);
+    REQUIRE(w.start());
+    w.dev.set_target(4096);
+    w.turns();
+    w.dev.absent = true;
+    w.dev.interrupt_config();
+    CHECK(w.balloon->service(kernel::now()).is_never());
+    CHECK(w.balloon->info().broken);
+    CHECK(kernel::relieve_pressure(1, kernel::Pressure::exhausted) == 0);
+    w.dev.absent = false;
+}
+
 TEST_CASE("What is under way to a balloon device that never resets is never used again") {
     World w(Way::mmio);
     w.lost = true;

@@ -36,22 +36,30 @@ inline constexpr Way kAllWays[] = {Way::pci_vectors,   Way::pci_one_vector, Way:
 inline constexpr auto& kWays = kAllWays;
 
 /// The kinds of ring that the devices of this run offer: RINGLET_RINGS=packed,in_order,no_event_idx,no_indirect (any
-/// of them). One program, run once per kind: every test of a driver is a test over every ring.
-inline void offer_rings(FeatureBits& offered) {
+/// of them); `platform`: devices behind an IOMMU and not coherent, which want to be told positions and refuse drivers
+/// that do not care. One program, run once per kind: every test of a driver is a test over every ring.
+inline void offer_rings(VirtioDevice& dev) {
     using virtio::Common;
+    FeatureBits& offered = dev.offered;
     const char* told = std::getenv("RINGLET_RINGS");
     const std::string rings = told == nullptr ? "" : told;
     const auto says = [&](const char* word) { return ("," + rings + ",").find(word) != std::string::npos; };
     if (says(",packed,")) offered = offered | virtio::mask(Common::ring_packed);
     if (says(",in_order,")) offered = offered | virtio::mask(Common::in_order);
+    if (says(",platform,")) {
+        dev.demanded = virtio::mask(Common::access_platform, Common::order_platform, Common::notification_data);
+        offered = offered | dev.demanded | virtio::mask(Common::notif_config_data);
+    }
     if (says(",no_event_idx,")) offered = offered.without(virtio::mask(Common::event_idx));
     if (says(",no_indirect,")) offered = offered.without(virtio::mask(Common::indirect_desc));
 }
 
-/// A driver's configuration that takes every ring: what the tests of drivers use.
+/// A driver's configuration that takes every ring and platform: what the tests of drivers use.
 template <class C> consteval C every_ring(C config = {}) {
     using virtio::Common;
-    FeatureBits more = virtio::mask(Common::ring_packed, Common::in_order, Common::event_idx, Common::indirect_desc);
+    FeatureBits more = virtio::mask(Common::ring_packed, Common::in_order, Common::event_idx, Common::indirect_desc,
+                                    Common::access_platform, Common::order_platform, Common::notification_data,
+                                    Common::notif_config_data);
     config.features.optional.bits = config.features.optional.bits | more.without(config.features.required.bits);
     return config;
 }
@@ -67,7 +75,7 @@ template <class D> struct Bench {
     template <class... A> explicit Bench(Way way, A... a) : dev(a...), vectors(vectors_of(way)), way_(way) {
         using Kind = pci::IoWindow::Kind;
         arch::host::reset_irqs();
-        offer_rings(dev.offered);
+        offer_rings(dev);
         if (way == Way::mmio)
             mmio.reset(new MmioFront(dev));
         else if (way == Way::mmio_v1)

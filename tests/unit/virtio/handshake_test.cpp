@@ -76,6 +76,10 @@ TEST_CASE("A handshake dropped half-way leaves FAILED behind") {
         CHECK(Hs::begin(b.transport).error() == Error::unsupported);
         CHECK(b.dev.status_history == std::vector<u8>{0, 1, 3, 128});
     }
+    SECTION("the device demands what the driver does not know") {
+        b.dev.demanded = mask(F::ctrl_vq);
+        CHECK(Hs::begin(b.transport).error() == Error::unsupported);
+    }
     SECTION("FEATURES_OK is cleared") {
         b.dev.refuses_features = true;
         CHECK(Hs::begin(b.transport).error() == Error::unsupported);

@@ -21,7 +21,7 @@ template <virtio::NetConfig kGiven> struct NetWorld : Bench<NetDevice> {
         : Bench(way, device_pairs), memory(kernel::DmaRegion::allocate(buffers * net::PacketBuffer::kSize).value()),
           pool(memory.bytes(), memory.addr()) {
         dev.offer_all();
-        offer_rings(dev.offered);
+        offer_rings(dev);
     }
     Result<> start(const virtio::NetTunables& tunables = {}) {
         auto r = virtio::Net<kC>::probe(

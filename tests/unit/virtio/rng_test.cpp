@@ -162,6 +162,19 @@ TEST_CASE("An entropy device that does not come back is left alone, and its buff
     CHECK(arch::host::live_dma_regions() > before);
 }
 
+TEST_CASE("An entropy device that is gone from the bus is left alone") {
+    World w(GENERATE(Way::pci_vectors, Way::pci_polling, Way::mmio));
+    REQUIRE(w.start());
+    (void)w.turn();
+    w.dev.immediate = false;
+    (void)w.turn(kInterval);
+    w.dev.absent = true;
+    CHECK(w.turn(Duration::from_s(1)).is_never());
+    CHECK(w.rng->info().broken);
+    CHECK(w.turn(kInterval).is_never());
+    w.dev.absent = false;
+}
+
 TEST_CASE("Every unplugged or unwilling entropy device is an error at once") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
     SECTION("refuses its features") {
