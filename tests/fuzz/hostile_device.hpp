@@ -1,8 +1,10 @@
 // A device of any type that does what a string of bytes says: serves, lies, rewrites, tears, interrupts at any moment,
-// keeps silent, breaks, disappears. It knows nothing of its type: it takes chains and fills what is writable. Only it
-// may misbehave: whatever the bytes, a driver must not crash, hang, lose a request or leave its memory. Host only.
+// keeps silent, breaks, disappears. It knows nothing of its type: it takes chains and fills what is writable, or has
+// `answer` fill it, where a driver would not come far with random bytes. Only it may misbehave: whatever the bytes, a
+// driver must not crash, hang, lose a request or leave its memory. Host only.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "tests/unit/virtio/bench.hpp"
@@ -36,11 +38,10 @@ class HostileDevice final : public device::VirtioDevice {
 public:
     Script* script = nullptr;
     bool ever_stuck = false;  ///< did not confirm a reset at some time: memory may be in quarantine
+    /// What a device of this type would say: into the chain's writable pieces, those with memory.
+    std::function<void(u16 queue, const device::Chain&)> answer;
 
-    HostileDevice() {
-        config.assign(64, 0);
-        queues.resize(4);
-    }
+    HostileDevice() { config.assign(64, 0); }
 
     void on_notify(u16 queue) override {
         device::RingDevice& ring = queues[queue].ring;
@@ -78,8 +79,15 @@ private:
             held_.push_back({queue, std::move(*chain)});
         }
     }
-    void fill(const device::Chain& chain) {
+    void fill(u16 queue, const device::Chain& chain) {
         const u8 mode = script->byte();
+        if (answer && mode % 8 != 0) {
+            answer(queue, chain);
+            if (mode % 4 != 1 || chain.in.empty()) return;
+            const device::Piece& p = chain.in[script->below(u32(chain.in.size()))];
+            if (p.bytes != nullptr && p.len != 0) p.bytes[script->below(std::min(p.len, 128u))] ^= std::byte(mode);
+            return;
+        }
         for (const device::Piece& p : chain.in) {
             if (p.bytes == nullptr) continue;
             // Status bytes and headers at the ends matter most: the first and the last few bytes, zeros for the rest.
@@ -100,12 +108,14 @@ private:
             mine.clear();
             for (usize i = 0; i < held_.size(); ++i)
                 if (held_[i].queue == queue) mine.push_back(i);
-            fill(h.chain);
+            fill(queue, h.chain);
             const u8 length = script->byte();
             complete(queue, h.chain.id, length < 200 ? h.chain.writable() : script->number());
             if (!queues[queue].enabled) return;  // reset meanwhile
         }
     }
+
+    bool may_interrupt() { return (status & 4) != 0 || script->byte() % 4 == 0; }
 
     void misbehave(u16 queue) {
         device::Queue& q = queues[queue];
@@ -132,11 +142,11 @@ private:
             ++generation;
             break;
         case 7:
-            if (status & 4) interrupt_config();
+            if (may_interrupt()) interrupt_config();
             break;
         case 8:
         case 9:
-            if (status & 4) interrupt_queue(queue);
+            if (may_interrupt()) interrupt_queue(queue);
             break;
         case 10:
             silent = script->byte() % 2 == 0;
@@ -164,8 +174,8 @@ private:
             config.resize(64);
             break;
         case 18:
-            if (status & 4) isr |= script->byte();
-            if (raise_line && (status & 4)) raise_line();
+            isr |= script->byte();
+            if (raise_line && may_interrupt()) raise_line();
             break;
         case 19:
             if (live && script->byte() % 8 == 0) q.ring.busy();  // and never sleeps: no kicks any more
