@@ -339,6 +339,22 @@ TEST_CASE("Without a usable address of the device's there is a random one, for g
     CHECK(w.nic->mac() == mac);
 }
 
+TEST_CASE("A network device that is gone from the bus takes nothing more, and its packets come back") {
+    World w(GENERATE(Way::pci_vectors, Way::pci_polling, Way::mmio));
+    REQUIRE(w.start());
+    for (int i = 0; i < 10; ++i) w.nic->transmit(w.frame(100));
+    w.dev.absent = true;
+    w.dev.interrupt_config();
+    if (w.nic->polled()) w.nic->poll();
+    w.nic->flush();
+    CHECK_FALSE(w.nic->rearm(Arm::rx_and_tx));
+    CHECK(w.nic->info().broken);
+    CHECK_FALSE(w.nic->carrier());
+    CHECK(w.nic->room() == 0);
+    CHECK_FALSE(w.nic->receive());
+    w.dev.absent = false;
+}
+
 TEST_CASE("Short and absurd lengths are dropped, not read") {
     World w(Way::pci_vectors);
     REQUIRE(w.start());
