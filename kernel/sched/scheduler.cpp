@@ -16,9 +16,9 @@
 
 namespace ringlet::kernel {
 
-namespace {
-
 constinit Cpu boot_cpu;
+
+namespace {
 
 struct Scheduler {
     std::atomic<bool> locked{false};
@@ -80,23 +80,54 @@ Thread& take_next(Cpu& cpu) {
     return thread;
 }
 
+void lock() {
+    rank_acquired(Rank::run_queue);
+    while (scheduler.locked.exchange(true, std::memory_order_acquire)) arch::relax();
+}
+
+void unlock() {
+    scheduler.locked.store(false, std::memory_order_release);
+    rank_released(Rank::run_queue);
+}
+
+/// From now on the CPU's time is `to`'s.
+void charge(Cpu& cpu, Thread& to) {
+    const Instant t = arch::monotonic_now();
+    cpu.current->cpu_time_ns += t.ns - cpu.running_since.ns;
+    cpu.running_since = t;
+    ++to.switches;
+    cpu.current = &to;
+}
+
+/// Until somebody is ready. The CPU halts where it is, on the stack of the thread that begins to wait: mostly that one is
+/// the next to run, and then there is nothing to switch.
+void halt_here(Cpu& cpu) {
+    Thread& waiter = *cpu.current;
+    charge(cpu, *cpu.idle);
+    cpu.halted = true;
+    unlock();
+    do arch::wait_for_interrupt();
+    while (cpu.ready_priorities == 0);
+    lock();
+    cpu.halted = false;
+    charge(cpu, waiter);
+}
+
 // The current thread has already been put where it belongs. Returns when it runs again.
 void switch_away(Cpu& cpu) {
     Thread& from = *cpu.current;
+    cpu.slice_end = Instant::never();
+    // One that has ended has no stack to halt on, and leaves the idle thread something to do.
+    if (cpu.ready_priorities == 0 && from.state == ThreadState::waiting && cpu.zombies == nullptr) halt_here(cpu);
     Thread& to = take_next(cpu);
     cpu.need_switch = cpu.slice_expired = false;
-    cpu.slice_end = Instant::never();
     if (any_ready_at(cpu, to.priority)) start_slice(cpu, to.slice_left);
     to.slice_left = kTimeSlice;
     to.state = ThreadState::running;
     if (&to == &from) return;
-    const Instant t = arch::monotonic_now();
-    from.cpu_time_ns += t.ns - cpu.running_since.ns;
-    cpu.running_since = t;
-    ++to.switches;
+    charge(cpu, to);
     from.held_ranks = cpu.held_ranks;
     cpu.held_ranks = to.held_ranks;
-    cpu.current = &to;
     arch::context_switch(from.context, to.context);
 }
 
@@ -122,22 +153,7 @@ void preempt(Cpu& cpu) {
     switch_away(cpu);
 }
 
-void lock() {
-    rank_acquired(Rank::run_queue);
-    while (scheduler.locked.exchange(true, std::memory_order_acquire)) arch::relax();
-}
-
-void unlock() {
-    scheduler.locked.store(false, std::memory_order_release);
-    rank_released(Rank::run_queue);
-}
-
 }  // namespace
-
-Cpu& this_cpu() {
-    auto* cpu = static_cast<Cpu*>(arch::cpu_local());
-    return cpu != nullptr ? *cpu : boot_cpu;
-}
 
 SchedulerGuard::SchedulerGuard() : interrupts_were_enabled_(arch::interrupts_enabled()) {
     arch::disable_interrupts();
@@ -334,7 +350,7 @@ void timer() {
 
 void interrupt_exit() {
     Cpu& cpu = this_cpu();
-    if (!cpu.need_switch || cpu.interrupt_depth != 0 || cpu.current == nullptr) return;
+    if (!cpu.need_switch || cpu.halted || cpu.interrupt_depth != 0 || cpu.current == nullptr) return;
     // The interrupted thread may hold mutexes of any rank: it is not it who takes the scheduler lock.
     const u32 held_ranks = std::exchange(cpu.held_ranks, 0);
     kernel::lock();

@@ -63,18 +63,25 @@ public:
 struct Cpu {
     Thread* current = nullptr;  ///< nullptr until scheduler_init()
     Thread* idle = nullptr;
-    u32 ready_priorities = 0;  ///< bit p: ready[p] is not empty
-    u32 held_ranks = 0;        ///< of the running thread or handler
+    Thread* zombies = nullptr;  ///< exited and detached, linked by `joiner`; the idle thread frees them
+    u32 ready_priorities = 0;   ///< bit p: ready[p] is not empty
+    u32 held_ranks = 0;         ///< of the running thread or handler
     u32 interrupt_depth = 0;
     bool need_switch = false;
     bool slice_expired = false;
+    bool halted = false;  ///< on the stack of a thread that waits, which sees for itself who is next
     Instant slice_end = Instant::never();
     Instant timer_at = Instant::never();  ///< what the hardware timer is set to
     Instant running_since;
 };
 
+extern constinit Cpu boot_cpu;
+
 /// This CPU's data; valid from the first instruction (before scheduler_init() the boot CPU's).
-Cpu& this_cpu();
+inline Cpu& this_cpu() {
+    auto* cpu = static_cast<Cpu*>(arch::cpu_local());
+    return cpu != nullptr ? *cpu : boot_cpu;
+}
 inline Thread* current_thread() {
     return this_cpu().current;
 }

@@ -21,7 +21,6 @@ List<Thread, AllTag>& all() {
 }
 
 constinit u32 next_id = 1;
-constinit Thread* zombies = nullptr;  // exited and detached, linked by `joiner`; guarded by the scheduler lock
 
 void set_name(Thread& thread, std::string_view name) {
     const usize n = std::min(name.size(), sizeof thread.name - 1);
@@ -38,9 +37,9 @@ void reap() {
         Thread* dead;
         {
             const SchedulerGuard guard;
-            dead = zombies;
+            dead = this_cpu().zombies;
             if (dead == nullptr) return;
-            zombies = dead->joiner;
+            this_cpu().zombies = dead->joiner;
         }
         destroy(dead);
     }
@@ -160,8 +159,8 @@ void exit_thread() {
     self.state = ThreadState::exited;
     if (self.joiner != nullptr) wake(*self.joiner);
     if (self.detached) {
-        self.joiner = zombies;
-        zombies = &self;
+        self.joiner = this_cpu().zombies;
+        this_cpu().zombies = &self;
     }
     switch_for_ever();
 }

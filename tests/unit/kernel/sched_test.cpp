@@ -162,6 +162,44 @@ TEST_CASE("Sleepers wake in order of time, and idle time is counted") {
     sleep_for(Duration{-5});
 }
 
+TEST_CASE("The CPU halts on the stack of whoever waits, unless a thread has ended") {
+    start_machine();
+    static Event event;
+    static std::uintptr_t halted_at;
+    static int halts;
+    halts = 0;
+    arch::host::set_idle_hook([] {
+        halted_at = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+        if (++halts == 2) event.set();  // the first interrupt was for nobody
+    });
+    const auto near = [](const void* frame) {
+        const auto at = reinterpret_cast<std::uintptr_t>(frame);
+        return halted_at < at && at - halted_at < 16384;
+    };
+    event.wait();
+    CHECK(halts == 2);
+    CHECK(near(__builtin_frame_address(0)));
+    halts = 1;
+    bool there = false;
+    auto waiter = run(17, [&] {
+        event.wait();
+        there = near(__builtin_frame_address(0));
+    });
+    waiter.join();  // main begins to wait last, and gives the CPU to the other from its halt
+    CHECK_FALSE(there);
+    CHECK(near(__builtin_frame_address(0)));
+    Event end;
+    run(17, [&] { end.wait(); }).detach();
+    end.set();  // it ends before main goes on
+    halts = 1;
+    event.wait();
+    CHECK_FALSE(near(__builtin_frame_address(0)));  // the idle thread has freed it, and halted
+    halts = 1;
+    event.wait();
+    CHECK(near(__builtin_frame_address(0)));
+    arch::host::set_idle_hook(nullptr);
+}
+
 TEST_CASE("CPU time is charged to who used it") {
     start_machine();
     u64 used = 0;
