@@ -180,4 +180,9 @@ void irq_dispatch() {
     end_of_interrupt(iar);
 }
 
+void wait_for_interrupt() {
+    asm volatile("dsb sy\n\twfi" ::: "memory");
+    irq_dispatch();
+}
+
 }  // namespace ringlet::arch

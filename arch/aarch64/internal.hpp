@@ -26,7 +26,7 @@ bool is_mapped(std::uintptr_t va);
 bool clock_interrupt(IrqId id);
 void clock_early(u64 counter_at_entry);
 
-/// Acknowledges and dispatches one pending interrupt. Context: interrupt.
+/// Acknowledges and dispatches one pending interrupt, if there is one. Context: interrupts disabled.
 void irq_dispatch();
 
 }  // namespace ringlet::arch
