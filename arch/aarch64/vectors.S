@@ -24,8 +24,8 @@ ringlet_vectors:
     vector  fault_nested
     .endr
 
-#define FRAME 816
-irq_entry:
+#define FRAME 720
+irq_entry:                               // saves what a call may change; the handler, and a switch, keep the rest
     msr     spsel, #0
     sub     sp, sp, #FRAME
     stp     x0, x1, [sp, #16]
@@ -37,56 +37,51 @@ irq_entry:
     stp     x12, x13, [sp, #112]
     stp     x14, x15, [sp, #128]
     stp     x16, x17, [sp, #144]
-    stp     x18, x19, [sp, #160]
-    stp     x20, x21, [sp, #176]
-    stp     x22, x23, [sp, #192]
-    stp     x24, x25, [sp, #208]
-    stp     x26, x27, [sp, #224]
-    stp     x28, x30, [sp, #240]
+    stp     x18, x30, [sp, #160]
     mrs     x0, elr_el1
     mrs     x1, spsr_el1
     mrs     x2, fpcr
     mrs     x3, fpsr
     stp     x29, x0, [sp]                // a frame record: the backtrace goes through the interrupt
     mov     x29, sp
-    stp     x1, x2, [sp, #256]
-    str     x3, [sp, #272]
-    stp     q0, q1, [sp, #288]
-    stp     q2, q3, [sp, #320]
-    stp     q4, q5, [sp, #352]
-    stp     q6, q7, [sp, #384]
-    stp     q8, q9, [sp, #416]
-    stp     q10, q11, [sp, #448]
-    stp     q12, q13, [sp, #480]
-    stp     q14, q15, [sp, #512]
-    stp     q16, q17, [sp, #544]
-    stp     q18, q19, [sp, #576]
-    stp     q20, q21, [sp, #608]
-    stp     q22, q23, [sp, #640]
-    stp     q24, q25, [sp, #672]
-    stp     q26, q27, [sp, #704]
-    stp     q28, q29, [sp, #736]
-    stp     q30, q31, [sp, #768]
+    stp     x1, x2, [sp, #176]
+    str     x3, [sp, #192]
+    stp     q0, q1, [sp, #208]
+    stp     q2, q3, [sp, #240]
+    stp     q4, q5, [sp, #272]
+    stp     q6, q7, [sp, #304]
+    stp     q8, q9, [sp, #336]
+    stp     q10, q11, [sp, #368]
+    stp     q12, q13, [sp, #400]
+    stp     q14, q15, [sp, #432]
+    stp     q16, q17, [sp, #464]
+    stp     q18, q19, [sp, #496]
+    stp     q20, q21, [sp, #528]
+    stp     q22, q23, [sp, #560]
+    stp     q24, q25, [sp, #592]
+    stp     q26, q27, [sp, #624]
+    stp     q28, q29, [sp, #656]
+    stp     q30, q31, [sp, #688]
     msr     fpcr, xzr                    // handlers compute in the default rounding mode
     bl      ringlet_irq                  // may return on another thread's time, but on this stack
-    ldp     q0, q1, [sp, #288]
-    ldp     q2, q3, [sp, #320]
-    ldp     q4, q5, [sp, #352]
-    ldp     q6, q7, [sp, #384]
-    ldp     q8, q9, [sp, #416]
-    ldp     q10, q11, [sp, #448]
-    ldp     q12, q13, [sp, #480]
-    ldp     q14, q15, [sp, #512]
-    ldp     q16, q17, [sp, #544]
-    ldp     q18, q19, [sp, #576]
-    ldp     q20, q21, [sp, #608]
-    ldp     q22, q23, [sp, #640]
-    ldp     q24, q25, [sp, #672]
-    ldp     q26, q27, [sp, #704]
-    ldp     q28, q29, [sp, #736]
-    ldp     q30, q31, [sp, #768]
-    ldr     x3, [sp, #272]
-    ldp     x1, x2, [sp, #256]
+    ldp     q0, q1, [sp, #208]
+    ldp     q2, q3, [sp, #240]
+    ldp     q4, q5, [sp, #272]
+    ldp     q6, q7, [sp, #304]
+    ldp     q8, q9, [sp, #336]
+    ldp     q10, q11, [sp, #368]
+    ldp     q12, q13, [sp, #400]
+    ldp     q14, q15, [sp, #432]
+    ldp     q16, q17, [sp, #464]
+    ldp     q18, q19, [sp, #496]
+    ldp     q20, q21, [sp, #528]
+    ldp     q22, q23, [sp, #560]
+    ldp     q24, q25, [sp, #592]
+    ldp     q26, q27, [sp, #624]
+    ldp     q28, q29, [sp, #656]
+    ldp     q30, q31, [sp, #688]
+    ldr     x3, [sp, #192]
+    ldp     x1, x2, [sp, #176]
     ldp     x29, x0, [sp]
     msr     fpsr, x3
     msr     fpcr, x2
@@ -101,12 +96,7 @@ irq_entry:
     ldp     x12, x13, [sp, #112]
     ldp     x14, x15, [sp, #128]
     ldp     x16, x17, [sp, #144]
-    ldp     x18, x19, [sp, #160]
-    ldp     x20, x21, [sp, #176]
-    ldp     x22, x23, [sp, #192]
-    ldp     x24, x25, [sp, #208]
-    ldp     x26, x27, [sp, #224]
-    ldp     x28, x30, [sp, #240]
+    ldp     x18, x30, [sp, #160]
     add     sp, sp, #FRAME
     eret
 

@@ -2,8 +2,8 @@
 //
 // Every vector pushes a uniform frame (error code or 0, then the vector number), sixteen bytes of code each, so that the
 // IDT is filled with start + 16 * vector. Faults (below 32) run on IST stacks and never return: they save registers for
-// the report only. Interrupts run on the interrupted thread's stack, save everything including the FP state there,
-// and may come back much later, when the scheduler runs that thread again.
+// the report only. Interrupts run on the interrupted thread's stack, save there what a call may change including the
+// FP state, and may come back much later, when the scheduler runs that thread again.
 
         .macro  PUSH_REGISTERS
         pushq   %rax
@@ -56,36 +56,40 @@ fault_entry:
         call    ringlet_fault
         ud2
 
-        // The CPU aligned the stack to 16 before it pushed 5 words; with vector, error code and 15 registers that is
-        // 176 bytes, so the stack is aligned again here, as FXSAVE and the call both need.
+        // What a call may change; the rest is kept by the handler, and by the switch if there is one. The CPU aligned the
+        // stack to 16 before it pushed 5 words; with vector, error code and 9 registers that is 128 bytes, so the stack is
+        // aligned again here, as FXSAVE and the call both need.
         .balign 16
 interrupt_entry:
-        PUSH_REGISTERS
+        pushq   %rax
+        pushq   %rcx
+        pushq   %rdx
+        pushq   %rsi
+        pushq   %rdi
+        pushq   %r8
+        pushq   %r9
+        pushq   %r10
+        pushq   %r11
         subq    $512, %rsp
         fxsave64 (%rsp)
         cld
-        movl    (512 + 15 * 8)(%rsp), %edi
-        pushq   (512 + 17 * 8)(%rsp)    // the interrupted pc and rbp: one more frame for backtraces
+        movl    (512 + 9 * 8)(%rsp), %edi
+        pushq   (512 + 11 * 8)(%rsp)    // the interrupted pc and rbp: one more frame for backtraces
         pushq   %rbp
         movq    %rsp, %rbp
         call    ringlet_interrupt
-        addq    $16, %rsp
+        popq    %rbp
+        addq    $8, %rsp
         fxrstor64 (%rsp)
         addq    $512, %rsp
-        popq    %r15
-        popq    %r14
-        popq    %r13
-        popq    %r12
         popq    %r11
         popq    %r10
         popq    %r9
         popq    %r8
-        popq    %rbp
         popq    %rdi
         popq    %rsi
         popq    %rdx
         popq    %rcx
-        popq    %rbx
         popq    %rax
         addq    $16, %rsp
         iretq
