@@ -341,10 +341,9 @@ private:
         r.done(r);
     }
     Instant push(Lane& lane) {
-        const Instant now = kernel::now();
         auto s = lane.state.lock();
         lane.fresh.store(false, std::memory_order_relaxed);
-        const Instant look = s->requests.feed(now, build);
+        const Instant look = s->requests.feed(kernel::now, build);
         return s->requests.broken() ? Instant{} : look;
     }
 
@@ -387,7 +386,6 @@ private:
 
     static void on_interrupt(void* self, u32 queues, bool config) {
         Blk& b = *static_cast<Blk*>(self);
-        const Instant now = kernel::now();
         Done done;
         Instant look = Instant::never();
         bool found = false;
@@ -395,7 +393,7 @@ private:
             if ((queues & 1) == 0) continue;
             auto s = b.lanes_[i].state.lock();
             s->requests.note_interrupt();
-            const auto reaped = s->requests.reap(now, Patience::some, done, build, finish);
+            const auto reaped = s->requests.reap(kernel::now, Patience::some, done, build, finish);
             if (reaped.found == 0) s->requests.note_spurious();
             found = found || reaped.found != 0;
             look = std::min(look, s->requests.broken() ? Instant{} : reaped.look_by);
@@ -403,7 +401,7 @@ private:
         if (config) {
             b.config_changed_.store(true, std::memory_order_relaxed);
             // One vector for everything says so every time: then it is probably not about the configuration.
-            look = std::min(look, found ? now + Duration::from_ms(10) : Instant{});
+            look = std::min(look, found ? kernel::now() + Duration::from_ms(10) : Instant{});
         }
         b.attend(look);
         complete_all(done);
@@ -417,13 +415,14 @@ private:
         Done done;
         Instant next = Instant::never();
         bool trouble = false;
+        const auto clock = [now] { return now; };
         u32 sick = 0;  // a bit for each lane that lied or is late
         for (u16 i = 0; i < lane_count_; ++i) {
             auto s = lanes_[i].state.lock();
             const bool patient = s->requests.patient();
-            auto reaped = s->requests.reap(now, Patience::some, done, build, finish);
+            auto reaped = s->requests.reap(clock, Patience::some, done, build, finish);
             if (reaped.found == 0)  // nothing in all that time: every completion interrupts again
-                reaped = s->requests.reap(now, Patience::none, done, build, finish);
+                reaped = s->requests.reap(clock, Patience::none, done, build, finish);
             else if (!patient && !session_.polled())
                 lost_interrupts_.add();
             const Instant deadline = s->requests.earliest_deadline();

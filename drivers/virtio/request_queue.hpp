@@ -43,16 +43,16 @@ public:
         ++readable_;
     }
     void writes(DmaAddr at, usize bytes) { add(at, bytes); }
-    std::span<const Segment> readable() const { return {pieces_.data(), readable_}; }
-    std::span<const Segment> writable() const { return {pieces_.data() + readable_, count_ - readable_}; }
+    std::span<const Segment> readable() const { return {pieces_.all.data(), readable_}; }
+    std::span<const Segment> writable() const { return {pieces_.all.data() + readable_, count_ - readable_}; }
 
 private:
     void add(DmaAddr at, usize bytes) {
         ASSERT(count_ < kMost);
-        pieces_[count_++] = {at, u32(bytes)};
+        pieces_.all[count_++] = {at, u32(bytes)};
     }
     usize count_ = 0, readable_ = 0;
-    std::array<Segment, kMost> pieces_;
+    SegmentRoom<kMost> pieces_;
 };
 
 enum class Answered : u8 { done, again };
@@ -95,10 +95,11 @@ public:
     void wait(Request& r) { waiting_.push_back(r); }
 
     /// Gives the device what fits, with at most one kick. Returns the earliest deadline of what was sent: somebody must
-    /// look at overdue() then.
-    template <class Build> Instant feed(Instant now, Build&& build) {
+    /// look at overdue() then. `clock()` is the time, asked for only when something needs it, here and in reap().
+    template <class Clock, class Build> Instant feed(Clock&& clock, Build&& build) {
         Instant earliest = Instant::never();
         if (waiting_.empty() || queue_ == nullptr) return earliest;
+        const Instant now = clock();
         while (!waiting_.empty() && slots_free_ != 0) {
             Request& r = waiting_.front();
             if (!send(r, now, build)) break;
@@ -116,8 +117,8 @@ public:
     /// Takes what the device has finished, gives it what waits, and asks for the next interrupt: at the next completion
     /// or, with patience and a deep queue, when half of what is in flight is done. A completion does not wait for
     /// others longer than kPatience: see look_by. `finish` sets request.error in any case. Context: any.
-    template <class Build, class Finish>
-    Reaped reap(Instant now, Patience patience, Requests& done, Build&& build, Finish&& finish) {
+    template <class Clock, class Build, class Finish>
+    Reaped reap(Clock&& clock, Patience patience, Requests& done, Build&& build, Finish&& finish) {
         Reaped result;
         if (queue_ == nullptr) return result;
         do {
@@ -132,9 +133,9 @@ public:
                 else
                     done.push_back(r);
             }
-            result.look_by = std::min(result.look_by, feed(now, build));
+            result.look_by = std::min(result.look_by, feed(clock, build));
         } while (rearm(patience));
-        if (patient_) result.look_by = std::min(result.look_by, now + kPatience);
+        if (patient_) result.look_by = std::min(result.look_by, clock() + kPatience);
         return result;
     }
     /// For an interrupt, before its reap(); and after one that found nothing.

@@ -2,6 +2,7 @@
 // Virtio 1.2 throughout this directory. Context: a ring belongs to one lock; nothing here locks.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <optional>
 #include <span>
@@ -15,6 +16,12 @@ namespace ringlet::virtio {
 struct Segment {
     DmaAddr addr;
     u32 len = 0;
+};
+
+/// Room for the pieces of a chain. Not initialised: zeroing all of it would cost more than filling in the few in use.
+template <usize kMost> union SegmentRoom {
+    SegmentRoom() {}
+    std::array<Segment, kMost> all;
 };
 
 /// A chain that the device has given back. `written` never exceeds the writable bytes of the chain.

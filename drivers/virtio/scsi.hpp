@@ -210,10 +210,10 @@ private:
         auto& queue = *queues_->requests[q];
         Instant now;
         while (Command* c = ScsiHost::next(s, q, done)) {
-            std::array<Segment, kC.max_segments + 2> pieces;
+            SegmentRoom<kC.max_segments + 2> pieces;
             usize readable = 0;
-            const usize n = fill(*c, pieces, readable);
-            const std::span<const Segment> all(pieces.data(), n);
+            const usize n = fill(*c, pieces.all, readable);
+            const std::span<const Segment> all(pieces.all.data(), n);
             u16 token = c->slot;
             if (!queue.add(all.first(readable), all.subspan(readable), token)) {
                 put_back(s, *c);
