@@ -13,6 +13,31 @@ namespace ringlet::virtio {
 
 using ScsiRequests = List<fs::BlockRequest, fs::BlockRequest>;
 
+/// What waits for its turn at one disk, in order. All disks of a request queue count in one place, so that nobody needs
+/// to look at each to learn that nothing waits.
+class ScsiWaiting {
+public:
+    void count_in(u32& total) { total_ = &total; }
+    bool empty() const { return list_.empty(); }
+    void push_back(fs::BlockRequest& r) {
+        ++*total_;
+        list_.push_back(r);
+    }
+    void push_front(fs::BlockRequest& r) {
+        ++*total_;
+        list_.push_front(r);
+    }
+    fs::BlockRequest* pop_front() {
+        fs::BlockRequest* const r = list_.pop_front();
+        if (r != nullptr) --*total_;
+        return r;
+    }
+
+private:
+    ScsiRequests list_;
+    u32* total_ = nullptr;
+};
+
 /// Where a unit is.
 struct ScsiAddress {
     u16 target = 0, lun = 0;
@@ -55,7 +80,7 @@ private:
     ScsiAddress address_;
     scsi::Unit unit_;
     fs::BlockLimits limits_;
-    ScsiRequests waiting_;  ///< not in a queue yet; in order
+    ScsiWaiting waiting_;  ///< not in a queue yet
     u32 in_flight_ = 0;
     Instant paused_until_;  ///< the unit is busy: nothing is sent before
     bool refresh_ = false;  ///< ask for capacity and the like

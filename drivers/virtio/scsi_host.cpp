@@ -173,6 +173,7 @@ void ScsiHost::free_command(State& s, Command& c) {
 }
 
 ScsiHost::Command* ScsiHost::next(State& s, u16 q, ScsiRequests& done) {
+    if (s.waiting[q] == 0 && (q != 0 || s.sync_waiting == nullptr)) return nullptr;
     const u16 head = s.free_head[q];
     if (head == kNone || s.dead || s.resetting) return nullptr;
     Command& c = s.commands[head];

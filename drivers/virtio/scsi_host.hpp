@@ -138,6 +138,7 @@ protected:
         u16 command_count = 0;
         std::array<u16, kMaxQueues> free_head{};
         std::array<u16, kMaxQueues> next_disk{};  ///< whose turn it is
+        std::array<u32, kMaxQueues> waiting{};    ///< requests at the disks of each queue
         FixedVector<ScsiDisk*, kMaxDisks> disks;
         Sync* sync_waiting = nullptr;
         FixedVector<Spec::Event, kMaxEvents> events;

@@ -159,6 +159,7 @@ void ScsiHost::adopt(ScsiAddress at, const scsi::Unit& unit) {
         d->address_ = at;
         if (made) {
             d->queue_ = u16(s->disks.size() % limits_.request_queues);
+            d->waiting_.count_in(s->waiting[d->queue_]);
             s->disks.try_push_back(d);
         }
         d->present_.store(true, std::memory_order_relaxed);
