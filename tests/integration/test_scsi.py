@@ -140,6 +140,32 @@ class Scsi(unittest.TestCase):
             self.assertIn(b"sda: unit 5:2 has gone", vm.output)
 
     @per_machine("q35", "virt")
+    def test_a_disk_is_unplugged_under_load(self, machine):
+        path, other = self.blank("busy.img", 4 << 20), self.blank("other2.img")
+        with self.boot(machine, *disk("busy", path, "scsi-id=5"), *disk("other", other, "scsi-id=6")) as vm:
+            vm.ready(settle=READY)
+            self.ask(vm, "disk sda load")
+            self.until(vm, "disk sda state", r"served \d{3,} failed 0 of 16")
+            vm.qmp_command("device_del", id="busy")
+            self.until(vm, "disks", r"(?s)\A(?!.*sda).*sdb")
+            self.until(vm, "disk sda state", r"failed 16 of 16")     # every request has ended, none hangs
+            self.ask(vm, "disk sdb write 0 8 1")
+
+    @per_machine("q35", "microvm", "virt", "virt-mmio")
+    def test_reset_under_load(self, machine):
+        path = self.blank("reset.img", 4 << 20)
+        with self.boot(machine, *disk("reset", path), reboot=True) as vm:
+            vm.ready(settle=READY)
+            self.ask(vm, "disk sda write 0 8 7")
+            self.ask(vm, "disk sda flush")
+            for _ in range(3):
+                self.assertEqual(self.ask(vm, "disk sda read 0 8").split()[1], f"{crc32c(bytes([7]) * 4096):08x}")
+                self.ask(vm, "disk sda load")
+                self.until(vm, "disk sda state", r"served \d{3,} failed 0 of 16")
+                vm.qmp_command("system_reset")
+                vm.wait(re.compile(READY), 60)
+
+    @per_machine("q35", "virt")
     def test_a_disk_grows(self, machine):
         path = self.blank("grow.img", 4 << 20)
         with self.boot(machine, *disk("grow", path)) as vm:

@@ -1,5 +1,8 @@
 // httpd, and `disk NAME OPERATION [SECTOR COUNT [BYTE]] [SECONDS]` in its shell: one request to a block device, below
-// any filesystem and any cache. Prints "ok", with a checksum of what was read, or the error.
+// any filesystem and any cache. Prints "ok", with a checksum of what was read, or the error. `disk NAME load` keeps the
+// disk busy until it fails; `disk NAME state` says how that goes.
+#include <atomic>
+#include <memory>
 #include <new>
 
 #include <ringlet/system.hpp>
@@ -26,6 +29,60 @@ fs::BlockDevice* find(std::string_view name) {
     return hit;
 }
 
+/// Reads and writes of 4 KiB that are sent again as soon as they are done, until each has ended with an error.
+class Load {
+    static constexpr usize kDepth = 16, kBytes = 4096;
+    struct Transfer : BlockRequest {
+        fs::IoSegment piece;
+        Load* owner;
+    };
+
+public:
+    static Result<> start(fs::BlockDevice& d) {
+        if (current != nullptr) return fail(Error::exists);
+        std::unique_ptr<Load> load(new (std::nothrow) Load(d));
+        if (!load) return fail(Error::no_memory);
+        load->memory_ = TRY(kernel::DmaRegion::allocate(kDepth * kBytes));
+        current = load.release();  // for ever
+        for (usize i = 0; i < kDepth; ++i) {
+            Transfer& t = current->transfers_[i];
+            t.op = i % 2 ? Op::write : Op::read;
+            t.piece = {current->memory_.bytes().subspan(i * kBytes, kBytes), current->memory_.addr(i * kBytes)};
+            t.data = {&t.piece, 1};
+            t.lba = Lba(1024 + i * (kBytes / fs::kSectorSize));
+            t.owner = current;
+            t.done = done;
+            d.submit(t);
+        }
+        d.flush_submissions();
+        return {};
+    }
+    static void state(TextSink to) {
+        if (current == nullptr) return to("no load\n");
+        format(to, "ok served {} failed {} of {}\n", current->served_.load(), current->failed_.load(), kDepth);
+    }
+
+private:
+    explicit Load(fs::BlockDevice& d) : disk_(d) {}
+    static void done(BlockRequest& r) {
+        Load& self = *static_cast<Transfer&>(r).owner;
+        if (r.error) {
+            self.failed_.fetch_add(1);
+            return;
+        }
+        self.served_.fetch_add(1);
+        self.disk_.submit(r);
+        self.disk_.flush_submissions();
+    }
+
+    static constinit Load* current;
+    fs::BlockDevice& disk_;
+    kernel::DmaRegion memory_;
+    Transfer transfers_[kDepth];
+    std::atomic<u64> served_{0}, failed_{0};
+};
+constinit Load* Load::current = nullptr;
+
 void describe(TextSink to, fs::BlockDevice& d) {
     const fs::BlockLimits l = d.limits();
     const fs::BlockIdentity id = d.identity();
@@ -41,9 +98,14 @@ void disk(TextSink to, std::string_view arguments) {
     static constexpr usize kMost = 65536;
     static kernel::DmaRegion* memory = nullptr;  // for ever
     const std::string_view name = next_word(arguments), what = next_word(arguments);
+    if (what == "state") return Load::state(to);
     fs::BlockDevice* d = find(name);
     if (d == nullptr) return to("no such disk\n");
     if (what == "info") return describe(to, *d);
+    if (what == "load") {
+        const auto started = Load::start(*d);
+        return started ? to("ok\n") : format(to, "failed: {}\n", started.error());
+    }
     const u64 sector = parse_number<u64>(next_word(arguments)).value_or(0);
     const u64 count = parse_number<u64>(next_word(arguments)).value_or(0);
     const u8 byte = parse_number<u8>(next_word(arguments)).value_or(0);
@@ -58,7 +120,7 @@ void disk(TextSink to, std::string_view arguments) {
     if (seconds != 0) r.timeout = Duration::from_s(seconds);
     usize op = 0;
     while (op < std::size(kNames) && kNames[op] != what) ++op;
-    if (op == std::size(kNames)) return to("operations: info read write flush discard zeroes\n");
+    if (op == std::size(kNames)) return to("operations: info load state read write flush discard zeroes\n");
     r.op = Op(op);
     const usize bytes = static_cast<usize>(std::min<u64>(count * 512, memory->bytes().size()));
     const fs::IoSegment piece{memory->bytes().first(bytes), memory->addr()};
