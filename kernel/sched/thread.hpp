@@ -69,7 +69,7 @@ struct ThreadInfo {
     usize stack_bytes = 0;
 };
 void for_each_thread(FunctionRef<void(const ThreadInfo&)> visit);
-/// Nanoseconds the CPU has been halted in the idle thread.
+/// Nanoseconds for which the CPU had nothing to run: halted, on whatever stack.
 u64 idle_time_ns();
 
 }  // namespace ringlet::kernel
