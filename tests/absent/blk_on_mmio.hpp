@@ -3,4 +3,5 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{.net = false, .scsi = false, .rng = false, .pci = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{
+    .net = false, .scsi = false, .rng = false, .pci = false, .pci_legacy = false, .mmio_legacy = false};

@@ -3,4 +3,5 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{.blk = false, .scsi = false, .rng = false, .mmio = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{
+    .blk = false, .scsi = false, .rng = false, .pci_legacy = false, .mmio = false, .mmio_legacy = false};

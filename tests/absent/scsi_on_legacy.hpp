@@ -3,5 +3,11 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{
-    .shell = false, .net = false, .blk = false, .scsi = true, .rng = false, .pci_legacy = true, .mmio = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{.shell = false,
+                                                     .net = false,
+                                                     .blk = false,
+                                                     .scsi = true,
+                                                     .rng = false,
+                                                     .pci_legacy = true,
+                                                     .mmio = false,
+                                                     .mmio_legacy = false};

@@ -377,14 +377,14 @@ class Offload(unittest.TestCase):
                 return [counted[name] - before[name] for name in ("rxq0.host_lro", "rxq0.csum", "rxq0.ipackets")]
 
             merged, summed, _ = upload()
-            self.assertGreater(merged, 10)
-            self.assertGreater(summed, 10)
+            self.assertGreater(merged, 0)   # how many depends on how fast the guest is
+            self.assertGreater(summed, 0)
             self.assertEqual(vm.shell("offloads 0"), "ok\n")
             merged, summed, packets = upload()
             self.assertEqual((merged, summed), (0, 0))
             self.assertGreater(packets, 20)
             self.assertEqual(vm.shell(f"offloads {1 << 1 | 1 << 7}"), "ok\n")   # GUEST_CSUM, GUEST_TSO4
-            self.assertGreater(upload()[0], 10)
+            self.assertGreater(upload()[0], 0)
             self.assertIn("failed", vm.shell(f"offloads {1 << 10}"))   # UFO was never agreed
 
     @per_machine("q35")
