@@ -1,56 +1,28 @@
 /* The Linux guest's only process: loads the virtio modules, then does the same operations as the Ringlet appliance
  * (main.cpp beside this file), named on the kernel command line after "--": NAME=COUNT ... Static, no shell. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "../linux.h"
+
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
-#include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define KBLOCK 4096
 #define DEPTH 32
-
-static void mark(void) {
-#ifdef __x86_64__
-    __asm__ volatile(".byte 0x66, 0x87, 0xdb" ::: "memory");
-#else
-    __asm__ volatile("hint #0x7e" ::: "memory");
-#endif
-}
 
 static uint64_t seed = 88172645463325252u;
 static uint64_t draw(void) {
     seed ^= seed << 13;
     seed ^= seed >> 7;
     return seed ^= seed << 17;
-}
-
-static void load_modules(void) {
-    FILE* list = fopen("/modules/order", "r");
-    char name[128], path[160];
-    while (list && fgets(name, sizeof name, list)) {
-        name[strcspn(name, "\n")] = 0;
-        snprintf(path, sizeof path, "/modules/%s", name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) printf("module %s does not load: %s\n", name, strerror(errno));
-        if (fd >= 0) close(fd);
-    }
 }
 
 static int open_disk(const char* path, uint64_t* size) {
@@ -140,25 +112,6 @@ static long read_file(long count) {
     return bad;
 }
 
-static void address(struct sockaddr* to, const char* text) {
-    struct sockaddr_in* in = (struct sockaddr_in*)to;
-    in->sin_family = AF_INET;
-    in->sin_addr.s_addr = inet_addr(text);
-}
-
-static int raise_interface(void) {
-    struct ifreq request;
-    const int s = socket(AF_INET, SOCK_DGRAM, 0);
-    memset(&request, 0, sizeof request);
-    strcpy(request.ifr_name, "eth0");
-    address(&request.ifr_addr, "10.0.2.15");
-    if (ioctl(s, SIOCSIFADDR, &request)) return -1;
-    address(&request.ifr_netmask, "255.255.255.0");
-    if (ioctl(s, SIOCSIFNETMASK, &request)) return -1;
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    return ioctl(s, SIOCSIFFLAGS, &request);
-}
-
 static uint16_t sum(const void* data, int bytes) {
     uint32_t total = 0;
     for (int i = 0; i < bytes; i += 2) total += *(const uint16_t*)((const char*)data + i);
@@ -208,7 +161,7 @@ int main(int argc, char** argv) {
     mount("dev", "/dev", "devtmpfs", 0, NULL);
     load_modules();
     usleep(500000);
-    if (raise_interface()) printf("no interface\n");
+    if (raise_interface("eth0", "10.0.2.15")) printf("no interface\n");
     printf("BENCH ready\n");
     for (int i = 1; i < argc; i++) {
         char* equals = strchr(argv[i], '=');
