@@ -2,6 +2,8 @@
 // to aim at: connection hash tables, initial sequence numbers (RFC 6528), ephemeral ports (RFC 6056). Context: any.
 #pragma once
 
+#include <initializer_list>
+
 #include "lib/bytes.hpp"
 
 namespace ringlet {
@@ -63,13 +65,15 @@ template <int kCompression = 2, int kFinal = 4> u64 siphash(SipKey key, Bytes by
     return s.finish<kFinal>();
 }
 
-/// The same as hashing the sixteen little-endian bytes of `a` and `b`, without a buffer.
-template <int kCompression = 2, int kFinal = 4> constexpr u64 siphash(SipKey key, u64 a, u64 b) {
+/// The same as hashing the little-endian bytes of `words`, without a buffer.
+template <int kCompression = 2, int kFinal = 4> constexpr u64 siphash(SipKey key, std::initializer_list<u64> words) {
     detail::SipState s(key);
-    s.block<kCompression>(a);
-    s.block<kCompression>(b);
-    s.block<kCompression>(u64{16} << 56);
+    for (const u64 word : words) s.block<kCompression>(word);
+    s.block<kCompression>(u64{words.size() * 8} << 56);
     return s.finish<kFinal>();
+}
+template <int kCompression = 2, int kFinal = 4> constexpr u64 siphash(SipKey key, u64 a, u64 b) {
+    return siphash<kCompression, kFinal>(key, {a, b});
 }
 
 }  // namespace ringlet

@@ -32,8 +32,96 @@ std::optional<MacAddr> MacAddr::parse(std::string_view text) {
     return mac;
 }
 
+namespace {
+
+/// Four hexadecimal digits at most (RFC 4291 §2.2).
+std::optional<u16> parse_group(std::string_view text) {
+    if (text.size() > 4) return std::nullopt;
+    return parse_number<u16>(text, 16);
+}
+
+/// Groups separated by single colons, the last perhaps dotted, appended to `groups`; false: not that, or too many.
+bool parse_groups(std::string_view text, std::span<u16, 8> groups, usize& count) {
+    if (text.empty()) return true;
+    for (;;) {
+        const usize colon = text.find(':');
+        const std::string_view part = text.substr(0, colon);
+        const bool last = colon == std::string_view::npos;
+        if (last && part.find('.') != std::string_view::npos) {
+            const auto dotted = Ipv4Addr::parse(part);
+            if (!dotted || count > 6) return false;
+            groups[count++] = static_cast<u16>(dotted->value >> 16);
+            groups[count++] = static_cast<u16>(dotted->value);
+            return true;
+        }
+        const auto group = parse_group(part);
+        if (!group || count == 8) return false;
+        groups[count++] = *group;
+        if (last) return true;
+        text.remove_prefix(colon + 1);
+    }
+}
+
+}  // namespace
+
+std::optional<IpAddr> IpAddr::parse(std::string_view text) {
+    if (text.find(':') == std::string_view::npos) {
+        const auto v4 = Ipv4Addr::parse(text);
+        return v4 ? std::optional<IpAddr>(*v4) : std::nullopt;
+    }
+    if (text.size() >= 46) return std::nullopt;
+    std::array<u16, 8> front{}, back{};
+    usize before = 0, after = 0;
+    const usize gap = text.find("::");
+    if (!parse_groups(text.substr(0, gap), front, before)) return std::nullopt;
+    if (gap == std::string_view::npos) {
+        if (before != 8) return std::nullopt;
+    } else {
+        // "::" stands for at least one group, stands once, and a dotted part comes last.
+        if (text.substr(0, gap).find('.') != std::string_view::npos) return std::nullopt;
+        if (!parse_groups(text.substr(gap + 2), back, after) || before + after > 7) return std::nullopt;
+        for (usize i = 0; i < after; ++i) front[8 - after + i] = back[i];
+    }
+    u64 halves[2] = {};
+    for (usize i = 0; i < 8; ++i) halves[i / 4] = halves[i / 4] << 16 | front[i];
+    return of(halves[0], halves[1]);
+}
+
 std::string_view to_text(Ipv4Addr a, std::span<char, 16> to) {
     return format_to(to, "{}.{}.{}.{}", a.value >> 24, a.value >> 16 & 0xff, a.value >> 8 & 0xff, a.value & 0xff);
+}
+
+std::string_view to_text(const IpAddr& a, std::span<char, kAddressText> to) {
+    if (a.is_ipv4()) return to_text(a.ipv4(), to.first<16>());
+    std::array<u16, 8> groups;
+    for (usize i = 0; i < 8; ++i) groups[i] = static_cast<u16>((i < 4 ? a.high() : a.low()) >> (48 - i % 4 * 16));
+    // §4.2.2 and §4.2.3: the longest run of at least two zero groups is shortened, of equal ones the first.
+    usize gap = 8, length = 1;
+    for (usize i = 0; i < 8;) {
+        usize end = i;
+        while (end < 8 && groups[end] == 0) ++end;
+        if (end - i > length) gap = i, length = end - i;
+        i = end + 1;
+    }
+    usize n = 0;
+    for (usize i = 0; i < 8;) {
+        if (i == gap) {
+            to[n++] = ':';
+            if (i == 0) to[n++] = ':';
+            i += length;
+            continue;
+        }
+        n += format_to(to.subspan(n), "{:x}", groups[i]).size();
+        if (++i < 8) to[n++] = ':';
+    }
+    return {to.data(), n};
+}
+
+std::string_view to_text(const Endpoint& e, std::span<char, kEndpointText> to) {
+    char text[kAddressText];
+    const std::string_view address = to_text(e.address, std::span<char, kAddressText>(text));
+    if (e.address.is_ipv4()) return format_to(to, "{}:{}", address, e.port);
+    return format_to(to, "[{}]:{}", address, e.port);
 }
 
 std::string_view to_text(const MacAddr& a, std::span<char, 18> to) {

@@ -24,13 +24,13 @@ public:
         const u16 folded = piece.fold();
         accumulate(offset % 2 == 0 ? folded : __builtin_bswap16(folded));
     }
-    /// The pseudo-header of TCP and UDP (RFC 9293 §3.1, RFC 768).
-    static constexpr InternetSum pseudo_header(Ipv4Addr source, Ipv4Addr destination, u8 protocol, usize length) {
+    /// The pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 §3.1, RFC 768, RFC 8200 §8.1): the same sum for both
+    /// families, because the mapped form of an IPv4 address adds 0xffff, which is zero.
+    static constexpr InternetSum pseudo_header(IpAddr source, IpAddr destination, u8 protocol, usize length) {
         InternetSum s;
-        s.add_u32(source.value);
-        s.add_u32(destination.value);
-        s.add_u16(protocol);
-        s.add_u16(static_cast<u16>(length));
+        for (const u64 word : source.words()) s.accumulate(word);
+        for (const u64 word : destination.words()) s.accumulate(word);
+        s.add_u32(static_cast<u32>(length) + protocol);
         return s;
     }
 

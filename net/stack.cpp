@@ -143,15 +143,15 @@ Instant Stack::deadline() const {
 }
 
 Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
-    const auto r = route(remote.address);
-    if (!r || remote.address.is_broadcast() || remote.address.is_multicast() ||
-        ipv4_.is_subnet_broadcast(remote.address))
-        return fail(Error::unreachable);
-    return tcp_.connect({r->source, 0}, remote, now);
+    if (!remote.address.is_ipv4()) return fail(Error::unreachable);
+    const Ipv4Addr to = remote.address.ipv4();
+    const auto r = route(to);
+    if (!r || to.is_broadcast() || to.is_multicast() || ipv4_.is_subnet_broadcast(to)) return fail(Error::unreachable);
+    return tcp_.connect({r->source, 0, 0}, remote, now);
 }
 
 Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload) {
-    if (!route(to.address)) return fail(Error::unreachable);
+    if (!to.address.is_ipv4() || !route(to.address.ipv4())) return fail(Error::unreachable);
     return udp_.send_to(h, to, payload, config_.mtu - sizeof(Ipv4Header) - sizeof(UdpHeader));
 }
 

@@ -88,7 +88,8 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
         ++stats_.icmp_errors_ignored;
         return;
     }
-    const Endpoint local{{ip->source}, *read_at<be16>(*l4, 0)}, remote{{ip->destination}, *read_at<be16>(*l4, 2)};
+    const Endpoint local{Ipv4Addr{ip->source}, *read_at<be16>(*l4, 0)};
+    const Endpoint remote{Ipv4Addr{ip->destination}, *read_at<be16>(*l4, 2)};
     tcp::Unreachable kind = tcp::Unreachable::host;
     if (h.type == IcmpHeader::kTimeExceeded) {
         kind = tcp::Unreachable::time_exceeded;

@@ -160,16 +160,17 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
         if (!dhcp_.has_output()) return true;
     }
     if (auto out = udp_.output()) {
-        const auto r = route(out->destination);
-        const Ipv4Addr source = out->source.is_unspecified() && r ? r->source : out->source;
-        finish_udp(out->packet, source, out->destination);
-        if (add_ipv4(out->packet, source, out->destination, IpProtocol::udp))
-            frame = send(std::move(out->packet), out->destination, now);
+        const Ipv4Addr destination = out->to.address.ipv4();
+        const auto r = route(destination);
+        const Ipv4Addr source = out->source.is_unspecified() && r ? r->source : out->source.ipv4();
+        finish_udp(out->packet, source, destination);
+        if (add_ipv4(out->packet, source, destination, IpProtocol::udp))
+            frame = send(std::move(out->packet), destination, now);
         return true;
     }
     if (auto out = tcp_.output(now)) {
-        if (add_ipv4(out->packet, out->source, out->destination, IpProtocol::tcp))
-            frame = send(std::move(out->packet), out->destination, now);
+        if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp))
+            frame = send(std::move(out->packet), out->destination.ipv4(), now);
         return true;
     }
     return false;

@@ -1,6 +1,5 @@
-// RFC 768 and RFC 1122 §4.1. A queued datagram keeps its peer's address in its own UDP header, in the place of the
-// length and checksum fields, which have done their work (received) or are not yet known (to be sent).
-// Context: the network monitor.
+// RFC 768 and RFC 1122 §4.1. A queued datagram keeps its peer's endpoint in front of the payload, in the place of its
+// headers, which have done their work (received) or are not yet there (to be sent). Context: the network monitor.
 #include "net/udp.hpp"
 
 #include <new>
@@ -12,15 +11,15 @@
 namespace ringlet::net {
 namespace {
 
-/// The first eight bytes of a datagram in a queue.
-struct Queued {
-    be16 source_port, destination_port;
-    be32 peer;
-};
-static_assert(sizeof(Queued) == sizeof(UdpHeader));
+void put_peer(PacketBuffer& p, const Endpoint& peer) {
+    std::memcpy(p.push_bytes(sizeof(peer)).data(), &peer, sizeof(peer));
+}
 
-Queued& queued(const PacketBuffer& p) {
-    return *reinterpret_cast<Queued*>(p.data().data());
+Endpoint take_peer(PacketBuffer& p) {
+    Endpoint peer;
+    std::memcpy(&peer, p.data().data(), sizeof(peer));
+    p.pull_bytes(sizeof(peer));
+    return peer;
 }
 
 }  // namespace
@@ -51,13 +50,13 @@ Udp::Socket* Udp::find(UdpHandle h) const {
     return s.open && s.generation == h.generation ? &s : nullptr;
 }
 
-Udp::Socket* Udp::find_port(Ipv4Addr destination, u16 port) const {
+Udp::Socket* Udp::find_port(IpAddr destination, u16 port) const {
     Socket* any = nullptr;
     for (u16 i = 0; i < capacity_; ++i) {
         Socket& s = sockets_[i];
         if (!s.open || s.local.port != port) continue;
         if (s.local.address == destination) return &s;
-        if (s.local.address.is_unspecified()) any = &s;
+        if (destination.is_covered_by(s.local.address)) any = &s;
     }
     return any;
 }
@@ -80,7 +79,7 @@ std::optional<UdpHandle> Udp::next_ready() {
     return std::nullopt;
 }
 
-Udp::Verdict Udp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& datagram) {
+Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram) {
     const auto h = read_at<UdpHeader>(datagram.data(), 0);
     if (!h || h->length < sizeof(UdpHeader) || h->length > datagram.size() || h->source_port == 0 ||
         h->destination_port == 0) {
@@ -111,7 +110,8 @@ Udp::Verdict Udp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& dat
         ++stats_.udp_memory;
         return Verdict::dropped;
     }
-    queued(datagram).peer = source.value;
+    datagram.pull_bytes(sizeof(UdpHeader));
+    put_peer(datagram, {source, h->source_port, 0});
     s->receive.push_back(std::move(datagram));
     ++held_;
     ++stats_.udp_in;
@@ -128,8 +128,10 @@ std::optional<Udp::Outgoing> Udp::output() {
         if (!p) continue;
         --queued_output_;
         if (std::exchange(s.was_full, false)) mark_ready(s);
-        const Ipv4Addr peer{queued(*p).peer};
-        auto* h = reinterpret_cast<UdpHeader*>(p->data().data());
+        const Endpoint peer = take_peer(*p);
+        auto* h = p->push<UdpHeader>();
+        h->source_port = s.local.port;
+        h->destination_port = peer.port;
         h->length = static_cast<u16>(p->size());
         h->checksum = 0;
         ++stats_.udp_out;
@@ -185,8 +187,7 @@ void Udp::close(UdpHandle h) {
 Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload) {
     Socket* s = find(h);
     if (s == nullptr || to.port == 0) return fail(Error::invalid);
-    if (payload.size() > max_payload ||
-        payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom - sizeof(UdpHeader))
+    if (payload.size() > max_payload || payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom)
         return fail(Error::too_large);
     if (s->transmit.count() >= kTransmitQueue) {
         s->was_full = true;
@@ -198,11 +199,8 @@ Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload
         s->was_full = true;
         return fail(Error::would_block);
     }
-    auto* q = reinterpret_cast<Queued*>(p->append(sizeof(Queued)).data());
-    q->source_port = s->local.port;
-    q->destination_port = to.port;
-    q->peer = to.address.value;
     if (!payload.empty()) std::memcpy(p->append(payload.size()).data(), payload.data(), payload.size());
+    put_peer(*p, to);
     s->last_peer = to;
     s->transmit.push_back(std::move(*p));
     ++queued_output_;
@@ -216,8 +214,7 @@ Result<Udp::Received> Udp::receive_from(UdpHandle h, MutableBytes to) {
     auto p = s->receive.pop_front();
     if (!p) return fail(Error::would_block);
     --held_;
-    const Endpoint from{{queued(*p).peer}, queued(*p).source_port};
-    p->pull_bytes(sizeof(Queued));
+    const Endpoint from = take_peer(*p);
     const usize n = p->size() < to.size() ? p->size() : to.size();
     if (n != 0) std::memcpy(to.data(), p->data().data(), n);
     return Received{p->size(), from};

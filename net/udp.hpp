@@ -35,16 +35,16 @@ public:
     enum class Verdict : u8 { delivered, dropped, no_socket };
     /// One received datagram, window = UDP header and payload. On no_socket the packet is left with the caller,
     /// window unchanged, for an ICMP answer; otherwise it is consumed.
-    Verdict input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer& datagram);
+    Verdict input(IpAddr source, IpAddr destination, PacketBuffer& datagram);
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = UDP header and payload; the checksum is not filled in yet
-        Ipv4Addr source;      ///< unspecified: the stack chooses
-        Ipv4Addr destination;
+        IpAddr source;        ///< unspecified: the stack chooses
+        Endpoint to;
     };
     std::optional<Outgoing> output();
 
-    /// local.port 0 picks an ephemeral port. in_use, no_space, no_memory.
+    /// local.address ::, any of ours; 0.0.0.0, any of our IPv4 addresses. local.port 0 picks an ephemeral port. in_use, no_space, no_memory.
     Result<UdpHandle> open(Endpoint local);
     void close(UdpHandle h);
     /// Queues one datagram. would_block: the queue is full or no packet is free. too_large: beyond `max_payload`.
@@ -72,7 +72,7 @@ public:
 private:
     struct Socket;
     Socket* find(UdpHandle h) const;
-    Socket* find_port(Ipv4Addr destination, u16 port) const;
+    Socket* find_port(IpAddr destination, u16 port) const;
     void mark_ready(Socket& s);
     u16 ephemeral_port();
 

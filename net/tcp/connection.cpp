@@ -12,7 +12,7 @@ std::string_view to_string(State s) {
     return kNames[static_cast<usize>(s)];
 }
 
-Connection::Connection(Environment& environment, Endpoint local, Endpoint remote)
+Connection::Connection(Environment& environment, const Endpoint& local, const Endpoint& remote)
     : env_(environment), local_(local), remote_(remote),
       receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
       timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),

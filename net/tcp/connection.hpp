@@ -39,7 +39,7 @@ enum class Verdict : u8 {
 
 class Connection {
 public:
-    Connection(Environment& environment, Endpoint local, Endpoint remote);
+    Connection(Environment& environment, const Endpoint& local, const Endpoint& remote);
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -82,8 +82,8 @@ public:
     void clear_pending_error() { pending_error_.reset(); }
     Info info() const;
     State state() const { return state_; }
-    Endpoint local() const { return local_; }
-    Endpoint remote() const { return remote_; }
+    const Endpoint& local() const { return local_; }
+    const Endpoint& remote() const { return remote_; }
     /// The peer is on this host: its packets need no link.
     bool is_local() const { return local_.address == remote_.address || remote_.address.is_loopback(); }
     bool is_synchronized() const { return state_ >= State::established; }

@@ -4,7 +4,7 @@
 
 namespace ringlet::net::tcp {
 
-void Tcp::input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now) {
+void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now) {
     ++env_.stats.segments_in;
     std::optional<Segment> s = parse(source, destination, segment.data(), segment.total_size());
     if (!s) {
@@ -86,10 +86,9 @@ void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
     settle(*e, now);
 }
 
-Listener* Tcp::find_listener(Endpoint local) {
+Listener* Tcp::find_listener(const Endpoint& local) {
     for (Listener& l : listeners_)
-        if (l.local.port == local.port && (l.local.address.is_unspecified() || l.local.address == local.address))
-            return &l;
+        if (l.local.port == local.port && local.address.is_covered_by(l.local.address)) return &l;
     return nullptr;
 }
 
@@ -135,7 +134,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
     constexpr Duration kAskAgain = Duration::from_ms(2);
     if (reply_count_ != 0) {
         const Segment& s = replies_[reply_head_];
-        const Ipv4Addr from = s.local.address, to = s.remote.address;
+        const IpAddr from = s.local.address, to = s.remote.address;
         std::optional<PacketBuffer> packet = next_reply();
         if (packet) return Outgoing{std::move(*packet), from, to};
         starved_until_ = now + kAskAgain;
@@ -146,7 +145,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
             parked_.push_back(*e);
             continue;
         }
-        const Ipv4Addr from = e->connection.local().address, to = e->connection.remote().address;
+        const IpAddr from = e->connection.local().address, to = e->connection.remote().address;
         std::optional<PacketBuffer> packet = e->connection.next_packet(now);
         settle(*e, now);  // to the back of the line when there is more
         if (packet) {
@@ -197,7 +196,8 @@ Instant Tcp::deadline() const {
     return std::min({deadlines_.earliest(), starved_until_, writers_at_});
 }
 
-void Tcp::on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now) {
+void Tcp::on_unreachable(const Endpoint& local, const Endpoint& remote, SeqNum seq, Unreachable kind, u16 mtu,
+                         Instant now) {
     Entry* e = table_.find(local, remote);
     if (e == nullptr) {
         ++env_.stats.icmp_ignored;

@@ -16,30 +16,43 @@ enum class Purpose : u8 { table = 1, isn = 2, timestamp = 3, port = 4 };
 
 class Secrets {
 public:
-    explicit Secrets(const std::array<u8, 16>& secret) { std::memcpy(&key_, secret.data(), sizeof(key_)); }
+    explicit Secrets(const std::array<u8, 16>& secret) {
+        std::memcpy(&key_, secret.data(), sizeof(key_));
+        for (usize i = 0; i < table_.size(); ++i) table_[i] = siphash(key_, i, u64{static_cast<u8>(Purpose::table)});
+    }
 
     /// RFC 6528: ISN = M + F(connection, secret); M counts 4 us.
-    SeqNum isn(Endpoint local, Endpoint remote, Instant now) const {
+    SeqNum isn(const Endpoint& local, const Endpoint& remote, Instant now) const {
         return SeqNum(static_cast<u32>(hash(Purpose::isn, local, remote)) + static_cast<u32>(now.ns / 4000));
     }
-    u32 timestamp_offset(Endpoint local, Endpoint remote) const {
+    u32 timestamp_offset(const Endpoint& local, const Endpoint& remote) const {
         return static_cast<u32>(hash(Purpose::timestamp, local, remote));
     }
     /// Where the search for an ephemeral port to `remote` begins.
-    u32 port_offset(Ipv4Addr local, Endpoint remote) const {
-        return static_cast<u32>(hash(Purpose::port, {local, 0}, remote));
+    u32 port_offset(IpAddr local, const Endpoint& remote) const {
+        return static_cast<u32>(hash(Purpose::port, {local, 0, 0}, remote));
     }
-    u32 bucket(Endpoint local, Endpoint remote) const {
-        return static_cast<u32>(siphash<1, 3>(key_, addresses(local, remote), ports(Purpose::table, local, remote)));
+    /// A bucket of the connection table, once per segment. Pairwise multilinear hashing (strongly universal: Lemire and
+    /// Kaser, 2014) of nine words: who knows neither the keys nor the buckets can do no better than guess.
+    u32 bucket(const Endpoint& local, const Endpoint& remote) const {
+        const auto l = local.address.words(), r = remote.address.words();
+        const u64 ports = u32{local.port} << 16 | remote.port;
+        u64 sum = table_[0] + (table_[1] + ports) * table_[2];
+        usize k = 3;
+        for (const u64 w : {l[0], l[1], r[0], r[1]}) {
+            sum += (table_[k] + static_cast<u32>(w)) * (table_[k + 1] + (w >> 32));
+            k += 2;
+        }
+        return static_cast<u32>(sum >> 32);
     }
 
 private:
-    static u64 addresses(Endpoint l, Endpoint r) { return u64{l.address.value} << 32 | r.address.value; }
-    static u64 ports(Purpose p, Endpoint l, Endpoint r) {
-        return u64{static_cast<u8>(p)} << 32 | u32{l.port} << 16 | r.port;
+    u64 hash(Purpose p, const Endpoint& l, const Endpoint& r) const {
+        const auto a = l.address.words(), b = r.address.words();
+        return siphash(key_, {a[0], a[1], b[0], b[1], u64{static_cast<u8>(p)} << 32 | u32{l.port} << 16 | r.port});
     }
-    u64 hash(Purpose p, Endpoint l, Endpoint r) const { return siphash(key_, addresses(l, r), ports(p, l, r)); }
     SipKey key_;
+    std::array<u64, 11> table_;
 };
 
 }  // namespace ringlet::net::tcp

@@ -45,15 +45,15 @@ struct Segment {
 /// Reads the header at the front of `bytes`; `total` bytes of header and payload there are, maybe more than in `bytes`,
 /// which then is the first buffer of a chain and must hold the whole header. Malformed options end the option list and
 /// are otherwise ignored (RFC 9293 §3.1: "MUST be able to receive"); a header that does not fit is an error.
-std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes, usize total);
-inline std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes, usize total);
+inline std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes) {
     return parse(source, destination, bytes, bytes.size());
 }
 /// True when the checksum over pseudo-header and `bytes` is right.
-bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes);
+bool checksum_ok(IpAddr source, IpAddr destination, Bytes bytes);
 
 /// The same over a packet that may be a chain.
-bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, const PacketBuffer& packet);
+bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet);
 
 enum class TxChecksum : u8 { complete, partial };
 /// A packet with `s`'s header and a copy of its payload, which comes in two pieces because send buffers wrap

@@ -44,7 +44,7 @@ HashTable::HashTable(u32 capacity, const Secrets& secrets) : secrets_(secrets) {
     mask_ = n - 1;
 }
 
-Entry* HashTable::find(Endpoint local, Endpoint remote) const {
+Entry* HashTable::find(const Endpoint& local, const Endpoint& remote) const {
     if (!buckets_) return nullptr;
     for (Entry* e = bucket(local, remote); e != nullptr; e = e->hash_next)
         if (e->connection.remote() == remote && e->connection.local() == local) return e;

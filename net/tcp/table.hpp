@@ -32,7 +32,7 @@ struct Listener : Socket, ListNode<ListenTag> {
     u16 backlog;
     u16 pending = 0;  ///< elements of `accepted`
     List<Entry, QueueTag> accepted;
-    Listener(Endpoint l, u16 b) : Socket(Kind::listener), local(l), backlog(b) {}
+    Listener(const Endpoint& l, u16 b) : Socket(Kind::listener), local(l), backlog(b) {}
 };
 
 struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
@@ -43,7 +43,8 @@ struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
     u32 heap_index = kNone;
     Queue queue = Queue::none;
     bool hashed = false;
-    Entry(Environment& e, Endpoint local, Endpoint remote) : Socket(Kind::connection), connection(e, local, remote) {}
+    Entry(Environment& e, const Endpoint& local, const Endpoint& remote)
+        : Socket(Kind::connection), connection(e, local, remote) {}
 };
 
 /// Handles: an index and the generation of its use.
@@ -75,7 +76,7 @@ private:
 class HashTable {
 public:
     HashTable(u32 capacity, const Secrets& secrets);
-    Entry* find(Endpoint local, Endpoint remote) const;
+    Entry* find(const Endpoint& local, const Endpoint& remote) const;
     void add(Entry& e);
     void remove(Entry& e);
     u32 capacity() const { return buckets_ ? mask_ + 1 : 0; }
@@ -85,7 +86,7 @@ public:
     }
 
 private:
-    Entry*& bucket(Endpoint l, Endpoint r) const { return buckets_[secrets_.bucket(l, r) & mask_]; }
+    Entry*& bucket(const Endpoint& l, const Endpoint& r) const { return buckets_[secrets_.bucket(l, r) & mask_]; }
     const Secrets& secrets_;
     std::unique_ptr<Entry*[]> buckets_;
     u32 mask_ = 0;

@@ -59,7 +59,7 @@ Tcp::~Tcp() {
 
 // --- lives --------------------------------------------------------------------------------------------------------
 
-Entry* Tcp::create(Endpoint local, Endpoint remote) {
+Entry* Tcp::create(const Endpoint& local, const Endpoint& remote) {
     if (count_ >= capacity_ && !make_room()) {
         ++env_.stats.table_full;
         return nullptr;
@@ -187,7 +187,7 @@ Result<Handle> Tcp::listen(Endpoint local, u16 backlog) {
     if (local.port == 0) return fail(Error::invalid);
     for (Listener& l : listeners_) {
         const bool overlap =
-            l.local.address == local.address || l.local.address.is_unspecified() || local.address.is_unspecified();
+            l.local.address.is_covered_by(local.address) || local.address.is_covered_by(l.local.address);
         if (l.local.port == local.port && overlap) return fail(Error::in_use);
     }
     if (listener_count_ >= env_.config.max_listeners) return fail(Error::no_space);
@@ -204,18 +204,18 @@ Result<Handle> Tcp::listen(Endpoint local, u16 backlog) {
 }
 
 /// RFC 6056 §3.3.3: a hash of the destination gives the start, a counter the step.
-std::optional<u16> Tcp::ephemeral_port(Ipv4Addr local, Endpoint remote) {
+std::optional<u16> Tcp::ephemeral_port(IpAddr local, const Endpoint& remote) {
     const u32 offset = env_.secrets.port_offset(local, remote);
     for (u32 i = 0; i < kEphemeralPorts; ++i) {
-        const Endpoint candidate{local,
-                                 static_cast<u16>(kFirstEphemeral + (offset + port_counter_++) % kEphemeralPorts)};
+        const auto port = static_cast<u16>(kFirstEphemeral + (offset + port_counter_++) % kEphemeralPorts);
+        const Endpoint candidate{local, port, remote.scope};
         if (table_.find(candidate, remote) == nullptr && find_listener(candidate) == nullptr) return candidate.port;
     }
     return std::nullopt;
 }
 
 Result<Handle> Tcp::connect(Endpoint local, Endpoint remote, Instant now) {
-    const Ipv4Addr to = remote.address;
+    const IpAddr to = remote.address;
     if (local.address.is_unspecified() || to.is_unspecified() || to.is_broadcast() || to.is_multicast() ||
         remote.port == 0)
         return fail(Error::invalid);

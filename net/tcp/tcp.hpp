@@ -35,11 +35,11 @@ public:
     /// One received segment: the window is the TCP header and payload; the IP header has been validated and the
     /// packet trimmed to its total length. meta().checksum: `none` is verified here, `verified` and `partial` are
     /// trusted. The caller has checked that `destination` is ours and unicast.
-    void input(Ipv4Addr source, Ipv4Addr destination, PacketBuffer segment, Instant now);
+    void input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now);
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = the TCP segment; at least 60 bytes of headroom remain in front
-        Ipv4Addr source, destination;
+        IpAddr source, destination;
         // Checksum: complete, or, when Config::tx_checksum_offload, meta().checksum == partial with the pseudo-header
         // sum in the field and meta().csum_offset == 16; meta().csum_start must be set by whoever knows the frame.
     };
@@ -60,10 +60,12 @@ public:
     /// ICMP said that our segment local -> remote with sequence number `seq` did not arrive. Believed only when `seq`
     /// is in flight (RFC 5927). Hard errors end a connection that is still opening; later they are soft.
     /// `mtu` is the next hop's for fragmentation_needed, else 0.
-    void on_unreachable(Endpoint local, Endpoint remote, SeqNum seq, Unreachable kind, u16 mtu, Instant now);
+    void on_unreachable(const Endpoint& local, const Endpoint& remote, SeqNum seq, Unreachable kind, u16 mtu,
+                        Instant now);
 
     // --- the socket's side --------------------------------------------------------------------------------------
-    /// local.address unspecified: any of ours. in_use when the port is taken; invalid for port 0.
+    /// local.address ::, any of ours; 0.0.0.0, any of our IPv4 addresses. in_use when the port is taken; invalid for
+    /// port 0.
     Result<Handle> listen(Endpoint local, u16 backlog);
     /// Starts a connection; writable (or error) in readiness tells how it ended. local.address must be ours;
     /// local.port 0 picks an ephemeral port (RFC 6056). in_use, no_memory, no_space, invalid.
@@ -114,12 +116,12 @@ private:
     void on_listen(Listener& l, const Segment& s, Instant now);
     void reply_reset(const Segment& s);
     void queue_reply(const Segment& s);
-    Listener* find_listener(Endpoint local);
+    Listener* find_listener(const Endpoint& local);
     std::optional<PacketBuffer> next_reply();
     void allow_writers(Instant now);
 
     // tcp.cpp
-    Entry* create(Endpoint local, Endpoint remote);
+    Entry* create(const Endpoint& local, const Endpoint& remote);
     bool make_room();
     bool settle(Entry& e, Instant now);
     void enqueue(Entry& e, Entry::Queue queue);
@@ -129,7 +131,7 @@ private:
     void kill(Entry& e);
     void notify(Socket& s, u8 bits);
     void close_listener(Listener& l);
-    std::optional<u16> ephemeral_port(Ipv4Addr local, Endpoint remote);
+    std::optional<u16> ephemeral_port(IpAddr local, const Endpoint& remote);
     Entry* find_connection(Handle h) const;
     Readiness readiness_of(const Socket& s) const;
     Info info_of(const Entry& e) const;

@@ -108,13 +108,13 @@ void write_header(const Segment& s, MutableBytes to) {
 
 }  // namespace
 
-bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, Bytes bytes) {
+bool checksum_ok(IpAddr source, IpAddr destination, Bytes bytes) {
     InternetSum sum = InternetSum::pseudo_header(source, destination, kProtocol, bytes.size());
     sum.add(bytes);
     return sum.is_valid();
 }
 
-bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, const PacketBuffer& packet) {
+bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet) {
     if (packet.fragments() == 1) return checksum_ok(source, destination, packet.data());
     usize at = 0;
     InternetSum sum = InternetSum::pseudo_header(source, destination, kProtocol, packet.total_size());
@@ -127,7 +127,7 @@ bool checksum_ok(Ipv4Addr source, Ipv4Addr destination, const PacketBuffer& pack
     return sum.is_valid();
 }
 
-std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes, usize total) {
+std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes, usize total) {
     Header h;
     if (bytes.size() < sizeof(h)) return std::nullopt;
     std::memcpy(&h, bytes.data(), sizeof(h));
@@ -135,8 +135,8 @@ std::optional<Segment> parse(Ipv4Addr source, Ipv4Addr destination, Bytes bytes,
     if (header_bytes < sizeof(h) || header_bytes > bytes.size() || total > 0xffff) return std::nullopt;
     if (h.source_port == 0 || h.destination_port == 0) return std::nullopt;
     Segment s;
-    s.local = {destination, h.destination_port};
-    s.remote = {source, h.source_port};
+    s.local = {destination, h.destination_port, 0};
+    s.remote = {source, h.source_port, 0};
     s.seq = SeqNum(h.sequence);
     s.ack = SeqNum(h.acknowledgment);
     s.flags = h.flags & 0x3f;

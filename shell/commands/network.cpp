@@ -10,14 +10,13 @@ namespace ringlet::shell {
 namespace {
 
 struct AddressText {
-    char text[16];
-    std::string_view of(Ipv4Addr a) { return net::to_text(a, std::span<char, 16>(text)); }
+    char text[net::kAddressText];
+    std::string_view of(const IpAddr& a) { return net::to_text(a, std::span<char, net::kAddressText>(text)); }
 };
 
-std::string_view endpoint_text(const Endpoint& e, std::span<char, 24> to) {
-    AddressText address;
-    if (e.port == 0) return format_to(to, "{}:*", e.address.is_unspecified() ? "*" : address.of(e.address));
-    return format_to(to, "{}:{}", e.address.is_unspecified() ? "*" : address.of(e.address), e.port);
+std::string_view endpoint_text(const Endpoint& e, std::span<char, net::kEndpointText> to) {
+    if (e.address == IpAddr{}) return e.port == 0 ? format_to(to, "*:*") : format_to(to, "*:{}", e.port);
+    return net::to_text(e, to);
 }
 
 void print_addressing(const net::InterfaceInfo& info) {
@@ -136,7 +135,7 @@ Outcome netstat(Shell&, const Arguments& args) {
     if (args.count != 1) return Outcome::usage;
     print("{:<5} {:>7} {:>7} {:<22} {:<22} {}\n", "Proto", "Recv-Q", "Send-Q", "Local", "Remote", "State");
     const auto visited = network().for_each_socket([](const net::SocketInfo& s) {
-        char local[24], remote[24];
+        char local[net::kEndpointText], remote[net::kEndpointText];
         if (s.kind == net::SocketInfo::Kind::udp) {
             print("{:<5} {:>7} {:>7} {:<22} {:<22}\n", "udp", s.udp.receive_queue, 0, endpoint_text(s.udp.local, local),
                   "*:*");

@@ -101,7 +101,7 @@ private:
         Instant at;
         u64 order;
         Host* to;
-        Ipv4Addr source, destination;
+        IpAddr source, destination;
         std::vector<std::byte> bytes;
         u16 merged = 0;  // segment size of a merged frame
         bool operator<(const Frame& o) const { return std::tie(o.at, o.order) < std::tie(at, order); }

@@ -14,6 +14,7 @@ namespace ringlet {
 using net::Coalescing;
 using net::Endpoint;
 using net::Interest;
+using net::IpAddr;
 using net::Ipv4Addr;
 using net::LinkAbilities;
 using net::LinkControl;

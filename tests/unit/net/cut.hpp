@@ -20,8 +20,8 @@ inline std::vector<std::byte> joined(const PacketBuffer& p) {
 
 /// `tcp`: where the TCP header begins; when that is not 0, an IPv4 header of 20 bytes lies in front of it, and its
 /// pseudo-header is taken from there; otherwise from `source` and `destination`.
-inline std::vector<std::vector<std::byte>> cut(const PacketBuffer& p, usize tcp, Ipv4Addr source = {},
-                                               Ipv4Addr destination = {}) {
+inline std::vector<std::vector<std::byte>> cut(const PacketBuffer& p, usize tcp, IpAddr source = {},
+                                               IpAddr destination = {}) {
     using Piece = std::vector<std::byte>;
     const PacketMeta m = p.meta();
     const Piece whole = joined(p);

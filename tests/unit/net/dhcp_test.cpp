@@ -27,7 +27,8 @@ std::vector<Message> requests(const std::vector<Frame>& frames) {
         REQUIRE(f.size() >= 14 + 20 + 8 + 300);
         CHECK(take32(f, 42 + 236) == 0x63825363);
         CHECK(std::memcmp(f.data() + 42 + 28, kOurMac.octets.data(), 6) == 0);
-        InternetSum sum = InternetSum::pseudo_header({take32(f, 26)}, {take32(f, 30)}, 17, f.size() - 34);
+        InternetSum sum =
+            InternetSum::pseudo_header(Ipv4Addr{take32(f, 26)}, Ipv4Addr{take32(f, 30)}, 17, f.size() - 34);
         sum.add(bytes_of(f).subspan(34));
         CHECK(sum.is_valid());
         Message m;
