@@ -167,6 +167,40 @@ std::optional<IpOption> parse_ip(std::string_view text) {
     return ip;
 }
 
+std::optional<Ip6Option> parse_ip6(std::string_view text) {
+    Ip6Option ip;
+    if (text == "auto") return ip;
+    if (text == "off") {
+        ip.off = true;
+        return ip;
+    }
+    const auto take = [&text] {
+        const usize comma = text.find(',');
+        const std::string_view part = text.substr(0, comma);
+        text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+        return part;
+    };
+    const std::string_view first = take();
+    const usize slash = first.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    const auto address = net::IpAddr::parse(first.substr(0, slash));
+    const auto prefix = parse_number<u8>(first.substr(slash + 1));
+    if (!address || address->is_ipv4() || address->is_unspecified() || address->is_multicast() ||
+        address->is_loopback() || !prefix || *prefix == 0 || *prefix > 128)
+        return std::nullopt;
+    ip.address = *address;
+    ip.prefix = *prefix;
+    for (net::IpAddr* to : {&ip.gateway, &ip.dns}) {
+        const std::string_view part = take();
+        if (part.empty()) continue;
+        const auto parsed = net::IpAddr::parse(part);
+        if (!parsed || parsed->is_ipv4() || parsed->is_multicast()) return std::nullopt;
+        *to = *parsed;
+    }
+    if (!text.empty()) return std::nullopt;
+    return ip;
+}
+
 std::optional<kernel::PanicAction> parse_panic(std::string_view text) {
     if (text == "halt") return kernel::PanicAction::halt;
     if (text == "reboot") return kernel::PanicAction::reboot;
@@ -234,6 +268,11 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 options.ip = ip;
             else
                 bad_value(complain, key, v, "dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+        } else if (key == "ip6") {
+            if (const auto ip6 = parse_ip6(v))
+                options.ip6 = ip6;
+            else
+                bad_value(complain, key, v, "auto, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
         } else if (key == "loglevel") {
             if (const auto level = parse_log_level(v))
                 options.log_level = level;

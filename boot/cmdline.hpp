@@ -49,9 +49,17 @@ struct IpOption {
     u8 prefix = 0;
 };
 
+/// `ip6=auto` (default), `ip6=off`, or `ip6=2001:db8::5/64[,GATEWAY[,DNS]]`: an address besides the automatic ones.
+struct Ip6Option {
+    bool off = false;
+    net::IpAddr address, gateway, dns;
+    u8 prefix = 64;
+};
+
 struct Options {
     std::optional<kernel::PanicAction> panic;  ///< panic=halt|reboot|exit
     std::optional<IpOption> ip;
+    std::optional<Ip6Option> ip6;
     std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
     std::string_view root;                      ///< root=vda1
     std::string_view console;                   ///< console=ttyS0|ttyAMA0|none

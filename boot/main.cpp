@@ -104,6 +104,11 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
                                                      : net::Addressing::dhcp;
         config.fixed = {.address = ip.address, .prefix = ip.prefix, .gateway = ip.gateway, .dns = {ip.dns}};
     }
+    if constexpr (kAppliance.ipv6) {
+        const Ip6Option ip6 = options.ip6.value_or(Ip6Option{});
+        if (!ip6.off) config.ipv6 = net::make_ipv6;
+        config.fixed6 = {.address = ip6.address, .prefix = ip6.prefix, .gateway = ip6.gateway, .dns = {ip6.dns}};
+    }
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
     if (ram_bytes < 16_MiB)

@@ -4,6 +4,8 @@
 
 #include <arch/add_words.hpp>
 
+#include "net/packet.hpp"
+
 namespace ringlet::net {
 namespace {
 
@@ -65,6 +67,22 @@ void InternetSum::add_copying(MutableBytes to, Bytes from) {
     std::byte* out = to.data();
     sum_ =
         sum_words(sum_, from, [out, in = from.data()](usize at, usize size) { std::memcpy(out + at, in + at, size); });
+}
+
+InternetSum sum_of(const PacketBuffer& packet) {
+    InternetSum sum;
+    if (packet.fragments() == 1) {
+        sum.add(packet.data());
+        return sum;
+    }
+    usize at = 0;
+    packet.for_each_fragment([&](MutableBytes bytes, DmaAddr) {
+        InternetSum piece;
+        piece.add(bytes);
+        sum.add_at(piece, at);
+        at += bytes.size();
+    });
+    return sum;
 }
 
 }  // namespace ringlet::net

@@ -7,6 +7,8 @@
 
 namespace ringlet::net {
 
+class PacketBuffer;
+
 /// A one's-complement sum in memory order. Every piece but the last added with add() has an even length; a piece that
 /// begins at an odd offset is summed on its own and joined with add_at().
 class InternetSum {
@@ -62,6 +64,9 @@ inline u16 internet_checksum(Bytes bytes) {
     s.add(bytes);
     return s.checksum();
 }
+
+/// The sum over a packet's whole chain.
+InternetSum sum_of(const PacketBuffer& packet);
 
 /// RFC 1624 equation 3: the checksum after one 16-bit field changed from `from` to `to`.
 constexpr u16 checksum_update(u16 checksum, u16 from, u16 to) {

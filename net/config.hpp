@@ -30,6 +30,16 @@ struct Ipv4Config {
     }
 };
 
+struct Ipv6Config {
+    IpAddr address;  ///< besides the automatic ones; unspecified: none
+    u8 prefix = 64;  ///< 0..128
+    IpAddr gateway;  ///< besides those that advertise themselves
+    std::array<IpAddr, 2> dns{};
+};
+
+class Ipv6Layer;
+struct StackParts;
+
 struct StackConfig {
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
@@ -38,6 +48,9 @@ struct StackConfig {
     std::array<u8, 16> secret{};            ///< random, per boot; TCP's is derived from it
     tcp::Config tcp;                        ///< secret, mss and offload are filled in by the stack
     u16 max_udp_sockets = 32;
+    /// &make_ipv6 (net/ipv6.hpp), or no IPv6: then its code is not in the image.
+    Ipv6Layer* (*ipv6)(const StackParts& parts) = nullptr;
+    Ipv6Config fixed6;
     // From the link.
     MacAddr mac;
     u16 mtu = 1500;
@@ -46,6 +59,21 @@ struct StackConfig {
 
 enum class DhcpState : u8 { off, init, selecting, requesting, bound, renewing, rebinding, rebooting };
 std::string_view to_string(DhcpState s);
+
+struct Ipv6AddressInfo {
+    enum class State : u8 { tentative, preferred, deprecated, duplicate };
+    IpAddr address;
+    u8 prefix = 64;
+    State state = State::tentative;
+    Instant valid_until = Instant::never();
+};
+std::string_view to_string(Ipv6AddressInfo::State s);
+
+struct Ipv6Info {
+    std::array<Ipv6AddressInfo, 8> addresses{};
+    std::array<IpAddr, 4> routers{}, dns{};
+    usize addresses_used = 0, routers_used = 0, dns_used = 0;
+};
 
 struct InterfaceInfo {
     MacAddr mac;
@@ -57,11 +85,12 @@ struct InterfaceInfo {
     bool fallback = false;  ///< `ipv4` is the fixed address because DHCP has not answered
     Ipv4Addr dhcp_server;
     Instant lease_end = Instant::never();
+    Ipv6Info ipv6;
 };
 
-/// The ARP cache, for `arp`.
+/// An entry of the ARP cache or of IPv6's neighbour cache.
 struct NeighbourInfo {
-    Ipv4Addr address;
+    IpAddr address;
     MacAddr mac;
     bool resolved = false;
 };

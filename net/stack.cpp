@@ -27,7 +27,9 @@ tcp::Config tcp_config(const StackConfig& c, SipKey key) {
     // A header, and payload that begins and ends anywhere in buffers of its own.
     const u32 scattered = o.max_fragments > 2 ? (o.max_fragments - 2u) * u32{PacketBuffer::kSize} : 0;
     t.scatter = o.tx_checksum && scattered >= 2 * u32{PacketBuffer::kSize};
-    if (o.tx_checksum && o.tso4) t.gso_bytes = std::min({o.max_gso_bytes, 0xffffu, scattered});
+    const u32 largest = std::min({o.max_gso_bytes, 0xffffu, scattered});
+    if (o.tx_checksum && o.tso4) t.gso_bytes = largest;
+    if (o.tx_checksum && o.tso6) t.gso_bytes6 = largest;
     return t;
 }
 
@@ -50,11 +52,24 @@ bool is_usable(const Ipv4Config& c) {
 Stack::Stack(const StackConfig& config, PacketPool& pool)
     : config_(sanitized(config)), pool_(pool), key_(key_from(config.secret)), arp_(config.mac, stats_),
       dhcp_(config.mac, config.hostname, derive(key_, 2), stats_),
-      udp_(config.max_udp_sockets, derive(key_, 3), pool, stats_), tcp_(tcp_config(config_, key_), pool) {
-    next_ping_ = 1 + static_cast<u32>(siphash(derive(key_, 4), 0, 0) >> 40);
+      udp_(config.max_udp_sockets, derive(key_, 3), pool, stats_), tcp_(tcp_config(config_, key_), pool),
+      pings_(derive(key_, 4), stats_), reassembly_(pool, stats_), groups_(derive(key_, 5)),
+      fragment_id_(static_cast<u16>(siphash(derive(key_, 6), 0, 0))) {
+    if (config_.ipv6 == nullptr) return;
+    ipv6_.reset(config_.ipv6({.config = config_,
+                              .pool = pool_,
+                              .stats = stats_,
+                              .udp = udp_,
+                              .tcp = tcp_,
+                              .pings = pings_,
+                              .reassembly = reassembly_,
+                              .loopback = loopback_,
+                              .key = derive(key_, 7),
+                              .changed = changed_}));
 }
 
 void Stack::start(Instant now) {
+    if (ipv6_ && config_.addressing != Addressing::none) ipv6_->start(now);
     switch (config_.addressing) {
     case Addressing::none:
         break;
@@ -80,6 +95,7 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
     config_.addressing = addressing;
     config_.fixed = fixed;
     if (addressing != Addressing::fixed) apply({}, now);
+    if (ipv6_) ipv6_->stop();
     start(now);
     return {};
 }
@@ -109,6 +125,7 @@ void Stack::addressing_changed(Instant now) {
     arp_.set_mac(mac);
     dhcp_.set_mac(mac);
     arp_.announce(ipv4_, now);
+    if (ipv6_) ipv6_->restart(now);
 }
 
 void Stack::carrier_changed(bool up, Instant now) {
@@ -116,6 +133,8 @@ void Stack::carrier_changed(bool up, Instant now) {
     tcp_.set_link(up, now);
     if (!up) return;
     arp_.address_changed(ipv4_, now);
+    groups_.restart(now);
+    if (ipv6_) ipv6_->restart(now);
     dhcp_.reconfirm(now);
     if (dhcp_.take_change()) addressing_changed(now);
 }
@@ -132,66 +151,78 @@ void Stack::poll(Instant now) {
         }
     }
     if (now >= tcp_.deadline()) tcp_.poll(now);
+    groups_.poll(now);
+    if (now >= reassembly_.deadline()) {
+        reassembly_.poll(now, [&](PacketBuffer first) {
+            if (u8(first.data()[0]) >> 4 == 4)
+                send_icmp_error(std::move(first), IcmpHeader::kTimeExceeded, 1, Origin::wire, now);
+            else if (ipv6_)
+                ipv6_->reassembly_expired(std::move(first), now);
+        });
+    }
+    if (ipv6_) ipv6_->poll(now);
 }
 
 Instant Stack::deadline() const {
     if (!loopback_.empty() || output_cut_) return Instant{};
     Instant d = tcp_.deadline();
-    for (Instant other : {arp_.deadline(), dhcp_.deadline(), fallback_at_, retry_at_})
+    for (Instant other : {arp_.deadline(), dhcp_.deadline(), fallback_at_, retry_at_, groups_.deadline(),
+                          reassembly_.deadline(), ipv6_ ? ipv6_->deadline() : Instant::never()})
         if (other < d) d = other;
     return d;
 }
 
 Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
-    if (!remote.address.is_ipv4()) return fail(Error::unreachable);
+    if (!remote.address.is_ipv4()) {
+        const auto source = ipv6_ ? ipv6_->source_for(remote.address, now) : std::nullopt;
+        if (!source || remote.address.is_multicast()) return fail(Error::unreachable);
+        return tcp_.connect({*source, 0, remote.scope}, remote, now);
+    }
     const Ipv4Addr to = remote.address.ipv4();
     const auto r = route(to);
     if (!r || to.is_broadcast() || to.is_multicast() || ipv4_.is_subnet_broadcast(to)) return fail(Error::unreachable);
     return tcp_.connect({r->source, 0, 0}, remote, now);
 }
 
-Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload) {
-    if (!to.address.is_ipv4() || !route(to.address.ipv4())) return fail(Error::unreachable);
-    return udp_.send_to(h, to, payload, config_.mtu - sizeof(Ipv4Header) - sizeof(UdpHeader));
+Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {
+    const IpAddr local = TRY(udp_.local(h)).address;
+    if (local != IpAddr{} && local.is_ipv4() != to.address.is_ipv4()) return fail(Error::invalid);
+    if (to.address.is_ipv4() ? !route(to.address.ipv4()) : !ipv6_ || !ipv6_->source_for(to.address, now))
+        return fail(Error::unreachable);
+    return udp_.send_to(h, to, payload, kLargestDatagram);  // in fragments when the path is narrower
 }
 
-Result<u32> Stack::ping(Ipv4Addr to, u16 bytes, Instant) {
-    if (bytes > config_.mtu - sizeof(Ipv4Header) - sizeof(IcmpHeader)) return fail(Error::too_large);
-    if (!route(to)) return fail(Error::unreachable);
-    for (Ping& p : pings_) {
-        if (p.id != 0) continue;
-        p.id = next_ping_++;
-        if (next_ping_ == 0) next_ping_ = 1;
-        const u64 r = siphash(key_, p.id, 5);
-        p.ident = static_cast<u16>(r);
-        p.sequence = static_cast<u16>(r >> 16);
-        p.to = to;
-        p.bytes = bytes;
-        p.unsent = true;
-        p.result.reset();
-        ++pings_unsent_;
-        return p.id;
-    }
-    return fail(Error::no_space);
+Result<u32> Stack::ping(const IpAddr& to, u16 bytes, Instant now) {
+    const bool v4 = to.is_ipv4();
+    if (v4 ? !route(to.ipv4()) : !ipv6_ || !ipv6_->source_for(to, now)) return fail(Error::unreachable);
+    const usize room = v4 ? config_.mtu - sizeof(Ipv4Header) : ipv6_->path_mtu(to, now) - sizeof(Ipv6Header);
+    if (bytes > room - sizeof(IcmpHeader)) return fail(Error::too_large);
+    return pings_.start(to, bytes);
 }
 
-Result<Stack::PingResult> Stack::ping_result(u32 ping) {
-    for (Ping& p : pings_) {
-        if (p.id != ping || ping == 0) continue;
-        if (!p.result) return fail(Error::would_block);
-        const auto result = *p.result;
-        ping_cancel(ping);
-        return result;
-    }
-    return fail(Error::invalid);
+Result<> Stack::join(const IpAddr& group, Instant now) {
+    if (!group.is_multicast()) return fail(Error::invalid);
+    if (!group.is_ipv4() && !ipv6_) return fail(Error::unreachable);
+    const bool joined = group.is_ipv4() ? groups_.join(group, now) : ipv6_->join(group, now);
+    if (!joined) return fail(Error::no_space);
+    return {};
 }
 
-void Stack::ping_cancel(u32 ping) {
-    for (Ping& p : pings_) {
-        if (p.id != ping || ping == 0) continue;
-        if (p.unsent) --pings_unsent_;
-        p = {};
-    }
+void Stack::leave(const IpAddr& group, Instant now) {
+    if (group.is_ipv4())
+        groups_.leave(group, now);
+    else if (ipv6_)
+        ipv6_->leave(group, now);
+}
+
+void Stack::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const {
+    arp_.for_each(visit);
+    if (ipv6_) ipv6_->for_each_neighbour(visit);
+}
+
+std::string_view to_string(Ipv6AddressInfo::State s) {
+    constexpr std::string_view kNames[] = {"tentative", "preferred", "deprecated", "duplicate"};
+    return kNames[static_cast<usize>(s)];
 }
 
 InterfaceInfo Stack::interface() const {
@@ -207,12 +238,13 @@ InterfaceInfo Stack::interface() const {
         i.dhcp_server = dhcp_.lease()->server;
         i.lease_end = dhcp_.lease()->ends_at;
     }
+    if (ipv6_) ipv6_->describe(i);
     return i;
 }
 
 usize Stack::packets_held() const {
     return arp_.packets_held() + udp_.packets_held() + tcp_.buffers_held() + replies_.buffers() + loopback_.buffers() +
-           pool_.orphans();
+           fragments_.buffers() + reassembly_.packets_held() + (ipv6_ ? ipv6_->packets_held() : 0) + pool_.orphans();
 }
 
 }  // namespace ringlet::net

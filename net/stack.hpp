@@ -1,17 +1,23 @@
 // The stack, sans-IO: packets and the time go in, packets and readiness come out. Ethernet, ARP, IPv4, ICMP, UDP, DHCP
-// and TCP for one interface, plus loopback. No locks, no clock, no threads, no allocation per packet. Usage
-// (net/pump.hpp is the real one): input() what arrived, poll(), output() while there is room, drain readiness. Context:
-// the network monitor.
+// and TCP for one interface, plus loopback; IPv6 behind ipv6_layer.hpp when it is configured. No locks, no clock, no
+// threads, no allocation per packet. Usage (net/pump.hpp is the real one): input() what arrived, poll(), output() while
+// there is room, drain readiness. Context: the network monitor.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "net/arp.hpp"
 #include "net/config.hpp"
 #include "net/dhcp.hpp"
+#include "net/groups.hpp"
 #include "net/headers.hpp"
+#include "net/ipv6_layer.hpp"
 #include "net/packet_queue.hpp"
+#include "net/ping.hpp"
+#include "net/rate_limit.hpp"
+#include "net/reassembly.hpp"
 #include "net/statistics.hpp"
 #include "net/tcp/tcp.hpp"
 #include "net/udp.hpp"
@@ -20,11 +26,12 @@ namespace ringlet::net {
 
 class Stack {
 public:
-    static constexpr usize kPings = 8;           ///< echo requests in flight
     static constexpr usize kReplies = 64;        ///< ICMP answers waiting for room
     static constexpr usize kLoopbackBurst = 64;  ///< packets to ourselves per output()
     static constexpr usize kOutputSteps = 256;   ///< packets per output() that yield no frame
+    static constexpr usize kLargestDatagram = PacketBuffer::kSize - PacketBuffer::kHeadroom;  ///< bytes of UDP payload
     static constexpr u32 kIcmpErrorsPerSecond = 20;
+    static constexpr Duration kReassembly = Duration::from_s(30);
 
     Stack(const StackConfig& config, PacketPool& pool);
     Stack(const Stack&) = delete;
@@ -49,7 +56,10 @@ public:
         if (up != carrier_) carrier_changed(up, now);
     }
     /// The host moved our link (a migration): neighbours and switches must learn it.
-    void announce(Instant now) { arp_.announce(ipv4_, now); }
+    void announce(Instant now) {
+        arp_.announce(ipv4_, now);
+        if (ipv6_) ipv6_->announce(now);
+    }
     /// What the link says its address is: when it is another one the neighbours are told. No unicast address: ignored.
     void set_mac(const MacAddr& mac, Instant now) {
         if (mac != config_.mac && mac != MacAddr{} && !mac.is_multicast()) mac_changed(mac, now);
@@ -67,21 +77,21 @@ public:
     const Udp& udp() const { return udp_; }
     /// Chooses our address for `remote`: unreachable when there is none.
     Result<tcp::Handle> connect(Endpoint remote, Instant now);
-    Result<> send_to(UdpHandle h, Endpoint to, Bytes payload);
+    /// As Udp::send_to, with our address for `to`; unreachable, or invalid when the socket is of the other family.
+    Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now);
     /// True when output() would probably yield something.
     bool has_output() const;
 
     /// Starts an echo request of `bytes` payload; poll ping_result() with what it returns. no_space, too_large,
     /// unreachable.
-    Result<u32> ping(Ipv4Addr to, u16 bytes, Instant now);
-    struct PingResult {
-        Duration round_trip;
-        u8 ttl;
-        u16 bytes;
-    };
+    Result<u32> ping(const IpAddr& to, u16 bytes, Instant now);
+    using PingResult = Pings::Reply;
     /// would_block while no answer has come; unreachable when ICMP says so. Anything but would_block ends the ping.
-    Result<PingResult> ping_result(u32 ping);
-    void ping_cancel(u32 ping);
+    Result<PingResult> ping_result(u32 ping) { return pings_.result(ping); }
+    void ping_cancel(u32 ping) { pings_.cancel(ping); }
+    /// Multicast groups of either family for sockets; joins nest. unreachable: no address of that family; no_space.
+    Result<> join(const IpAddr& group, Instant now);
+    void leave(const IpAddr& group, Instant now);
 
     // --- configuration and information ----------------------------------------------------------------------------
     Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);
@@ -89,6 +99,8 @@ public:
     const Ipv4Config& ipv4() const { return ipv4_; }
     const Statistics& statistics() const { return stats_; }
     const Arp& arp() const { return arp_; }
+    const Ipv6Layer* ipv6() const { return ipv6_.get(); }
+    void for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const;
     PacketPool& pool() { return pool_; }
     /// True once after a ping ended or the address changed: wake whoever waits for such a thing.
     bool take_change() { return std::exchange(changed_, false); }
@@ -96,15 +108,6 @@ public:
     usize packets_held() const;
 
 private:
-    struct Ping {
-        u32 id = 0;  // 0: free
-        u16 ident = 0, sequence = 0;
-        Ipv4Addr to;
-        u16 bytes = 0;
-        bool unsent = false;
-        Instant sent;
-        std::optional<Result<PingResult>> result;
-    };
     struct Route {
         Ipv4Addr next_hop, source;
         bool local;
@@ -117,8 +120,11 @@ private:
     void mac_changed(const MacAddr& mac, Instant now);
     bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
     // stack_input.cpp
-    enum class Origin : u8 { wire, wire_broadcast, loopback };
+    void ip_input(PacketBuffer p, Origin origin, Instant now);
+    bool listens_to(const MacAddr& group) const;
     void ipv4_input(PacketBuffer p, Origin origin, Instant now);
+    void fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
+    void ipv4_deliver(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
     void udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
     bool source_is_plausible(Ipv4Addr source, Origin origin) const;
     bool has_source_route(Bytes options) const;
@@ -128,8 +134,10 @@ private:
     void echo_answered(const PacketBuffer& p, const IcmpHeader& h, const Ipv4Header& ip, Instant now);
     void icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now);
     void send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin origin, Instant now);
-    bool icmp_error_allowed(Instant now);
-    std::optional<PacketBuffer> ping_output(Instant now);
+    void ping_output(std::optional<PacketBuffer>& frame, Instant now);
+    // stack_igmp.cpp
+    void igmp_input(Bytes message, const Ipv4Header& ip, Instant now);
+    std::optional<PacketBuffer> igmp_output(Instant now);
     // stack_output.cpp
     std::optional<Route> route(Ipv4Addr destination) const;
     bool next_packet(std::optional<PacketBuffer>& frame, Instant now);
@@ -141,6 +149,9 @@ private:
     /// Hands an IP packet on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
     std::optional<PacketBuffer> send(PacketBuffer p, Ipv4Addr destination, Instant now);
     std::optional<PacketBuffer> dhcp_output(Instant now);
+    void udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now);
+    void cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination);
+    void push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id, u16 fragment);
 
     StackConfig config_;
     PacketPool& pool_;
@@ -151,15 +162,18 @@ private:
     Udp udp_;
     tcp::Tcp tcp_;
     Ipv4Config ipv4_;
-    PacketQueue replies_;   // ICMP answers: window = IP packet, routed when pulled
-    PacketQueue loopback_;  // window = IP packet to one of our addresses
-    std::array<Ping, kPings> pings_{};
-    u32 next_ping_ = 1, pings_unsent_ = 0;
+    PacketQueue replies_;    // ICMP answers: window = IP packet, routed when pulled
+    PacketQueue loopback_;   // window = IP packet to one of our addresses
+    PacketQueue fragments_;  // of the datagram that is going out: window = IP packet
+    Pings pings_;
+    Reassembly reassembly_;
+    Groups groups_;  // of IPv4
+    RateLimit icmp_errors_{kIcmpErrorsPerSecond};
+    u16 fragment_id_ = 0;
     bool carrier_ = true, changed_ = false, fallback_ = false;
     bool output_cut_ = false;  // output() stopped before everybody was asked
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
-    Instant icmp_window_{};
-    u32 icmp_budget_ = kIcmpErrorsPerSecond;
+    std::unique_ptr<Ipv6Layer> ipv6_;  // last: it refers to the others
 };
 
 }  // namespace ringlet::net

@@ -6,14 +6,6 @@
 #include "net/stack.hpp"
 
 namespace ringlet::net {
-namespace {
-
-std::byte pattern(usize i) {
-    return static_cast<std::byte>(i * 7 + 1);
-}
-
-}  // namespace
-
 /// Window = ICMP message.
 void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
     ++stats_.icmp_in;
@@ -30,7 +22,9 @@ void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Inst
         echo_reply(std::move(p), ip, origin);
         return;
     case IcmpHeader::kEchoReply:
-        echo_answered(p, *h, ip, now);
+        pings_.answered(Ipv4Addr{ip.source}, h->id, h->sequence, Bytes(p.data()).subspan(sizeof(IcmpHeader)), ip.ttl,
+                        now);
+        changed_ |= pings_.take_change();
         return;
     case IcmpHeader::kUnreachable:
     case IcmpHeader::kTimeExceeded:
@@ -58,26 +52,6 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp)) return;
     replies_.push_back(std::move(p));
     ++stats_.icmp_echo_replied;
-}
-
-void Stack::echo_answered(const PacketBuffer& p, const IcmpHeader& h, const Ipv4Header& ip, Instant now) {
-    const Bytes payload = Bytes(p.data()).subspan(sizeof(IcmpHeader));
-    for (Ping& ping : pings_) {
-        if (ping.id == 0 || ping.unsent || ping.result || ping.ident != h.id || ping.sequence != h.sequence ||
-            ping.to.value != ip.source || ping.bytes != payload.size())
-            continue;
-        for (usize i = 0; i < payload.size(); ++i) {
-            if (payload[i] != pattern(i)) {
-                ++stats_.icmp_reply_unmatched;
-                return;
-            }
-        }
-        ping.result = PingResult{now - ping.sent, ip.ttl, ping.bytes};
-        ++stats_.icmp_reply_in;
-        changed_ = true;
-        return;
-    }
-    ++stats_.icmp_reply_unmatched;
 }
 
 /// `quoted` is the head of the packet the error is about: IP header and at least eight bytes.
@@ -131,13 +105,8 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
         return;
     case IpProtocol::icmp: {
         const auto echo = read_at<IcmpHeader>(*l4, 0);
-        for (Ping& ping : pings_) {
-            if (ping.id == 0 || ping.unsent || ping.result || echo->type != IcmpHeader::kEcho ||
-                ping.ident != echo->id || ping.sequence != echo->sequence || ping.to.value != ip->destination)
-                continue;
-            ping.result = fail(Error::unreachable);
-            changed_ = true;
-        }
+        if (echo->type == IcmpHeader::kEcho) pings_.failed(remote.address, echo->id, echo->sequence);
+        changed_ |= pings_.take_change();
         return;
     }
     default:
@@ -145,24 +114,14 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
     }
 }
 
-bool Stack::icmp_error_allowed(Instant now) {
-    if (now >= icmp_window_ + Duration::from_s(1)) {
-        icmp_window_ = now;
-        icmp_budget_ = kIcmpErrorsPerSecond;
-    }
-    if (icmp_budget_ == 0 || replies_.count() >= kReplies) {
-        ++stats_.icmp_errors_limited;
-        return false;
-    }
-    --icmp_budget_;
-    return true;
-}
-
 /// `offender`: window = the IP packet that cannot be served. Quotes its header and eight bytes (RFC 792).
 void Stack::send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin origin, Instant now) {
-    if (origin == Origin::wire_broadcast || !icmp_error_allowed(now)) return;
     const auto ip = read_at<Ipv4Header>(offender.data(), 0);
-    if (!ip) return;
+    if (!ip || origin == Origin::wire_broadcast) return;
+    if (replies_.count() >= kReplies || !icmp_errors_.allow(now)) {
+        ++stats_.icmp_errors_limited;
+        return;
+    }
     auto p = pool_.allocate();
     if (!p) {
         ++stats_.no_packet;
@@ -180,35 +139,22 @@ void Stack::send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin orig
     ++stats_.icmp_errors_out;
 }
 
-/// The next echo request, as IP packet.
-std::optional<PacketBuffer> Stack::ping_output(Instant now) {
-    for (Ping& ping : pings_) {
-        if (!ping.unsent) continue;
-        auto p = pool_.allocate();
-        if (!p) {
-            ++stats_.no_packet;
-            return std::nullopt;
-        }
-        ping.unsent = false;
-        --pings_unsent_;
-        ping.sent = now;
-        auto* h = reinterpret_cast<IcmpHeader*>(p->append(sizeof(IcmpHeader)).data());
-        *h = {};
+/// The next echo request on its way.
+void Stack::ping_output(std::optional<PacketBuffer>& frame, Instant now) {
+    auto out = pings_.output(pool_, now);
+    if (!out) return;
+    if (!out->to.is_ipv4()) {
+        if (!ipv6_ || !ipv6_->send_echo(std::move(out->packet), out->to, frame, now)) pings_.failed(out->id);
+    } else {
+        auto* h = reinterpret_cast<IcmpHeader*>(out->packet.data().data());
         h->type = IcmpHeader::kEcho;
-        h->id = ping.ident;
-        h->sequence = ping.sequence;
-        const MutableBytes payload = p->append(ping.bytes);
-        for (usize i = 0; i < payload.size(); ++i) payload[i] = pattern(i);
-        h->checksum = internet_checksum(p->data());
-        if (!add_ipv4(*p, {}, ping.to, IpProtocol::icmp)) {
-            ping.result = fail(Error::unreachable);
-            changed_ = true;
-            return std::nullopt;
-        }
-        ++stats_.icmp_echo_sent;
-        return p;
+        h->checksum = internet_checksum(out->packet.data());
+        if (add_ipv4(out->packet, {}, out->to.ipv4(), IpProtocol::icmp))
+            frame = send(std::move(out->packet), out->to.ipv4(), now);
+        else
+            pings_.failed(out->id);
     }
-    return std::nullopt;
+    changed_ |= pings_.take_change();
 }
 
 }  // namespace ringlet::net

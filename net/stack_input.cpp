@@ -19,13 +19,19 @@ void Stack::input(PacketBuffer frame, Instant now) {
         return;
     }
     const bool unicast = eth->destination == config_.mac;
-    if (!unicast && eth->destination != MacAddr::broadcast()) {
+    if (!unicast && eth->destination != MacAddr::broadcast() && !listens_to(eth->destination)) {
         ++stats_.ethernet_not_ours;
         return;
     }
     switch (EtherType{u16{eth->type}}) {
     case EtherType::ipv4:
         ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+        return;
+    case EtherType::ipv6:
+        if (ipv6_)
+            ipv6_->input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+        else
+            ++stats_.ip6_absent;
         return;
     case EtherType::arp:
         ++stats_.arp_in;
@@ -39,6 +45,21 @@ void Stack::input(PacketBuffer frame, Instant now) {
         ++stats_.ethernet_unknown_type;
         return;
     }
+}
+
+/// RFC 1112 §6.4; several groups share a hardware address, and IPv4 looks again. RFC 2464 §7 for IPv6.
+bool Stack::listens_to(const MacAddr& group) const {
+    const auto& o = group.octets;
+    if (o[0] == 0x01 && o[1] == 0x00 && o[2] == 0x5e && (o[3] & 0x80) == 0) return true;
+    return ipv6_ && ipv6_->listens_to(group);
+}
+
+/// A packet from ourselves.
+void Stack::ip_input(PacketBuffer p, Origin origin, Instant now) {
+    if (u8(p.data()[0]) >> 4 != 6)
+        ipv4_input(std::move(p), origin, now);
+    else if (ipv6_)
+        ipv6_->input(std::move(p), origin, now);
 }
 
 /// RFC 1122 §3.2.1.3: what no honest packet carries as its source.
@@ -94,16 +115,13 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
         ++stats_.ip_source_route;
         return;
     }
-    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) {
-        ++stats_.ip_fragment;
-        return;
-    }
     const Ipv4Addr source{ip.source}, destination{ip.destination};
     if (!source_is_plausible(source, origin)) {
         ++stats_.ip_bad_source;
         return;
     }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
+    const bool igmp = ip.protocol == static_cast<u8>(IpProtocol::igmp);
     if (is_ours(destination)) {
         // A unicast packet in a broadcast frame is an attack or an accident (RFC 1122 §3.3.6); loopback stays inside.
         if (origin == Origin::wire_broadcast || (origin == Origin::wire && destination.is_loopback())) {
@@ -114,18 +132,45 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
         const bool broadcast = destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination);
         // A DHCP server may write to the address that we do not have yet (RFC 2131 §4.1).
         const bool for_dhcp = ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off;
-        if (!udp || !(broadcast || for_dhcp)) {
+        const bool group = destination.is_multicast() && groups_.is_member(destination);
+        if (!((udp && (broadcast || for_dhcp || group)) || (igmp && group))) {
             ++stats_.ip_not_ours;
             return;
         }
         origin = origin == Origin::wire ? Origin::wire_broadcast : origin;
     }
+    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) [[unlikely]]
+        fragment_input(std::move(p), ip, origin, now);
+    else
+        ipv4_deliver(std::move(p), ip, origin, now);
+}
+
+/// RFC 791 §3.2. The headers that count are the first fragment's.
+void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+    ++stats_.ip_fragment;
+    const Reassembly::Key key{Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, ip.id, ip.protocol};
+    const u32 offset = (ip.flags_fragment & Ipv4Header::kOffsetMask) * 8u;
+    const bool more = (ip.flags_fragment & Ipv4Header::kMoreFragments) != 0;
+    auto packet =
+        reassembly_.add(key, {std::move(p), static_cast<u16>(ip.header_bytes()), offset, more}, kReassembly, now);
+    if (!packet) return;
+    auto* whole = reinterpret_cast<Ipv4Header*>(packet->data().data());
+    whole->total_length = static_cast<u16>(packet->total_size());
+    whole->flags_fragment = 0;
+    ipv4_deliver(std::move(*packet), *whole, origin, now);
+}
+
+/// A whole packet for us.
+void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin, Instant now) {
+    const Ipv4Header ip = header;
+    const usize header_bytes = ip.header_bytes();
     if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
         p.pull_bytes(header_bytes);
-        tcp_.input(source, destination, std::move(p), now);
+        tcp_.input(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now);
         return;
     }
-    if (p.fragments() != 1 && !p.flatten()) {  // only TCP takes what is larger than a buffer
+    const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
+    if (!udp && p.fragments() != 1 && !p.flatten()) {  // only TCP and UDP take what is larger than a buffer
         ++stats_.ip_scattered;
         return;
     }
@@ -136,6 +181,10 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
     case IpProtocol::icmp:
         p.pull_bytes(header_bytes);
         icmp_input(std::move(p), ip, origin, now);
+        return;
+    case IpProtocol::igmp:
+        p.pull_bytes(header_bytes);
+        igmp_input(p.data(), ip, now);
         return;
     default:
         ++stats_.ip_unknown_protocol;

@@ -33,12 +33,20 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
         ++stats_.ip_no_address;
         return false;
     }
+    // RFC 6864 §4.1: the id is meaningless in what is never fragmented, and so it reveals nothing.
+    push_ipv4(p, source, destination, protocol, 0, Ipv4Header::kDontFragment);
+    return true;
+}
+
+void Stack::push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id,
+                      u16 fragment) {
+    const usize length = p.total_size() + sizeof(Ipv4Header);
     auto* ip = p.push<Ipv4Header>();
     ip->version_ihl = 0x45;
     ip->tos = 0;
     ip->total_length = static_cast<u16>(length);
-    ip->id = 0;  // RFC 6864 §4.1: meaningless in what is never fragmented, and so it reveals nothing
-    ip->flags_fragment = Ipv4Header::kDontFragment;
+    ip->id = id;
+    ip->flags_fragment = fragment;
     ip->ttl = 64;
     ip->protocol = static_cast<u8>(protocol);
     ip->checksum = 0;
@@ -49,14 +57,13 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
     if (p.meta().gso != PacketMeta::Gso::none)
         p.meta().header_bytes = static_cast<u16>(p.meta().header_bytes + sizeof(Ipv4Header));
     ++stats_.ip_out;
-    return true;
 }
 
 void Stack::finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination) {
     auto* h = reinterpret_cast<UdpHeader*>(p.data().data());
     InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), p.size());
     h->checksum = 0;
-    if (config_.offloads.tx_checksum) {
+    if (config_.offloads.tx_checksum && p.size() + sizeof(Ipv4Header) <= config_.mtu) {
         h->checksum = sum.sum();
         p.meta().checksum = PacketMeta::Checksum::partial;
         p.meta().csum_offset = offsetof(UdpHeader, checksum);
@@ -128,9 +135,53 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
     return finish_frame(std::move(*p), MacAddr::broadcast());
 }
 
+/// RFC 791 §2.3: `p`, a transport's packet in one buffer, as fragments in fragments_, all or none. Their id is one of
+/// 65,536, so datagrams that come faster than these wrap within the peer's patience may be mixed up there: its checksum
+/// finds that (RFC 6864 §4.3).
+void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination) {
+    const Bytes whole = p.data();
+    const usize room = (config_.mtu - sizeof(Ipv4Header)) & ~usize{7};
+    const u16 id = ++fragment_id_;
+    PacketQueue pieces;
+    for (usize at = 0; at < whole.size(); at += room) {
+        const usize length = std::min(room, whole.size() - at);
+        auto f = pool_.allocate();
+        if (!f) {
+            ++stats_.no_packet;
+            return;
+        }
+        std::memcpy(f->append(length).data(), whole.data() + at, length);
+        const u32 more = at + length < whole.size() ? Ipv4Header::kMoreFragments : 0;
+        push_ipv4(*f, source, destination, IpProtocol::udp, id, static_cast<u16>(at / 8 | more));
+        pieces.push_back(std::move(*f));
+    }
+    while (auto f = pieces.pop_front()) {
+        ++stats_.fragments_out;
+        fragments_.push_back(std::move(*f));
+    }
+}
+
+void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now) {
+    const IpAddr& to = out.to.address;
+    if (!to.is_ipv4()) {
+        if (ipv6_) frame = ipv6_->send_udp(std::move(out.packet), out.source, to, now);
+        return;
+    }
+    const Ipv4Addr destination = to.ipv4();
+    const auto r = route(destination);
+    const Ipv4Addr source = out.source.is_unspecified() && r ? r->source : out.source.ipv4();
+    finish_udp(out.packet, source, destination);
+    const bool cut = r && !r->local && is_ours(source) && out.packet.size() + sizeof(Ipv4Header) > config_.mtu;
+    if (cut)
+        cut_fragments(std::move(out.packet), source, destination);
+    else if (add_ipv4(out.packet, source, destination, IpProtocol::udp))
+        frame = send(std::move(out.packet), destination, now);
+}
+
 bool Stack::has_output() const {
     return tcp_.has_output() || udp_.has_output() || arp_.has_output() || arp_.has_resolved() || dhcp_.has_output() ||
-           !replies_.empty() || !loopback_.empty() || pings_unsent_ != 0;
+           !replies_.empty() || !fragments_.empty() || !loopback_.empty() || pings_.has_output() ||
+           groups_.has_report() || (ipv6_ && ipv6_->has_output());
 }
 
 /// One step of output in the order of urgency: false when nobody had anything. `frame` stays empty when what was said
@@ -141,36 +192,34 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
         return true;
     }
     if (arp_.has_output() && (frame = arp_.output(ipv4_, pool_))) return true;
-    if (!replies_.empty()) {
-        auto p = replies_.pop_front();
+    for (PacketQueue* queue : {&fragments_, &replies_}) {
+        auto p = queue->pop_front();
+        if (!p) continue;
         const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
         frame = send(std::move(*p), to, now);
         return true;
     }
+    if (ipv6_ && ipv6_->next_frame(frame, now)) return true;
+    if (groups_.has_report() && (frame = igmp_output(now))) return true;
     // What still has something to say afterwards found no packet buffer: it must not hold up the others.
-    if (const u32 unsent = pings_unsent_; unsent != 0) {
-        if (auto p = ping_output(now)) {
-            const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
-            frame = send(std::move(*p), to, now);
-        }
-        if (pings_unsent_ != unsent) return true;
+    if (pings_.has_output()) {
+        ping_output(frame, now);
+        if (frame || !pings_.has_output()) return true;
     }
     if (dhcp_.has_output()) {
         frame = dhcp_output(now);
         if (!dhcp_.has_output()) return true;
     }
     if (auto out = udp_.output()) {
-        const Ipv4Addr destination = out->to.address.ipv4();
-        const auto r = route(destination);
-        const Ipv4Addr source = out->source.is_unspecified() && r ? r->source : out->source.ipv4();
-        finish_udp(out->packet, source, destination);
-        if (add_ipv4(out->packet, source, destination, IpProtocol::udp))
-            frame = send(std::move(out->packet), destination, now);
+        udp_output(std::move(*out), frame, now);
         return true;
     }
     if (auto out = tcp_.output(now)) {
-        if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp))
+        if (!out->destination.is_ipv4()) {
+            if (ipv6_) frame = ipv6_->send(std::move(out->packet), out->source, out->destination, IpProtocol::tcp, now);
+        } else if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp)) {
             frame = send(std::move(out->packet), out->destination.ipv4(), now);
+        }
         return true;
     }
     return false;
@@ -185,7 +234,7 @@ std::optional<PacketBuffer> Stack::output(Instant now) {
         if (!loopback_.empty()) {
             if (burst == 0) return std::nullopt;  // deadline() asks to be called again
             --burst;
-            ipv4_input(*loopback_.pop_front(), Origin::loopback, now);
+            ip_input(*loopback_.pop_front(), Origin::loopback, now);
         } else if (!next_packet(frame, now)) {
             return std::nullopt;
         }

@@ -81,7 +81,7 @@ std::optional<UdpHandle> Udp::next_ready() {
 
 Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram) {
     const auto h = read_at<UdpHeader>(datagram.data(), 0);
-    if (!h || h->length < sizeof(UdpHeader) || h->length > datagram.size() || h->source_port == 0 ||
+    if (!h || h->length < sizeof(UdpHeader) || h->length > datagram.total_size() || h->source_port == 0 ||
         h->destination_port == 0) {
         ++stats_.udp_bad;
         return Verdict::dropped;
@@ -89,7 +89,7 @@ Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagra
     datagram.trim_to(h->length);
     if (h->checksum != 0 && datagram.meta().checksum == PacketMeta::Checksum::none) {
         InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), h->length);
-        sum.add(datagram.data());
+        sum.add_at(sum_of(datagram), 0);
         if (!sum.is_valid()) {
             ++stats_.udp_bad_checksum;
             return Verdict::dropped;
@@ -112,8 +112,8 @@ Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagra
     }
     datagram.pull_bytes(sizeof(UdpHeader));
     put_peer(datagram, {source, h->source_port, 0});
+    held_ += datagram.buffers();
     s->receive.push_back(std::move(datagram));
-    ++held_;
     ++stats_.udp_in;
     mark_ready(*s);
     return Verdict::delivered;
@@ -176,7 +176,7 @@ Result<UdpHandle> Udp::open(Endpoint local) {
 void Udp::close(UdpHandle h) {
     Socket* s = find(h);
     if (s == nullptr) return;
-    held_ -= s->receive.count();
+    held_ -= s->receive.buffers();
     queued_output_ -= s->transmit.count();
     s->receive.clear();
     s->transmit.clear();
@@ -213,11 +213,19 @@ Result<Udp::Received> Udp::receive_from(UdpHandle h, MutableBytes to) {
     if (std::exchange(s->refused, false)) return fail(Error::connection_refused);
     auto p = s->receive.pop_front();
     if (!p) return fail(Error::would_block);
-    --held_;
+    held_ -= p->buffers();
     const Endpoint from = take_peer(*p);
-    const usize n = p->size() < to.size() ? p->size() : to.size();
-    if (n != 0) std::memcpy(to.data(), p->data().data(), n);
-    return Received{p->size(), from};
+    const usize size = p->total_size();
+    p->for_each_fragment([&to](MutableBytes piece, DmaAddr) {
+        const usize n = piece.size() < to.size() ? piece.size() : to.size();
+        if (n != 0) std::memcpy(to.data(), piece.data(), n);
+        to = to.subspan(n);
+    });
+    return Received{size, from};
+}
+
+bool Udp::last_peer_is(const Socket& s, const Endpoint& remote) {
+    return s.last_peer == remote;
 }
 
 void Udp::on_unreachable(Endpoint local, Endpoint remote) {

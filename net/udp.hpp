@@ -44,7 +44,8 @@ public:
     };
     std::optional<Outgoing> output();
 
-    /// local.address ::, any of ours; 0.0.0.0, any of our IPv4 addresses. local.port 0 picks an ephemeral port. in_use, no_space, no_memory.
+    /// local.address ::, any of ours; 0.0.0.0, any of our IPv4 addresses. local.port 0 picks an ephemeral port. in_use,
+    /// no_space, no_memory.
     Result<UdpHandle> open(Endpoint local);
     void close(UdpHandle h);
     /// Queues one datagram. would_block: the queue is full or no packet is free. too_large: beyond `max_payload`.
@@ -57,6 +58,12 @@ public:
     Result<Received> receive_from(UdpHandle h, MutableBytes to);
     /// ICMP port unreachable for what we sent from local to remote: reported once by receive_from().
     void on_unreachable(Endpoint local, Endpoint remote);
+
+    /// Has a socket at `local` written to `remote` last?
+    bool talks_to(const Endpoint& local, const Endpoint& remote) const {
+        const Socket* s = find_port(local.address, local.port);
+        return s != nullptr && last_peer_is(*s, remote);
+    }
 
     bool readable(UdpHandle h) const;
     bool writable(UdpHandle h) const;
@@ -73,6 +80,7 @@ private:
     struct Socket;
     Socket* find(UdpHandle h) const;
     Socket* find_port(IpAddr destination, u16 port) const;
+    static bool last_peer_is(const Socket& s, const Endpoint& remote);
     void mark_ready(Socket& s);
     u16 ephemeral_port();
 

@@ -17,6 +17,7 @@ ALL = ("all",)
 PARTS = {
     "network driver": (r"ringlet::virtio::Net<", ALL + ("net_on_pci",)),
     "TCP/IP": (r"ringlet::net::(tcp::|Stack::|Service::|Dhcp::)", ALL + ("net_on_pci",)),
+    "IPv6": (r"ringlet::net::(Ipv6::|Ndp::|Slaac::|make_ipv6)", ALL),
     "block driver": (r"ringlet::virtio::Blk<", ALL + ("blk_on_mmio",)),
     "ext4": (r"ringlet::fs::ext4::", ALL + ("blk_on_mmio", "scsi_on_legacy")),
     "SCSI driver": (r"ringlet::virtio::Scsi", ALL + ("scsi_on_legacy",)),

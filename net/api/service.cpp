@@ -156,7 +156,7 @@ Result<Ipv4Config> Service::wait_for_address(Duration timeout) {
     return held->stack->ipv4();
 }
 
-Result<PingReply> Service::ping(Ipv4Addr to, u16 bytes, Duration timeout) {
+Result<PingReply> Service::ping(IpAddr to, u16 bytes, Duration timeout) {
     auto held = lock();
     if (!held->stack) return fail(Error::not_found);
     const u32 id = TRY(held->stack->ping(to, bytes, kernel::now()));
@@ -176,6 +176,8 @@ Result<PingReply> Service::ping(Ipv4Addr to, u16 bytes, Duration timeout) {
 }
 
 namespace {
+
+constexpr usize kMostNeighbours = 128;  // of both families
 
 /// A growing list on the heap, for snapshots: counted first, filled second, both under the monitor.
 template <class T> struct Snapshot {
@@ -214,8 +216,8 @@ Result<> Service::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> vis
     {
         auto held = lock();
         if (!held->stack) return {};
-        if (!all.reserve(Arp::kSets * Arp::kWays)) return fail(Error::no_memory);
-        held->stack->arp().for_each([&](const NeighbourInfo& i) { all.add(i); });
+        if (!all.reserve(kMostNeighbours)) return fail(Error::no_memory);
+        held->stack->for_each_neighbour([&](const NeighbourInfo& i) { all.add(i); });
     }
     for (usize i = 0; i < all.size; ++i) visit(all.items[i]);
     return {};

@@ -132,7 +132,7 @@ public:
     Result<> for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit);
 
     /// One ICMP echo with `bytes` of payload. timed_out, unreachable, too_large, no_space (too many at once).
-    Result<PingReply> ping(Ipv4Addr to, u16 bytes, Duration timeout);
+    Result<PingReply> ping(IpAddr to, u16 bytes, Duration timeout);
 
     /// Sends what sockets in a Selector have written, without waiting for the next Selector::wait(). Needed only
     /// before long computations.

@@ -210,13 +210,13 @@ Result<Endpoint> UdpSocket::local() const {
 }
 
 Result<> UdpSocket::send_to(Endpoint to, Bytes payload, Duration timeout) {
-    return block(Service::after(timeout), [&](Stack& s) { return s.send_to(watch_->udp, to, payload); });
+    return block(Service::after(timeout), [&](Stack& s) { return s.send_to(watch_->udp, to, payload, kernel::now()); });
 }
 
 Result<> UdpSocket::try_send_to(Endpoint to, Bytes payload) {
     if (watch_ == nullptr) return fail(Error::closed);
     auto held = service_->lock();
-    const Result<> result = held->stack->send_to(watch_->udp, to, payload);
+    const Result<> result = held->stack->send_to(watch_->udp, to, payload, kernel::now());
     if (result) push(held);
     return result;
 }

@@ -86,6 +86,8 @@ public:
     const Endpoint& remote() const { return remote_; }
     /// The peer is on this host: its packets need no link.
     bool is_local() const { return local_.address == remote_.address || remote_.address.is_loopback(); }
+    /// How much longer than IPv4's the IP header is.
+    u32 longer_header() const { return local_.address.is_ipv4() ? 0 : 20; }
     bool is_synchronized() const { return state_ >= State::established; }
     bool is_orphan() const { return orphan_; }
     bool is_passive() const { return passive_; }

@@ -92,7 +92,7 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
 
 void Connection::learn_options(const Segment& s) {
     const u16 theirs = s.mss == 0 ? kDefaultMss : std::max(s.mss, kSmallestMss);
-    u32 mss = std::min(theirs, env_.config.mss);
+    u32 mss = std::min<u32>(theirs, env_.config.mss - longer_header());
     timestamps_ = s.has_timestamp;  // we offer them always: the peer's SYN decides (RFC 7323 §3.2)
     if (timestamps_) {
         ts_recent_ = s.timestamp;
@@ -529,7 +529,7 @@ void Connection::on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant n
     }
     ++env_.stats.icmp_accepted;
     if (kind == Unreachable::fragmentation_needed) {  // RFC 1191
-        const u32 overhead = 40u + (timestamps_ ? kTimestampBytes : 0u);
+        const u32 overhead = 40u + longer_header() + (timestamps_ ? u32{kTimestampBytes} : 0u);
         const u32 narrower = std::max<u32>(mtu, 552) - overhead;
         if (narrower >= mss_ || !sends_data()) return;
         set_mss(narrower);

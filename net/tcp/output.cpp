@@ -92,7 +92,7 @@ void Connection::fill(Segment& s, Instant now) const {
     if ((s.flags & flag::ack) != 0) s.ack = rcv_nxt_;
     if ((s.flags & flag::syn) != 0) {
         s.window = static_cast<u16>(std::min(receive_limit_, 0xffffu));
-        s.mss = env_.config.mss;
+        s.mss = static_cast<u16>(env_.config.mss - longer_header());
         const bool answering = (s.flags & flag::ack) != 0;  // only what the peer's SYN offered (RFC 7323 §2.2, §3.2)
         if (!answering || rcv_scale_ != 0 || snd_scale_ != 0) s.window_scale = rcv_scale_;
         s.has_timestamp = !answering || timestamps_;
@@ -136,7 +136,7 @@ std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
         if (!packet) return packet;
         if (send_.lend(*packet, p.offset, s.length) == s.length) {
             if (!large) return packet;
-            packet->meta().gso = PacketMeta::Gso::tcp4;
+            packet->meta().gso = longer_header() == 0 ? PacketMeta::Gso::tcp4 : PacketMeta::Gso::tcp6;
             packet->meta().gso_size = mss_;
             ++env_.stats.gso_out;
             return packet;
@@ -153,10 +153,11 @@ std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
 
 /// The path's segment size, and with it the largest multiple that the link (or ourselves, as the peer) takes at once.
 void Connection::set_mss(u32 mss) {
-    constexpr u32 kHeaders = 20 + kHeaderBytes + kTimestampBytes;
-    const u32 most = is_local() ? 0xffff : env_.config.gso_bytes;
+    const u32 headers = 20 + longer_header() + u32{kHeaderBytes + kTimestampBytes};
+    const u32 offload = longer_header() == 0 ? env_.config.gso_bytes : env_.config.gso_bytes6;
+    const u32 most = is_local() ? 0xffff : offload;
     mss_ = static_cast<u16>(mss);
-    segment_limit_ = most > kHeaders + 2 * mss ? (most - kHeaders) / mss * mss : mss;
+    segment_limit_ = most > headers + 2 * mss ? (most - headers) / mss * mss : mss;
 }
 
 /// `s`, built from `p`, is on its way.

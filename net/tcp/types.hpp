@@ -61,8 +61,9 @@ struct Config {
     usize send_buffer_bytes = 64 * 1024;     ///< bound per connection; storage starts at 4 KiB and grows on demand
     usize receive_buffer_bytes = 64 * 1024;  ///< the largest window offered; payload sits in PacketBuffers
     std::array<u8, 16> secret{};             ///< random, per boot: ISN, hash table, ephemeral ports, timestamp offsets
-    u16 mss = 1460;                          ///< what we announce and never exceed: MTU - 40
+    u16 mss = 1460;                          ///< what we announce and never exceed: MTU - 40; 20 less over IPv6
     bool tx_checksum_offload = false;        ///< leave the checksum to the device: meta().checksum == partial
+    u32 gso_bytes6 = 0;                      ///< as gso_bytes, over IPv6
     u32 gso_bytes = 0;                       ///< payload and headers of the largest segment the link cuts up; 0: none
     bool scatter = false;  ///< with the checksum left to it, the link takes packets of several buffers
     Duration time_wait = Duration::from_s(60);       ///< 2 MSL

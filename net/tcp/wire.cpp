@@ -116,14 +116,8 @@ bool checksum_ok(IpAddr source, IpAddr destination, Bytes bytes) {
 
 bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet) {
     if (packet.fragments() == 1) return checksum_ok(source, destination, packet.data());
-    usize at = 0;
     InternetSum sum = InternetSum::pseudo_header(source, destination, kProtocol, packet.total_size());
-    packet.for_each_fragment([&](MutableBytes bytes, DmaAddr) {
-        InternetSum piece;
-        piece.add(bytes);
-        sum.add_at(piece, at);
-        at += bytes.size();
-    });
+    sum.add_at(sum_of(packet), 0);
     return sum.is_valid();
 }
 

@@ -33,7 +33,20 @@ void print_addressing(const net::InterfaceInfo& info) {
     print("{}\n", info.fallback ? " (no answer: the fixed address is used)" : "");
 }
 
-Outcome ping_loop(Shell& shell, Ipv4Addr target, u64 count, u16 bytes) {
+void print_ipv6(const net::Ipv6Info& info) {
+    AddressText address;
+    for (usize i = 0; i < info.addresses_used; ++i) {
+        const net::Ipv6AddressInfo& a = info.addresses[i];
+        print("  inet6 {}/{}", address.of(a.address), a.prefix);
+        if (a.state != net::Ipv6AddressInfo::State::preferred) print(" {}", net::to_string(a.state));
+        if (!a.valid_until.is_never()) print(" valid {} s", (a.valid_until - now()).ms() / 1000);
+        print("\n");
+    }
+    for (usize i = 0; i < info.routers_used; ++i) print("  inet6 gateway {}\n", address.of(info.routers[i]));
+    for (usize i = 0; i < info.dns_used; ++i) print("  inet6 dns {}\n", address.of(info.dns[i]));
+}
+
+Outcome ping_loop(Shell& shell, const IpAddr& target, u64 count, u16 bytes) {
     AddressText address;
     u64 answered = 0;
     for (u64 i = 0; i < count; ++i) {
@@ -95,6 +108,7 @@ Outcome ip(Shell&, const Arguments& args) {
         print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
     else
         print_addressing(info);
+    print_ipv6(info.ipv6);
     (void)network().for_each_neighbour([](const net::NeighbourInfo& n) {
         AddressText address;
         char text[18];
@@ -119,9 +133,9 @@ Outcome ping(Shell& shell, const Arguments& args) {
             return Outcome::usage;
     }
     if (i + 1 != args.count || args[i].starts_with('-')) return Outcome::usage;
-    const auto target = Ipv4Addr::parse(args[i]);
+    const auto target = IpAddr::parse(args[i]);
     if (!target) {
-        print("ping: '{}' is not an IPv4 address\n", args[i]);
+        print("ping: '{}' is not an address\n", args[i]);
         return Outcome::failed;
     }
     return ping_loop(shell, *target, count, bytes);

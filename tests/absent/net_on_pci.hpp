@@ -4,4 +4,4 @@
 #include <ringlet/config.hpp>
 
 inline constexpr ringlet::ApplianceConfig kAppliance{
-    .blk = false, .scsi = false, .rng = false, .pci_legacy = false, .mmio = false, .mmio_legacy = false};
+    .ipv6 = false, .blk = false, .scsi = false, .rng = false, .pci_legacy = false, .mmio = false, .mmio_legacy = false};

@@ -25,6 +25,7 @@ struct ApplianceConfig {
     // Drivers by device type, each with how it is built: features required and optional, ring sizes. One that is
     // switched off, and everything that only it uses, is not in the image.
     bool net = true;  ///< network interfaces, and TCP/IP
+    bool ipv6 = true;  ///< IPv6 besides IPv4; without `net` it means nothing
     virtio::NetConfig net_driver{};
     bool blk = true;  ///< virtio disks
     virtio::BlkConfig blk_driver{};

@@ -103,7 +103,7 @@ TEST_CASE("arp: asks, keeps few packets, sends them on the answer, gives up afte
     h.output_all({});
     const auto s = *h.stack.udp().open({{}, 1000});
     Instant now{};
-    for (int i = 0; i < 6; ++i) REQUIRE(h.stack.send_to(s, {kPeer, 7}, text("x")));
+    for (int i = 0; i < 6; ++i) REQUIRE(h.stack.send_to(s, {kPeer, 7}, text("x"), {}));
     auto out = h.output_all(now);
     REQUIRE(out.size() == 1);  // one question for six packets
     CHECK(take32(out[0], 38) == kPeer.value);
@@ -186,7 +186,7 @@ TEST_CASE("udp: there and back, with and without checksum offload") {
     const auto b = *net.b.stack.udp().open({{}, 5000});
     CHECK(net.b.stack.udp().open({{}, 5000}).error() == Error::in_use);
     const Endpoint to{Ipv4Addr::of(10, 0, 0, 2), 5000};
-    REQUIRE(net.a.stack.send_to(a, to, text("hello")));
+    REQUIRE(net.a.stack.send_to(a, to, text("hello"), {}));
     net.settle();
     CHECK(net.b.stack.udp().next_ready() == b);
     char buffer[16];
@@ -194,15 +194,15 @@ TEST_CASE("udp: there and back, with and without checksum offload") {
     REQUIRE(r);
     CHECK(r->size == 5);
     CHECK(std::string_view(buffer, 5) == "hello");
-    REQUIRE(net.b.stack.send_to(b, r->from, text("world!")));
+    REQUIRE(net.b.stack.send_to(b, r->from, text("world!"), {}));
     net.settle();
     r = net.a.stack.udp().receive_from(a, std::as_writable_bytes(std::span(buffer, 2)));
     REQUIRE(r);
     CHECK(r->size == 6);
     CHECK(r->from == to);
-    const std::vector<std::byte> large(1473);
-    CHECK(net.a.stack.send_to(a, to, large).error() == Error::too_large);
-    REQUIRE(net.a.stack.send_to(a, to, Bytes(large).first(1472)));
+    const std::vector<std::byte> large(Stack::kLargestDatagram + 1);
+    CHECK(net.a.stack.send_to(a, to, large, {}).error() == Error::too_large);
+    REQUIRE(net.a.stack.send_to(a, to, Bytes(large).first(1472), {}));
     net.settle();
     CHECK(net.b.stack.udp().readable(b));
     net.b.stack.udp().close(b);
@@ -213,12 +213,12 @@ TEST_CASE("udp: there and back, with and without checksum offload") {
 TEST_CASE("udp: nobody listens: port unreachable, believed by the sender, limited in rate") {
     Pair net;
     const auto a = *net.a.stack.udp().open({{}, 0});
-    REQUIRE(net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?")));
+    REQUIRE(net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?"), {}));
     net.settle();
     CHECK(net.a.stack.udp().receive_from(a, {}).error() == Error::connection_refused);
     CHECK(net.a.stack.udp().receive_from(a, {}).error() == Error::would_block);
     for (int i = 0; i < 100; ++i) {
-        (void)net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?"));
+        (void)net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 9}, text("?"), {});
         net.settle();
     }
     CHECK(net.b.stack.statistics().icmp_errors_out == Stack::kIcmpErrorsPerSecond);
@@ -306,6 +306,8 @@ TEST_CASE("ethernet: other people's frames, tags and short ones") {
     h.input(ethernet(kOurMac, kPeerMac, 0x8100, Frame(46)), {});
     CHECK(h.stack.statistics().ethernet_vlan == 1);
     h.input(ethernet(kOurMac, kPeerMac, 0x86dd, Frame(46)), {});
+    CHECK(h.stack.statistics().ip6_absent == 1);
+    h.input(ethernet(kOurMac, kPeerMac, 0x88cc, Frame(46)), {});
     CHECK(h.stack.statistics().ethernet_unknown_type == 1);
 }
 
@@ -314,16 +316,16 @@ TEST_CASE("routing: gateway for strangers, nothing without an address, source ne
     h.stack.poll({});
     h.output_all({});
     const auto s = *h.stack.udp().open({{}, 1});
-    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(8, 8, 8, 8), 53}, text("q")));
+    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(8, 8, 8, 8), 53}, text("q"), {}));
     auto out = h.output_all({});
     REQUIRE(out.size() == 1);
     CHECK(take32(out[0], 38) == Ipv4Addr::of(10, 0, 0, 254).value);
-    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(10, 0, 0, 255), 53}, text("q")));
+    REQUIRE(h.stack.send_to(s, {Ipv4Addr::of(10, 0, 0, 255), 53}, text("q"), {}));
     out = h.output_all({});
     REQUIRE(out.size() == 1);
     CHECK(std::memcmp(out[0].data(), MacAddr::broadcast().octets.data(), 6) == 0);
     REQUIRE(h.stack.configure(Addressing::none, {}, {}));
-    CHECK(h.stack.send_to(s, {kPeer, 53}, text("q")).error() == Error::unreachable);
+    CHECK(h.stack.send_to(s, {kPeer, 53}, text("q"), {}).error() == Error::unreachable);
     CHECK(h.stack.configure(Addressing::fixed, {Ipv4Addr::of(10, 0, 0, 255), 24, {}, {}}, {}).error() ==
           Error::invalid);
     CHECK(h.stack.configure(Addressing::fixed, {kOurs, 33, {}, {}}, {}).error() == Error::invalid);
@@ -394,7 +396,7 @@ TEST_CASE("tcp through the stack: a megabyte over a wire that loses every 13th f
     }
 }
 
-TEST_CASE("tcp through the stack: a merged frame comes up whole, and what is not TCP must fit a buffer") {
+TEST_CASE("tcp through the stack: a merged frame comes up whole, and what is neither TCP nor UDP must fit a buffer") {
     Host h(1);
     introduce_peer(h, {});
     const auto listener = *h.stack.tcp().listen({{}, 80}, 4);
@@ -433,7 +435,7 @@ TEST_CASE("tcp through the stack: a merged frame comes up whole, and what is not
     put16(lies, 16, 4041);  // one byte more than there is
     h.input_merged(lies, 1460, Checksum::verified, {});
     CHECK(h.stack.statistics().ip_bad_length == 1);
-    h.input_merged(to_us(17, udp(9, 7, Frame(3000))), 0, Checksum::none, {});
+    h.input_merged(to_us(1, icmp_echo(1, 1, 3000)), 0, Checksum::none, {});
     CHECK(h.stack.statistics().ip_scattered == 1);
     h.stack.tcp().abort(c, {});
     h.output_all({});

@@ -83,6 +83,26 @@ TEST_CASE("typed options") {
     CHECK(read("loglevel=4").options.log_level == kernel::LogLevel::error);
 }
 
+TEST_CASE("ip6=") {
+    CHECK_FALSE(read("").options.ip6);
+    CHECK_FALSE(read("ip6=auto").options.ip6->off);
+    CHECK(read("ip6=off").options.ip6->off);
+    const Ip6Option ip = *read("ip6=2001:db8::5/56,fe80::1,2001:db8::53").options.ip6;
+    CHECK(ip.address == net::IpAddr::parse("2001:db8::5"));
+    CHECK(ip.prefix == 56);
+    CHECK(ip.gateway == net::IpAddr::parse("fe80::1"));
+    CHECK(ip.dns == net::IpAddr::parse("2001:db8::53"));
+    CHECK(read("ip6=2001:db8::5/64,,2001:db8::53").options.ip6->gateway.is_unspecified());
+    for (const char* bad : {"ip6=", "ip6", "ip6=2001:db8::5", "ip6=2001:db8::5/129", "ip6=2001:db8::5/0", "ip6=::/64",
+                            "ip6=10.0.0.1/24", "ip6=ff02::1/64", "ip6=::1/128", "ip6=2001:db8::5/64,x",
+                            "ip6=2001:db8::5/64,10.0.0.1", "ip6=2001:db8::5/64,fe80::1,fe80::2,fe80::3"}) {
+        const Read r = read(bad);
+        CAPTURE(bad);
+        CHECK_FALSE(r.options.ip6);
+        CHECK(r.complaints.ends_with("is not understood: auto, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
+    }
+}
+
 TEST_CASE("bad values are named, unknown keys are listed once") {
     for (const char* bad : {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
                             "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1",
