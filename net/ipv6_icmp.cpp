@@ -19,7 +19,7 @@ void Ipv6::icmp_input(PacketBuffer p, const Received& r, Instant now) {
     switch (h->type) {
     case Icmpv6Header::kEcho:
         ++stats_.icmp_echo_in;
-        echo_reply(std::move(p), r);
+        echo_reply(std::move(p), r, now);
         return;
     case Icmpv6Header::kEchoReply:
         parts_.pings.answered(r.source, static_cast<u16>(h->word >> 16), static_cast<u16>(h->word),
@@ -49,22 +49,25 @@ void Ipv6::icmp_input(PacketBuffer p, const Received& r, Instant now) {
     }
 }
 
-void Ipv6::echo_reply(PacketBuffer p, const Received& r) {
+void Ipv6::echo_reply(PacketBuffer p, const Received& r, Instant now) {
     // Groups get no answer: it would make us an amplifier. Nor does nobody in particular.
     if (r.origin == Origin::wire_broadcast || r.destination.is_multicast() || r.source.is_unspecified()) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() >= kReplies) {
+    if (replies_.count() + fragments_.count() >= kReplies) {
         ++stats_.reply_overflow;
         return;
     }
     reinterpret_cast<Icmpv6Header*>(p.data().data())->type = Icmpv6Header::kEchoReply;
     p.meta() = {};
     complete_icmp(p, r.destination, r.source);
+    ++stats_.icmp_echo_replied;
+    const u16 mtu = path_mtu(r.source, now);
+    if (p.size() + sizeof(Ipv6Header) > mtu && r.origin != Origin::loopback)  // it came in fragments
+        return cut_fragments(std::move(p), r.destination, r.source, IpProtocol::icmpv6, mtu);
     push_header(p, r.destination, r.source, IpProtocol::icmpv6, slaac_.hop_limit());
     replies_.push_back(std::move(p));
-    ++stats_.icmp_echo_replied;
 }
 
 /// RFC 4443 §2.4 d), RFC 5927: the error must quote a packet of ours to a peer of ours; TCP looks at its sequence

@@ -100,14 +100,15 @@ std::optional<PacketBuffer> Ipv6::send_udp(PacketBuffer p, const IpAddr& wanted,
         ++stats_.ip_no_address;
         return std::nullopt;
     }
-    cut_fragments(std::move(p), source, destination, mtu);
+    cut_fragments(std::move(p), source, destination, IpProtocol::udp, mtu);
     if (auto first = fragments_.pop_front()) return route(std::move(*first), destination, now);
     return std::nullopt;
 }
 
-/// RFC 8200 §4.5: `p`, a transport's packet in one buffer, as fragments of at most `mtu` bytes in fragments_. All or
-/// none of them: what is incomplete is of no use to anybody.
-void Ipv6::cut_fragments(PacketBuffer p, const IpAddr& source, const IpAddr& destination, u16 mtu) {
+/// RFC 8200 §4.5: `p`, what is behind the header, in one buffer, as fragments of at most `mtu` bytes in fragments_. All
+/// or none of them: what is incomplete is of no use to anybody.
+void Ipv6::cut_fragments(PacketBuffer p, const IpAddr& source, const IpAddr& destination, IpProtocol protocol,
+                         u16 mtu) {
     const Bytes whole = p.data();
     const usize room = (mtu - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader)) & ~usize{7};
     const u32 id = ++fragment_id_;
@@ -121,7 +122,7 @@ void Ipv6::cut_fragments(PacketBuffer p, const IpAddr& source, const IpAddr& des
         }
         std::memcpy(f->append(length).data(), whole.data() + at, length);
         auto* h = f->push<Ipv6FragmentHeader>();
-        h->next_header = static_cast<u8>(IpProtocol::udp);
+        h->next_header = static_cast<u8>(protocol);
         h->reserved = 0;
         h->offset_more = static_cast<u16>(at | (at + length < whole.size() ? 1u : 0u));
         h->id = id;

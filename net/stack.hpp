@@ -150,7 +150,7 @@ private:
     std::optional<PacketBuffer> send(PacketBuffer p, Ipv4Addr destination, Instant now);
     std::optional<PacketBuffer> dhcp_output(Instant now);
     void udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now);
-    void cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination);
+    void cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
     void push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id, u16 fragment);
 
     StackConfig config_;
@@ -164,7 +164,7 @@ private:
     Ipv4Config ipv4_;
     PacketQueue replies_;    // ICMP answers: window = IP packet, routed when pulled
     PacketQueue loopback_;   // window = IP packet to one of our addresses
-    PacketQueue fragments_;  // of the datagram that is going out: window = IP packet
+    PacketQueue fragments_;  // of what is going out: window = IP packet
     Pings pings_;
     Reassembly reassembly_;
     Groups groups_;  // of IPv4

@@ -41,7 +41,7 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() >= kReplies) {
+    if (replies_.count() + fragments_.count() >= kReplies) {
         ++stats_.reply_overflow;
         return;
     }
@@ -49,9 +49,11 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     h->type = IcmpHeader::kEchoReply;
     h->checksum = checksum_update(h->checksum, IcmpHeader::kEcho << 8, IcmpHeader::kEchoReply << 8);
     p.meta() = {};
+    ++stats_.icmp_echo_replied;
+    if (p.size() + sizeof(Ipv4Header) > config_.mtu && origin == Origin::wire)  // it came in fragments
+        return cut_fragments(std::move(p), {ip.destination}, {ip.source}, IpProtocol::icmp);
     if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp)) return;
     replies_.push_back(std::move(p));
-    ++stats_.icmp_echo_replied;
 }
 
 /// `quoted` is the head of the packet the error is about: IP header and at least eight bytes.

@@ -135,10 +135,10 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
     return finish_frame(std::move(*p), MacAddr::broadcast());
 }
 
-/// RFC 791 §2.3: `p`, a transport's packet in one buffer, as fragments in fragments_, all or none. Their id is one of
-/// 65,536, so datagrams that come faster than these wrap within the peer's patience may be mixed up there: its checksum
-/// finds that (RFC 6864 §4.3).
-void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination) {
+/// RFC 791 §2.3: `p`, what is behind the header, in one buffer, as fragments in fragments_, all or none. Their id is
+/// one of 65,536, so datagrams that come faster than these wrap within the peer's patience may be mixed up there: its
+/// checksum finds that (RFC 6864 §4.3).
+void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
     const Bytes whole = p.data();
     const usize room = (config_.mtu - sizeof(Ipv4Header)) & ~usize{7};
     const u16 id = ++fragment_id_;
@@ -152,7 +152,7 @@ void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination)
         }
         std::memcpy(f->append(length).data(), whole.data() + at, length);
         const u32 more = at + length < whole.size() ? Ipv4Header::kMoreFragments : 0;
-        push_ipv4(*f, source, destination, IpProtocol::udp, id, static_cast<u16>(at / 8 | more));
+        push_ipv4(*f, source, destination, protocol, id, static_cast<u16>(at / 8 | more));
         pieces.push_back(std::move(*f));
     }
     while (auto f = pieces.pop_front()) {
@@ -173,7 +173,7 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
     finish_udp(out.packet, source, destination);
     const bool cut = r && !r->local && is_ours(source) && out.packet.size() + sizeof(Ipv4Header) > config_.mtu;
     if (cut)
-        cut_fragments(std::move(out.packet), source, destination);
+        cut_fragments(std::move(out.packet), source, destination, IpProtocol::udp);
     else if (add_ipv4(out.packet, source, destination, IpProtocol::udp))
         frame = send(std::move(out.packet), destination, now);
 }

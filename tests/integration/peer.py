@@ -225,6 +225,8 @@ class Peer:
         kind = frame[12:14]
         if kind == b"\x08\x06":
             self.handle_arp(frame[14:42])
+        elif kind == b"\x86\xdd":
+            self.handle_ipv6(frame[14:])
         elif kind == b"\x08\x00":
             head = frame[14:]
             length, protocol = struct.unpack(">H", head[2:4])[0], head[9]
@@ -240,6 +242,9 @@ class Peer:
                 self.echoes[payload[4:8]] = payload[8:]
             else:
                 self.others.append((protocol, payload))
+
+    def handle_ipv6(self, packet):
+        """Nothing here speaks IPv6; test_ipv6.py does."""
 
     def handle_arp(self, packet):
         if len(packet) < 28:
@@ -311,12 +316,13 @@ class Peer:
 class Guest:
     """A guest whose only network is the peer."""
 
-    def __init__(self, machine, disk, rng, memory="64M", dhcp=None):
-        self.peer = Peer(rng)
+    def __init__(self, machine, disk, rng, memory="64M", dhcp=None, peer=Peer, append=""):
+        self.peer = peer(rng)
         if dhcp:
             self.peer.dhcp = lambda kind, xid: dhcp(self.peer, kind, xid)
         suffix = "device" if machine in ("microvm", "virt-mmio") else "pci"
-        self.vm = VM(machine, memory=memory, disk=disk, net=False, extra=self.peer.qemu_options(suffix))
+        self.vm = VM(machine, memory=memory, disk=disk, net=False, append=append,
+                     extra=self.peer.qemu_options(suffix))
         try:
             self.peer.connect()
             end = time.monotonic() + 60

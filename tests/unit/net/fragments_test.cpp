@@ -260,6 +260,40 @@ TEST_CASE("Fragments of both families become the datagram they were, in any orde
     CHECK(h.pool.free() == h.pool.total());
 }
 
+TEST_CASE("An echo that came in fragments is answered in fragments") {
+    Host6 h;
+    const IpAddr us = h.settle();
+    h.introduce(kPeer6, kPeerMac, us);
+    h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
+    h.output_all(h.now);
+    const Frame six = with_sum(58, kPeer6, us, icmp_echo(1, 2, 1800), 2);
+    Frame request = six;
+    request[0] = 128;
+    request = with_sum(58, kPeer6, us, request, 2);
+    h.give(fragment6(us, 1, 0, true, part(request, 0, 1200), 58));
+    h.give(fragment6(us, 1, 1200, false, part(request, 1200, 9999), 58));
+    const Frame four = icmp_echo(1, 2, 1800);
+    h.give(fragment4(1, 0, true, part(four, 0, 1200), 1));
+    h.give(fragment4(1, 1200, false, part(four, 1200, 9999), 1));
+    const auto out = h.output_all(h.now);
+    REQUIRE(out.size() == 4);
+    Frame got4, got6;
+    for (const Frame& f : out) {
+        CHECK(f.size() <= 1514);
+        if (take16(f, 12) == 0x0800)
+            append(got4, part(f, 34, 9999));
+        else
+            append(got6, part(f, 62, 9999));
+    }
+    CHECK(got4.size() == four.size());
+    CHECK(got4[0] == 0);
+    CHECK(internet_checksum(bytes_of(got4)) == 0);
+    CHECK(part(got4, 8, 9999) == part(four, 8, 9999));
+    CHECK(got6.size() == request.size());
+    CHECK(got6[0] == 129);
+    CHECK(part(got6, 8, 9999) == part(request, 8, 9999));
+}
+
 TEST_CASE("RFC 5722: an overlap ends the datagram and all that still comes of it") {
     Host6 h;
     const IpAddr us = h.settle();
@@ -316,7 +350,8 @@ TEST_CASE("Fragments that lie about lengths are dropped") {
     CHECK(code(fragment6(us, 1, 0, true, part(start, 0, 63))) == 4 * 256 + 0);  // not a multiple of 8
     CHECK(code(fragment6(us, 2, 65528, false, Frame(16))) == 4 * 256 + 0);      // beyond 65,535
     CHECK(code(fragment6(us, 3, 64, false, {})) == -1);                         // nothing in it
-    CHECK(code(fragment6(us, 4, 0, true, {17, 0, 1, 4, 0, 0, 0, 0}, 60)) == 4 * 256 + 3);        // RFC 7112: headers cut short
+    CHECK(code(fragment6(us, 4, 0, true, {17, 0, 1, 4, 0, 0, 0, 0}, 60)) ==
+          4 * 256 + 3);  // RFC 7112: headers cut short
     CHECK(code(fragment6(us, 5, 0, true, {}, 17)) == 4 * 256 + 3);
     CHECK(code(fragment6(us, 6, 0, true, fragment_header(17, 7, 0, true), 44)) == -1);  // fragments of fragments
     CHECK(h.stats().fragments_bad == 6);
