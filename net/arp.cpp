@@ -1,6 +1,8 @@
 // RFC 826 with the bounds and rate limits of RFC 1122 §2.3.2. Context: the network monitor.
 #include "net/arp.hpp"
 
+#include <algorithm>
+
 #include "net/ethernet.hpp"
 
 namespace ringlet::net {
@@ -112,6 +114,11 @@ void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now)
         ++stats_.arp_bad;
         return;
     }
+    // RFC 5227 §2.1.1: anything from its owner, and a probe of somebody else's for it.
+    if (!probed_.is_unspecified() && (sender == probed_ || (sender.is_unspecified() && target == probed_))) {
+        probe_taken_ = true;
+        ++stats_.arp_conflicts;
+    }
     if (self.address.is_unspecified()) {
         ++stats_.arp_ignored;
         return;
@@ -170,6 +177,26 @@ void Arp::poll(Instant now) {
         next_announcement_ = --announcements_left_ > 0 ? now + kAnnounceInterval : Instant::never();
     }
     due(next_announcement_);
+    if (probed_.is_unspecified()) return;
+    if (now >= next_probe_) {
+        if (probes_left_ > 0) probe_due_ = true;
+        next_probe_ = --probes_left_ >= 0 ? now + probe_interval_ : Instant::never();
+    }
+    due(next_probe_);
+}
+
+Arp::Probe Arp::probe(Ipv4Addr address, Duration interval, Instant now) {
+    if (address != probed_) {
+        probed_ = address;
+        probe_interval_ = interval;
+        probe_taken_ = false;
+        probes_left_ = kProbes;
+        next_probe_ = now;
+        due(now);
+        poll(now);
+    }
+    if (probe_taken_) return Probe::taken;
+    return probes_left_ < 0 ? Probe::free : Probe::asking;
 }
 
 void Arp::address_changed(const Ipv4Config& self, Instant now) {
@@ -180,7 +207,7 @@ void Arp::address_changed(const Ipv4Config& self, Instant now) {
     announcements_left_ = self.address.is_unspecified() ? 0 : kAnnouncements;
     next_announcement_ = announcements_left_ == 0 ? Instant::never() : now;
     defended_.reset();
-    deadline_ = next_announcement_;
+    deadline_ = std::min(next_announcement_, probed_.is_unspecified() ? Instant::never() : next_probe_);
 }
 
 void Arp::announce(const Ipv4Config& self, Instant now) {
@@ -215,6 +242,11 @@ std::optional<PacketBuffer> Arp::output(const Ipv4Config& self, PacketPool& pool
     if (announce_) {
         auto p = build(pool, ArpPacket::kRequest, self.address, MacAddr::broadcast(), self.address);
         if (p) announce_ = false;
+        return p;
+    }
+    if (probe_due_) {
+        auto p = build(pool, ArpPacket::kRequest, {}, MacAddr::broadcast(), probed_);
+        if (p) probe_due_ = false;
         return p;
     }
     if (reply_count_ != 0) {

@@ -27,6 +27,7 @@ public:
     static constexpr Duration kDefendInterval = Duration::from_s(10);  ///< RFC 5227 §1.1
     static constexpr Duration kAnnounceInterval = Duration::from_s(2);
     static constexpr int kAnnouncements = 2;
+    static constexpr int kProbes = 3;  ///< RFC 5227 §1.1
 
     Arp(MacAddr mac, Statistics& stats) : mac_(mac), stats_(stats) {}
 
@@ -46,9 +47,18 @@ public:
     /// Tells everybody again where `self` is (the host asked: our link moved).
     void announce(const Ipv4Config& self, Instant now);
 
+    enum class Probe : u8 { asking, free, taken };
+    /// Is `address` anybody's (RFC 5227 §2.1.1)? Begins to ask, or goes on when the question is the same: kProbes
+    /// probes, `interval` apart and one more to wait. `self` has no address meanwhile, or another.
+    Probe probe(Ipv4Addr address, Duration interval, Instant now);
+    void end_probe() {
+        probed_ = {};
+        probe_due_ = false;
+    }
+
     /// The next ARP frame to send, complete, as Ethernet frame; needs a packet from `pool`.
     std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
-    bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_; }
+    bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_ || probe_due_; }
     /// A packet whose neighbour has answered (window = Ethernet frame).
     std::optional<PacketBuffer> resolved() { return resolved_.pop_front(); }
     bool has_resolved() const { return !resolved_.empty(); }
@@ -92,6 +102,11 @@ private:
     int announcements_left_ = 0;
     Instant next_announcement_ = Instant::never();
     std::optional<Instant> defended_;
+    Ipv4Addr probed_;  // unspecified: no probe
+    bool probe_due_ = false, probe_taken_ = false;
+    int probes_left_ = 0;
+    Duration probe_interval_;
+    Instant next_probe_ = Instant::never();
     Instant deadline_ = Instant::never();
     PacketQueue resolved_;
 };

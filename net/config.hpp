@@ -1,9 +1,11 @@
 // What a stack is told when it starts, and what it tells about itself. Plain values. Context: any.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
+#include "lib/fixed_vector.hpp"
 #include "lib/time.hpp"
 #include "net/address.hpp"
 #include "net/link.hpp"
@@ -40,10 +42,57 @@ struct Ipv6Config {
 class Ipv6Layer;
 struct StackParts;
 
+/// A route that DHCP gave (RFC 3442): everything in `destination`/`prefix` goes by `router` (unspecified: on the link).
+struct ClasslessRoute {
+    Ipv4Addr destination;
+    u8 prefix = 0;  ///< 0..32
+    Ipv4Addr router;
+    friend bool operator==(const ClasslessRoute&, const ClasslessRoute&) = default;
+};
+
+/// A short text by value. What does not fit is not taken.
+template <usize kCapacity> class ShortText {
+public:
+    bool assign(std::string_view s) {
+        size_ = 0;
+        return append(s);
+    }
+    bool append(std::string_view s) {
+        if (s.size() > kCapacity - size_) return false;
+        for (const char c : s) text_[size_++] = c;
+        return true;
+    }
+    std::string_view view() const { return {text_, size_}; }
+    friend bool operator==(const ShortText& a, const ShortText& b) { return a.view() == b.view(); }
+
+private:
+    u16 size_ = 0;
+    char text_[kCapacity] = {};
+};
+
+/// What a network says about itself beside the address. Everything is checked: addresses are hosts', names host names.
+struct NetworkHints {
+    static constexpr usize kServers = 4, kRoutes = 8;
+    u16 mtu = 0;             ///< option 26; 0: not told, or below 576
+    Ipv4Addr broadcast;      ///< option 28, for information: 255.255.255.255 and the subnet's are what is used
+    ShortText<63> hostname;  ///< option 12
+    ShortText<255> search;   ///< options 119 or 15: domains, separated by blanks
+    FixedVector<Ipv4Addr, kServers> dns, ntp;     ///< options 6 and 42
+    FixedVector<ClasslessRoute, kRoutes> routes;  ///< option 121, without the default route, which is the gateway
+    friend bool operator==(const NetworkHints& a, const NetworkHints& b) {
+        return a.mtu == b.mtu && a.broadcast == b.broadcast && a.hostname == b.hostname && a.search == b.search &&
+               std::ranges::equal(a.dns, b.dns) && std::ranges::equal(a.ntp, b.ntp) &&
+               std::ranges::equal(a.routes, b.routes);
+    }
+};
+
 struct StackConfig {
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
     Duration dhcp_patience = Duration::from_s(10);
+    /// Between the three ARP probes for an address that DHCP gave, and after the last of them; 0: none are sent.
+    /// RFC 5227 §1.1 has 1 to 2 s, for links that come up slowly; a virtual one answers within microseconds.
+    Duration probe_interval = Duration::from_ms(20);
     std::string_view hostname = "ringlet";  ///< sent to the DHCP server; at most 63 bytes are used; outlives the stack
     std::array<u8, 16> secret{};            ///< random, per boot; TCP's is derived from it
     tcp::Config tcp;                        ///< secret, mss and offload are filled in by the stack
@@ -57,7 +106,20 @@ struct StackConfig {
     Offloads offloads;
 };
 
-enum class DhcpState : u8 { off, init, selecting, requesting, bound, renewing, rebinding, rebooting };
+/// RFC 2131 figure 5; `init` also waits before it asks again. `probing`: acknowledged, but is the address free (RFC
+/// 5227)? `releasing`: given back, the message is on its way.
+enum class DhcpState : u8 {
+    off,
+    init,
+    selecting,
+    requesting,
+    probing,
+    bound,
+    renewing,
+    rebinding,
+    rebooting,
+    releasing
+};
 std::string_view to_string(DhcpState s);
 
 struct Ipv6AddressInfo {
@@ -86,6 +148,7 @@ struct InterfaceInfo {
     Ipv4Addr dhcp_server;
     Instant lease_end = Instant::never();
     Ipv6Info ipv6;
+    NetworkHints hints;  ///< of the lease
 };
 
 /// An entry of the ARP cache or of IPv6's neighbour cache.

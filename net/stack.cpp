@@ -54,7 +54,7 @@ Stack::Stack(const StackConfig& config, PacketPool& pool)
       dhcp_(config.mac, config.hostname, derive(key_, 2), stats_),
       udp_(config.max_udp_sockets, derive(key_, 3), pool, stats_), tcp_(tcp_config(config_, key_), pool),
       pings_(derive(key_, 4), stats_), reassembly_(pool, stats_), groups_(derive(key_, 5)),
-      fragment_id_(static_cast<u16>(siphash(derive(key_, 6), 0, 0))) {
+      fragment_id_(static_cast<u16>(siphash(derive(key_, 6), 0, 0))), path_mtu_(config_.mtu) {
     if (config_.ipv6 == nullptr) return;
     ipv6_.reset(config_.ipv6({.config = config_,
                               .pool = pool_,
@@ -90,6 +90,8 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
     if (uses_fixed && !is_usable(fixed)) return fail(Error::invalid);
     dhcp_.stop();
     (void)dhcp_.take_change();
+    arp_.end_probe();
+    use_mtu(0);
     fallback_at_ = Instant::never();
     fallback_ = false;
     config_.addressing = addressing;
@@ -107,14 +109,36 @@ void Stack::apply(const Ipv4Config& next, Instant now) {
     if (moved) arp_.address_changed(ipv4_, now);
 }
 
+/// `told`: what the network says packets may be; 0: nothing.
+void Stack::use_mtu(u16 told) {
+    path_mtu_ = told == 0 ? config_.mtu : std::min(told, config_.mtu);
+    tcp_.set_mss(static_cast<u16>(path_mtu_ - 40));
+}
+
+/// Timers, and the question whether an acknowledged address is free.
+void Stack::drive_dhcp(Instant now) {
+    dhcp_.poll(now);
+    if (const auto address = dhcp_.address_to_probe()) [[unlikely]] {
+        const auto answer =
+            config_.probe_interval.ns > 0 ? arp_.probe(*address, config_.probe_interval, now) : Arp::Probe::free;
+        if (answer != Arp::Probe::asking) {
+            arp_.end_probe();
+            dhcp_.probed(answer == Arp::Probe::free, now);
+        }
+    }
+    if (dhcp_.take_change()) addressing_changed(now);
+}
+
 /// DHCP's lease came, changed or went.
 void Stack::addressing_changed(Instant now) {
     if (dhcp_.lease()) {
         fallback_ = false;
         fallback_at_ = Instant::never();
         apply(dhcp_.lease()->ipv4, now);
+        use_mtu(dhcp_.lease()->hints.mtu);
         return;
     }
+    use_mtu(0);
     apply({}, now);
     if (config_.addressing == Addressing::dhcp_then_fixed) fallback_at_ = now + config_.dhcp_patience;
 }
@@ -141,8 +165,7 @@ void Stack::carrier_changed(bool up, Instant now) {
 
 void Stack::poll(Instant now) {
     arp_.poll(now);
-    dhcp_.poll(now);
-    if (dhcp_.take_change()) addressing_changed(now);
+    drive_dhcp(now);
     if (now >= fallback_at_) {
         fallback_at_ = Instant::never();
         if (is_usable(config_.fixed)) {
@@ -195,7 +218,7 @@ Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {
 Result<u32> Stack::ping(const IpAddr& to, u16 bytes, Instant now) {
     const bool v4 = to.is_ipv4();
     if (v4 ? !route(to.ipv4()) : !ipv6_ || !ipv6_->source_for(to, now)) return fail(Error::unreachable);
-    const usize room = v4 ? config_.mtu - sizeof(Ipv4Header) : ipv6_->path_mtu(to, now) - sizeof(Ipv6Header);
+    const usize room = v4 ? path_mtu_ - sizeof(Ipv4Header) : ipv6_->path_mtu(to, now) - sizeof(Ipv6Header);
     if (bytes > room - sizeof(IcmpHeader)) return fail(Error::too_large);
     return pings_.start(to, bytes);
 }
@@ -228,7 +251,7 @@ std::string_view to_string(Ipv6AddressInfo::State s) {
 InterfaceInfo Stack::interface() const {
     InterfaceInfo i;
     i.mac = config_.mac;
-    i.mtu = config_.mtu;
+    i.mtu = path_mtu_;
     i.carrier = carrier_;
     i.offloads = config_.offloads;
     i.ipv4 = ipv4_;
@@ -237,6 +260,7 @@ InterfaceInfo Stack::interface() const {
     if (dhcp_.lease()) {
         i.dhcp_server = dhcp_.lease()->server;
         i.lease_end = dhcp_.lease()->ends_at;
+        i.hints = dhcp_.lease()->hints;
     }
     if (ipv6_) ipv6_->describe(i);
     return i;

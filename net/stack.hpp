@@ -95,6 +95,9 @@ public:
 
     // --- configuration and information ----------------------------------------------------------------------------
     Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);
+    /// Gives the lease back, or asks for a longer one. Nothing happens without one.
+    void release(Instant now) { dhcp_.release(now); }
+    void renew(Instant now) { dhcp_.renew(now); }
     InterfaceInfo interface() const;
     const Ipv4Config& ipv4() const { return ipv4_; }
     const Statistics& statistics() const { return stats_; }
@@ -115,6 +118,8 @@ private:
 
     // stack.cpp
     void apply(const Ipv4Config& next, Instant now);
+    void use_mtu(u16 told);
+    void drive_dhcp(Instant now);
     void addressing_changed(Instant now);
     void carrier_changed(bool up, Instant now);
     void mac_changed(const MacAddr& mac, Instant now);
@@ -170,6 +175,7 @@ private:
     Groups groups_;  // of IPv4
     RateLimit icmp_errors_{kIcmpErrorsPerSecond};
     u16 fragment_id_ = 0;
+    u16 path_mtu_;  // what IPv4 packets may be: as the link says, or less when DHCP says so
     bool carrier_ = true, changed_ = false, fallback_ = false;
     bool output_cut_ = false;  // output() stopped before everybody was asked
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();

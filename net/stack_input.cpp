@@ -213,8 +213,8 @@ void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Insta
             }
         }
         p.pull_bytes(sizeof(UdpHeader));
-        dhcp_.input(p.data(), source, now);
-        if (dhcp_.take_change()) addressing_changed(now);
+        dhcp_.input(p.data(), now);
+        drive_dhcp(now);
         return;
     }
     if (!is_ours(destination) && ipv4_.address.is_unspecified()) {  // let in for DHCP alone

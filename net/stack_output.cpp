@@ -63,7 +63,7 @@ void Stack::finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination) {
     auto* h = reinterpret_cast<UdpHeader*>(p.data().data());
     InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), p.size());
     h->checksum = 0;
-    if (config_.offloads.tx_checksum && p.size() + sizeof(Ipv4Header) <= config_.mtu) {
+    if (config_.offloads.tx_checksum && p.size() + sizeof(Ipv4Header) <= path_mtu_) {
         h->checksum = sum.sum();
         p.meta().checksum = PacketMeta::Checksum::partial;
         p.meta().csum_offset = offsetof(UdpHeader, checksum);
@@ -140,7 +140,7 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
 /// checksum finds that (RFC 6864 §4.3).
 void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
     const Bytes whole = p.data();
-    const usize room = (config_.mtu - sizeof(Ipv4Header)) & ~usize{7};
+    const usize room = (path_mtu_ - sizeof(Ipv4Header)) & ~usize{7};
     const u16 id = ++fragment_id_;
     PacketQueue pieces;
     for (usize at = 0; at < whole.size(); at += room) {
@@ -171,7 +171,7 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
     const auto r = route(destination);
     const Ipv4Addr source = out.source.is_unspecified() && r ? r->source : out.source.ipv4();
     finish_udp(out.packet, source, destination);
-    const bool cut = r && !r->local && is_ours(source) && out.packet.size() + sizeof(Ipv4Header) > config_.mtu;
+    const bool cut = r && !r->local && is_ours(source) && out.packet.size() + sizeof(Ipv4Header) > path_mtu_;
     if (cut)
         cut_fragments(std::move(out.packet), source, destination, IpProtocol::udp);
     else if (add_ipv4(out.packet, source, destination, IpProtocol::udp))

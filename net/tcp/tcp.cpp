@@ -9,9 +9,13 @@ namespace {
 
 constexpr u32 kFirstEphemeral = 49152, kEphemeralPorts = 65536 - kFirstEphemeral;  // RFC 6335 §6
 
+u16 sane_mss(u16 mss) {
+    return std::clamp<u16>(mss, 64, PacketBuffer::kSize - PacketBuffer::kHeadroom - 64);
+}
+
 /// Numbers that the rest may rely on: windows fit the pool, segments fit a packet.
 Config sane(Config c, const PacketPool& pool) {
-    c.mss = std::clamp<u16>(c.mss, 64, PacketBuffer::kSize - PacketBuffer::kHeadroom - 64);
+    c.mss = sane_mss(c.mss);
     c.max_connections = std::clamp<u32>(c.max_connections, 1, 1u << 20);
     c.max_half_open = std::clamp<u32>(c.max_half_open, 1, c.max_connections);
     c.max_time_wait = std::clamp<u32>(c.max_time_wait, 1, c.max_connections);
@@ -35,6 +39,10 @@ Tcp::Tcp(const Config& config, PacketPool& pool)
     env_.send.soft = pool.total() / 4;
     env_.send.hard = pool.total() / 8 * 3;
     capacity_ = table_.capacity() == 0 ? 0 : deadlines_.capacity();
+}
+
+void Tcp::set_mss(u16 mss) {
+    env_.config.mss = sane_mss(mss);
 }
 
 Tcp::~Tcp() {

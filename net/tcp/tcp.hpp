@@ -56,6 +56,8 @@ public:
     /// Without a link only connections within this host are asked for output; those to others keep what they have to
     /// say and start no timers for it. When it is back they say it at once, as if they had not waited.
     void set_link(bool up, Instant now);
+    /// What new connections announce and never exceed: the MTU - 40. Clamped like Config::mss.
+    void set_mss(u16 mss);
 
     /// ICMP said that our segment local -> remote with sequence number `seq` did not arrive. Believed only when `seq`
     /// is in flight (RFC 5927). Hard errors end a connection that is still opening; later they are soft.

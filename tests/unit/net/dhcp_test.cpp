@@ -93,7 +93,8 @@ struct Client {
         c.hostname = "box";
         return c;
     }
-    explicit Client(Addressing a = Addressing::dhcp) : h(config(a)) {}
+    explicit Client(const StackConfig& c) : h(c) {}
+    explicit Client(Addressing a = Addressing::dhcp) : Client(config(a)) {}
     std::vector<Message> step(Duration d = {}) {
         now = now + d;
         h.stack.poll(now);
@@ -122,7 +123,18 @@ struct Client {
         h.input(answer(discover.xid, usual_options(2, lease) + Frame{255}), now);
         const Message request = next();
         h.input(answer(request.xid, usual_options(5, lease) + Frame{255}), now);
+        settle_probe();
         REQUIRE(h.stack.interface().dhcp == DhcpState::bound);
+    }
+    /// Nobody has the address: three ARP probes go unanswered. Returns their number.
+    usize settle_probe() {
+        usize probes = 0;
+        for (int i = 0; i < 10 && h.stack.interface().dhcp == DhcpState::probing; ++i) {
+            h.stack.poll(now);
+            for (const Frame& f : h.output_all(now)) probes += take16(f, 12) == 0x0806 && take32(f, 28) == 0;
+            if (h.stack.interface().dhcp == DhcpState::probing) now = std::max(now, h.stack.deadline());
+        }
+        return probes;
     }
     /// Tells the client the server's MAC.
     void introduce_server() {
@@ -149,6 +161,10 @@ TEST_CASE("dhcp: discover, offer, request, ack; what the wire carries and what w
     CHECK(request.requested == kOffered.value);
     CHECK(request.server == kServer.value);
     c.h.input(answer(request.xid, usual_options(5) + Frame{255}), c.now);
+    CHECK(c.h.stack.ipv4().address.is_unspecified());
+    const Instant acknowledged = c.now;
+    CHECK(c.settle_probe() == 3);
+    CHECK((c.now - acknowledged).ms() == 60);
     CHECK(c.h.stack.take_change());
     const InterfaceInfo i = c.h.stack.interface();
     CHECK(i.dhcp == DhcpState::bound);
@@ -262,6 +278,7 @@ TEST_CASE("dhcp: nobody answers: backs off, falls back only when told to, and st
         last = c.next();
         CHECK(last.type == 3);
         c.h.input(answer(last.xid, usual_options(5) + Frame{255}), c.now);
+        c.settle_probe();
         CHECK(c.h.stack.ipv4().address == kOffered);
         CHECK_FALSE(c.h.stack.interface().fallback);
     }
@@ -320,6 +337,7 @@ TEST_CASE("dhcp: an ACK that cannot be used binds nothing") {
     c.h.input(answer(request.xid, head + option(51, 1000) + option(3, 0xe0000001) + option(58, 2000) +
                                       option(59, 3000) + Frame{255}),
               c.now);
+    c.settle_probe();
     CHECK(c.h.stack.ipv4().address == kOffered);
     CHECK(c.h.stack.ipv4().gateway.is_unspecified());
     CHECK(c.h.stack.deadline() <= c.now + Duration::from_s(500));
@@ -337,6 +355,7 @@ TEST_CASE("dhcp: an infinite lease never ends; options may hide in file and snam
     const Message request = c.next();
     CHECK(request.server == kServer.value);
     c.h.input(answer(request.xid, usual_options(5, 0xffffffff) + Frame{255}), c.now);
+    c.settle_probe();
     CHECK(c.h.stack.interface().lease_end.is_never());
     for (int i = 0; i < 10; ++i) {
         c.step(Duration::from_s(10));
@@ -344,6 +363,156 @@ TEST_CASE("dhcp: an infinite lease never ends; options may hide in file and snam
     }
     CHECK(c.h.stack.deadline().is_never());
     CHECK(c.step(Duration::from_s(86'400 * 365)).empty());
+}
+
+TEST_CASE("dhcp: an address that somebody has is declined, and asked for no more") {
+    Client c;
+    const Message discover = c.next();
+    c.h.input(answer(discover.xid, usual_options(2) + Frame{255}), c.now);
+    const Message request = c.next();
+    c.h.input(answer(request.xid, usual_options(5) + Frame{255}), c.now);
+    c.step();
+    SECTION("its owner answers the probe") {
+        c.h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(2, kPeerMac, kOffered, kOurMac, {})), c.now);
+    }
+    SECTION("its owner asks for somebody") {
+        c.h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kOffered, {}, kServer)), c.now);
+    }
+    SECTION("another one probes for it") {
+        c.h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, {}, {}, kOffered)), c.now);
+    }
+    const auto said = c.step();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].type == 4);
+    CHECK(said[0].requested == kOffered.value);
+    CHECK(said[0].server == kServer.value);
+    CHECK(said[0].ciaddr == 0);
+    CHECK(said[0].source == 0);
+    CHECK(said[0].destination == 0xffffffff);
+    CHECK(said[0].xid != request.xid);
+    CHECK(said[0].hostname.empty());
+    CHECK(c.h.stack.statistics().dhcp_declined == 1);
+    const Instant declined = c.now;
+    const Message again = c.next();
+    CHECK(again.type == 1);
+    CHECK(again.requested == 0);
+    CHECK((c.now - declined).ms() == 10'000);
+    CHECK(c.h.stack.ipv4().address.is_unspecified());
+}
+
+TEST_CASE("dhcp: a probe is not disturbed by others, and can be left out") {
+    StackConfig config = Client::config(Addressing::dhcp);
+    config.probe_interval = GENERATE(Duration{}, Duration::from_s(1));
+    Client c(config);
+    const Message discover = c.next();
+    c.h.input(answer(discover.xid, usual_options(2) + Frame{255}), c.now);
+    const Message request = c.next();
+    c.h.input(answer(request.xid, usual_options(5) + Frame{255}), c.now);
+    const Instant acknowledged = c.now;
+    c.h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kServer)), c.now);
+    c.h.input(ethernet(MacAddr::broadcast(), kPeerMac, 0x0806, arp(1, kPeerMac, {}, {}, kServer)), c.now);
+    CHECK(c.settle_probe() == (config.probe_interval.ns == 0 ? 0 : 3));
+    CHECK((c.now - acknowledged).ms() == 3 * config.probe_interval.ms());
+    CHECK(c.h.stack.ipv4().address == kOffered);
+}
+
+TEST_CASE("dhcp: given back on request; the server hears of it before the address goes") {
+    Client c;
+    c.bind(1000);
+    c.introduce_server();
+    c.h.stack.release(c.now);
+    const auto said = c.step();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].type == 7);
+    CHECK(said[0].ciaddr == kOffered.value);
+    CHECK(said[0].source == kOffered.value);
+    CHECK(said[0].destination == kServer.value);
+    CHECK(said[0].server == kServer.value);
+    CHECK(said[0].requested == 0);
+    CHECK(c.h.stack.ipv4().address == kOffered);
+    c.step(Dhcp::kReleaseWait);
+    CHECK(c.h.stack.ipv4().address.is_unspecified());
+    CHECK(c.h.stack.interface().dhcp == DhcpState::off);
+    CHECK(c.step(Duration::from_s(100'000)).empty());
+}
+
+TEST_CASE("dhcp: renewed on request; after a lost lease the old address is asked for") {
+    Client c;
+    c.bind(1000);
+    c.step(Duration::from_s(10));
+    c.h.stack.renew(c.now);
+    Message m = c.next();
+    CHECK(m.ciaddr == kOffered.value);
+    c.h.input(answer(m.xid, usual_options(5, 1000) + Frame{255}, kOffered, kOffered), c.now);
+    CHECK((c.h.stack.interface().lease_end - c.now).ms() == 1'000'000);
+    do m = c.next();
+    while (m.type != 1);
+    CHECK(m.requested == kOffered.value);
+}
+
+TEST_CASE("dhcp: times that make no sense are replaced, and renewals never come too fast") {
+    struct Times {
+        u32 lease, t1, t2, expected_t1, expected_t2;
+    };
+    const Times all[] = {
+        {1000, 0, 0, 500, 875},       {1000, 400, 600, 400, 600},
+        {1000, 2000, 3000, 500, 875}, {1000, 700, 600, 500, 600},
+        {1000, 0xffffffff, 1, 1, 1},  {10, 0, 0, 5, 8},
+        {1000, 999, 999, 999, 999},   {0xfffffffe, 0, 0, 0x7fffffff, 3758096382},
+    };
+    for (const Times& t : all) {
+        CAPTURE(t.lease, t.t1, t.t2);
+        Client c;
+        const Message discover = c.next();
+        c.h.input(answer(discover.xid, usual_options(2) + Frame{255}), c.now);
+        const Message request = c.next();
+        const Instant asked = c.now;
+        c.h.input(answer(request.xid, usual_options(5, t.lease) + option(58, t.t1) + option(59, t.t2) + Frame{255}),
+                  c.now);
+        c.settle_probe();
+        Message m = c.next();
+        CHECK((c.now - asked).ms() / 1000 == t.expected_t1);
+        int renewals = 0;
+        while (m.destination != 0xffffffff) {
+            ++renewals;
+            m = c.next();
+        }
+        CHECK((c.now - asked).ms() / 1000 == t.expected_t2);
+        CHECK(renewals <= 28);
+    }
+}
+
+TEST_CASE("dhcp: the MTU it tells bounds datagrams and segments, never above the link's") {
+    struct Case {
+        u32 told, mtu;
+    };
+    for (const Case& t : {Case{1400, 1400}, Case{576, 576}, Case{575, 1500}, Case{67, 1500}, Case{9000, 1500}}) {
+        CAPTURE(t.told);
+        Client c;
+        const Message discover = c.next();
+        c.h.input(answer(discover.xid, usual_options(2) + Frame{255}), c.now);
+        const Message request = c.next();
+        c.h.input(answer(request.xid,
+                         usual_options(5) + Frame{26, 2, static_cast<u8>(t.told >> 8), static_cast<u8>(t.told), 255}),
+                  c.now);
+        c.settle_probe();
+        CHECK(c.h.stack.interface().mtu == t.mtu);
+        c.introduce_server();
+        const auto s = c.h.stack.udp().open({});
+        REQUIRE(s);
+        const std::vector<std::byte> data(1472);
+        CHECK(c.h.stack.send_to(*s, {kServer, 9}, Bytes(data).first(t.mtu - 28), c.now));
+        CHECK(c.h.output(c.now)->size() == 14 + t.mtu);
+        if (t.mtu < 1500) {  // larger ones go in fragments
+            CHECK(c.h.stack.send_to(*s, {kServer, 9}, Bytes(data).first(t.mtu - 27), c.now));
+            CHECK(c.h.output(c.now)->size() <= 14 + t.mtu);
+            CHECK(c.h.output(c.now)->size() < 14 + t.mtu);
+        }
+        REQUIRE(c.h.stack.connect({kServer, 80}, c.now));
+        const auto syn = c.h.output(c.now);
+        REQUIRE(syn);
+        CHECK(take32(*syn, 54) == (0x02040000 | (t.mtu - 40)));
+    }
 }
 
 TEST_CASE("dhcp: random option bytes, seed 2131") {
