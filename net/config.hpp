@@ -160,6 +160,7 @@ struct NeighbourInfo {
 
 struct UdpSocketInfo {
     Endpoint local;
+    Endpoint remote;        ///< port 0: not connected
     u32 receive_queue = 0;  ///< datagrams
     u64 dropped = 0;
 };

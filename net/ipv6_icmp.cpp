@@ -123,8 +123,9 @@ void Ipv6::error_input(Bytes message, Instant now) {
     case IpProtocol::udp:
         if (mtu != 0 && parts_.udp.talks_to(local, remote))
             destinations_.set_mtu(remote.address, mtu, now);
-        else if (kind == Unreachable::port)
-            parts_.udp.on_unreachable(local, remote);
+        else
+            parts_.udp.on_error(local, remote,
+                                kind == Unreachable::port ? Error::connection_refused : Error::unreachable);
         return;
     case IpProtocol::icmpv6: {
         const auto echo = read_at<Icmpv6Header>(*l4, 0);

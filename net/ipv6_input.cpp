@@ -141,7 +141,8 @@ void Ipv6::upper_layer(PacketBuffer p, const Received& r, const ExtensionChain& 
             ++stats_.udp_bad_checksum;
             return;
         }
-        if (parts_.udp.input(r.source, r.destination, p) != Udp::Verdict::no_socket || group) return;
+        const auto audience = group ? Udp::Audience::many : Udp::Audience::one;
+        if (parts_.udp.input(r.source, r.destination, p, audience) != Udp::Verdict::no_socket) return;
         (void)p.push_bytes(at.offset);
         send_error(std::move(p), Icmpv6Header::kUnreachable, Icmpv6Header::kPort, 0, now);
         return;

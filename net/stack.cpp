@@ -208,6 +208,7 @@ Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
 }
 
 Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {
+    if (to.port == 0) to = TRY(udp_.remote(h));
     const IpAddr local = TRY(udp_.local(h)).address;
     if (local != IpAddr{} && local.is_ipv4() != to.address.is_ipv4()) return fail(Error::invalid);
     if (to.address.is_ipv4() ? !route(to.address.ipv4()) : !ipv6_ || !ipv6_->source_for(to.address, now))
@@ -236,6 +237,24 @@ void Stack::leave(const IpAddr& group, Instant now) {
         groups_.leave(group, now);
     else if (ipv6_)
         ipv6_->leave(group, now);
+}
+
+Result<> Stack::join(UdpHandle h, const IpAddr& group, Instant now) {
+    TRY(udp_.join(h, group));
+    const auto joined = join(group, now);
+    if (!joined) (void)udp_.leave(h, group);
+    return joined;
+}
+
+Result<> Stack::leave(UdpHandle h, const IpAddr& group, Instant now) {
+    TRY(udp_.leave(h, group));
+    leave(group, now);
+    return {};
+}
+
+void Stack::close(UdpHandle h, Instant now) {
+    while (const auto group = udp_.leave_one(h)) leave(*group, now);
+    udp_.close(h);
 }
 
 void Stack::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const {

@@ -92,6 +92,10 @@ public:
     /// Multicast groups of either family for sockets; joins nest. unreachable: no address of that family; no_space.
     Result<> join(const IpAddr& group, Instant now);
     void leave(const IpAddr& group, Instant now);
+    /// The same for a socket, which gets what is sent to the group and its port; it leaves all when it is closed.
+    Result<> join(UdpHandle h, const IpAddr& group, Instant now);
+    Result<> leave(UdpHandle h, const IpAddr& group, Instant now);
+    void close(UdpHandle h, Instant now);
 
     // --- configuration and information ----------------------------------------------------------------------------
     Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);

@@ -103,7 +103,10 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
         return;
     }
     case IpProtocol::udp:
-        if (kind == tcp::Unreachable::port) udp_.on_unreachable(local, remote);
+        udp_.on_error(local, remote,
+                      kind == tcp::Unreachable::port                   ? Error::connection_refused
+                      : kind == tcp::Unreachable::fragmentation_needed ? Error::too_large
+                                                                       : Error::unreachable);
         return;
     case IpProtocol::icmp: {
         const auto echo = read_at<IcmpHeader>(*l4, 0);

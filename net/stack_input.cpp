@@ -221,7 +221,8 @@ void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Insta
         ++stats_.ip_not_ours;
         return;
     }
-    if (udp_.input(source, destination, p) == Udp::Verdict::no_socket) {
+    const auto audience = is_ours(destination) ? Udp::Audience::one : Udp::Audience::many;
+    if (udp_.input(source, destination, p, audience) == Udp::Verdict::no_socket) {
         (void)p.push_bytes(header_bytes);
         send_icmp_error(std::move(p), IcmpHeader::kUnreachable, IcmpHeader::kPort, origin, now);
     }

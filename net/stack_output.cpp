@@ -47,7 +47,7 @@ void Stack::push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Ip
     ip->total_length = static_cast<u16>(length);
     ip->id = id;
     ip->flags_fragment = fragment;
-    ip->ttl = 64;
+    ip->ttl = destination.is_multicast() ? 1 : 64;  // RFC 1112 §6.1
     ip->protocol = static_cast<u8>(protocol);
     ip->checksum = 0;
     ip->source = source.value;

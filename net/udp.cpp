@@ -2,6 +2,7 @@
 // headers, which have done their work (received) or are not yet there (to be sent). Context: the network monitor.
 #include "net/udp.hpp"
 
+#include <algorithm>
 #include <new>
 
 #include "net/checksum.hpp"
@@ -25,10 +26,24 @@ Endpoint take_peer(PacketBuffer& p) {
 }  // namespace
 
 struct Udp::Socket {
-    bool open = false, in_ready = false, refused = false, was_full = false;
+    bool open = false, in_ready = false, was_full = false;
+    PortUse use = PortUse::exclusive;
+    std::optional<Error> error;  // what ICMP said, not yet reported
     u32 generation = 0;
     Endpoint local;
+    Endpoint remote;     // port 0: not connected
     Endpoint last_peer;  // whom an ICMP error may be about
+    FixedVector<IpAddr, kGroups> groups;
+    bool is_connected() const { return remote.port != 0; }
+    bool hears(const Endpoint& from) const {
+        return !is_connected() || (from.port == remote.port && from.address == remote.address);
+    }
+    bool is_in(IpAddr group) const { return std::ranges::find(groups, group) != groups.end(); }
+    /// How well it fits a datagram from `from` to `to`; 0: not at all.
+    int rank(const Endpoint& from, const Endpoint& to) const {
+        if (!open || local.port != to.port || !hears(from) || !to.address.is_covered_by(local.address)) return 0;
+        return 1 + (local.address == to.address) + 2 * is_connected();
+    }
     PacketQueue receive, transmit;
     u64 dropped = 0;
     void* user_data = nullptr;
@@ -50,17 +65,6 @@ Udp::Socket* Udp::find(UdpHandle h) const {
     return s.open && s.generation == h.generation ? &s : nullptr;
 }
 
-Udp::Socket* Udp::find_port(IpAddr destination, u16 port) const {
-    Socket* any = nullptr;
-    for (u16 i = 0; i < capacity_; ++i) {
-        Socket& s = sockets_[i];
-        if (!s.open || s.local.port != port) continue;
-        if (s.local.address == destination) return &s;
-        if (destination.is_covered_by(s.local.address)) any = &s;
-    }
-    return any;
-}
-
 void Udp::mark_ready(Socket& s) {
     if (s.in_ready) return;
     s.in_ready = true;
@@ -79,7 +83,7 @@ std::optional<UdpHandle> Udp::next_ready() {
     return std::nullopt;
 }
 
-Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram) {
+Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience) {
     const auto h = read_at<UdpHeader>(datagram.data(), 0);
     if (!h || h->length < sizeof(UdpHeader) || h->length > datagram.total_size() || h->source_port == 0 ||
         h->destination_port == 0) {
@@ -95,28 +99,83 @@ Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagra
             return Verdict::dropped;
         }
     }
-    Socket* s = find_port(destination, h->destination_port);
-    if (s == nullptr) {
+    const Endpoint from{source, h->source_port, 0}, to{destination, h->destination_port, 0};
+    if (audience == Audience::many) return deliver_to_all(from, to, datagram);
+    Socket* best = nullptr;
+    int rank = 0;
+    for (u16 i = 0; i < capacity_; ++i) {
+        Socket& s = sockets_[i];
+        if (const int r = s.rank(from, to); r > rank) {
+            rank = r;
+            best = &s;
+        }
+    }
+    if (best == nullptr) {
         ++stats_.udp_no_socket;
         return Verdict::no_socket;
     }
-    if (s->receive.count() >= kReceiveQueue) {
-        ++s->dropped;
+    datagram.pull_bytes(sizeof(UdpHeader));
+    return deliver(*best, from, std::move(datagram));
+}
+
+/// Window = payload.
+Udp::Verdict Udp::deliver(Socket& s, const Endpoint& from, PacketBuffer datagram) {
+    if (s.receive.count() >= kReceiveQueue) {
+        ++s.dropped;
         ++stats_.udp_queue_full;
         return Verdict::dropped;
     }
     if (held_ >= pool_.total() / 4) {  // readers that do not read must not starve everybody else
-        ++s->dropped;
+        ++s.dropped;
         ++stats_.udp_memory;
         return Verdict::dropped;
     }
-    datagram.pull_bytes(sizeof(UdpHeader));
-    put_peer(datagram, {source, h->source_port, 0});
+    put_peer(datagram, from);
     held_ += datagram.buffers();
-    s->receive.push_back(std::move(datagram));
+    s.receive.push_back(std::move(datagram));
     ++stats_.udp_in;
-    mark_ready(*s);
+    mark_ready(s);
     return Verdict::delivered;
+}
+
+std::optional<PacketBuffer> Udp::copy(const PacketBuffer& datagram) {
+    std::optional<PacketBuffer> all;
+    bool whole = true;
+    datagram.for_each_fragment([&](MutableBytes piece, DmaAddr) {
+        auto p = pool_.allocate();
+        if (!p || piece.size() > p->tailroom()) {
+            whole = false;
+            return;
+        }
+        if (!piece.empty()) std::memcpy(p->append(piece.size()).data(), piece.data(), piece.size());
+        if (all)
+            all->append_fragment(std::move(*p));
+        else
+            all = std::move(p);
+    });
+    if (whole) return all;
+    ++stats_.no_packet;
+    return std::nullopt;
+}
+
+/// RFC 1122 §3.3.6, RFC 1112 §7: every socket on the port that is a member, or that hears broadcasts, gets its own.
+/// Nobody is told when there is none: an answer to a broadcast would come from everybody.
+Udp::Verdict Udp::deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram) {
+    const bool group = to.address.is_multicast();
+    datagram.pull_bytes(sizeof(UdpHeader));
+    Socket* last = nullptr;
+    for (u16 i = 0; i < capacity_; ++i) {
+        Socket& s = sockets_[i];
+        const bool any_address = s.local.address.is_unspecified() && to.address.is_covered_by(s.local.address);
+        const bool fits = any_address || s.local.address == to.address;
+        if (!s.open || s.local.port != to.port || !s.hears(from) || !fits || (group && !s.is_in(to.address))) continue;
+        if (last != nullptr)
+            if (auto p = copy(datagram)) (void)deliver(*last, from, std::move(*p));
+        last = &s;
+    }
+    if (last != nullptr) return deliver(*last, from, std::move(datagram));
+    ++stats_.udp_no_socket;
+    return Verdict::dropped;
 }
 
 std::optional<Udp::Outgoing> Udp::output() {
@@ -140,19 +199,22 @@ std::optional<Udp::Outgoing> Udp::output() {
     return std::nullopt;
 }
 
+bool Udp::is_taken(u16 port) const {
+    for (u16 i = 0; i < capacity_; ++i)
+        if (sockets_[i].open && sockets_[i].local.port == port) return true;
+    return false;
+}
+
 u16 Udp::ephemeral_port() {
     // RFC 6056 §3.3.1: random, then the next free one. There are far fewer sockets than ports.
-    const u16 start = static_cast<u16>(siphash(key_, ++ephemeral_counter_, 0) % 16384);
-    for (u16 i = 0; i < 16384; ++i) {
-        const u16 port = static_cast<u16>(49152 + (start + i) % 16384);
-        bool taken = false;
-        for (u16 s = 0; s < capacity_; ++s) taken |= sockets_[s].open && sockets_[s].local.port == port;
-        if (!taken) return port;
-    }
+    constexpr u32 kPorts = 65536 - kFirstEphemeral;
+    const u64 start = siphash(key_, ++ephemeral_counter_, 0);
+    for (u32 i = 0; i < kPorts; ++i)
+        if (const u16 port = static_cast<u16>(kFirstEphemeral + (start + i) % kPorts); !is_taken(port)) return port;
     return 0;
 }
 
-Result<UdpHandle> Udp::open(Endpoint local) {
+Result<UdpHandle> Udp::open(Endpoint local, PortUse use) {
     if (capacity_ == 0) return fail(Error::no_memory);
     if (local.port == 0) local.port = ephemeral_port();
     if (local.port == 0) return fail(Error::no_space);
@@ -160,16 +222,19 @@ Result<UdpHandle> Udp::open(Endpoint local) {
     for (u16 i = 0; i < capacity_; ++i) {
         Socket& s = sockets_[i];
         if (!s.open && free == nullptr) free = &s;
-        if (s.open && s.local == local) return fail(Error::in_use);
+        if (s.open && s.local == local && (use == PortUse::exclusive || s.use == PortUse::exclusive))
+            return fail(Error::in_use);
     }
     if (free == nullptr) return fail(Error::no_space);
     free->open = true;
     ++free->generation;
+    free->use = use;
     free->local = local;
-    free->refused = free->was_full = false;
+    free->was_full = false;
+    free->error.reset();
     free->dropped = 0;
     free->user_data = nullptr;
-    free->last_peer = {};
+    free->remote = free->last_peer = {};
     return UdpHandle{static_cast<u32>(free - sockets_), free->generation};
 }
 
@@ -182,14 +247,66 @@ void Udp::close(UdpHandle h) {
     s->transmit.clear();
     s->open = false;
     s->user_data = nullptr;
+    s->groups.clear();
+}
+
+Result<> Udp::connect(UdpHandle h, Endpoint remote) {
+    Socket* s = find(h);
+    const bool to_nobody = remote.address.is_unspecified() || remote.address.is_multicast();
+    if (s == nullptr || (remote.port != 0 && to_nobody)) return fail(Error::invalid);
+    s->remote = remote.port == 0 ? Endpoint{} : remote;
+    s->error.reset();
+    // What others said before is not heard any more.
+    held_ -= s->receive.buffers();
+    s->receive.clear();
+    return {};
+}
+
+Result<Endpoint> Udp::remote(UdpHandle h) const {
+    const Socket* s = find(h);
+    if (s == nullptr) return fail(Error::invalid);
+    if (!s->is_connected()) return fail(Error::not_connected);
+    return s->remote;
+}
+
+Result<> Udp::join(UdpHandle h, IpAddr group) {
+    Socket* s = find(h);
+    if (s == nullptr || !group.is_multicast()) return fail(Error::invalid);
+    if (s->is_in(group)) return fail(Error::exists);
+    if (!s->groups.try_push_back(group)) return fail(Error::no_space);
+    return {};
+}
+
+Result<> Udp::leave(UdpHandle h, IpAddr group) {
+    Socket* s = find(h);
+    if (s == nullptr) return fail(Error::invalid);
+    const auto at = std::ranges::find(s->groups, group);
+    if (at == s->groups.end()) return fail(Error::not_found);
+    *at = s->groups[s->groups.size() - 1];
+    s->groups.pop_back();
+    return {};
+}
+
+std::optional<IpAddr> Udp::leave_one(UdpHandle h) {
+    Socket* s = find(h);
+    if (s == nullptr || s->groups.empty()) return std::nullopt;
+    const IpAddr group = s->groups[s->groups.size() - 1];
+    s->groups.pop_back();
+    return group;
+}
+
+bool Udp::has_room() const {
+    return queued_output_ < pool_.total() / 4 && pool_.free() != 0;
 }
 
 Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload) {
     Socket* s = find(h);
-    if (s == nullptr || to.port == 0) return fail(Error::invalid);
+    if (s == nullptr) return fail(Error::invalid);
+    if (to.port == 0 && to.address.is_unspecified()) to = s->remote;
+    if (to.port == 0 || !s->hears(to)) return fail(Error::invalid);
     if (payload.size() > max_payload || payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom)
         return fail(Error::too_large);
-    if (s->transmit.count() >= kTransmitQueue) {
+    if (s->transmit.count() >= kTransmitQueue || queued_output_ >= pool_.total() / 4) {
         s->was_full = true;
         return fail(Error::would_block);
     }
@@ -210,7 +327,7 @@ Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload
 Result<Udp::Received> Udp::receive_from(UdpHandle h, MutableBytes to) {
     Socket* s = find(h);
     if (s == nullptr) return fail(Error::invalid);
-    if (std::exchange(s->refused, false)) return fail(Error::connection_refused);
+    if (const auto error = std::exchange(s->error, std::nullopt)) return fail(*error);
     auto p = s->receive.pop_front();
     if (!p) return fail(Error::would_block);
     held_ -= p->buffers();
@@ -224,28 +341,34 @@ Result<Udp::Received> Udp::receive_from(UdpHandle h, MutableBytes to) {
     return Received{size, from};
 }
 
-bool Udp::last_peer_is(const Socket& s, const Endpoint& remote) {
-    return s.last_peer == remote;
+bool Udp::talks_to(const Endpoint& local, const Endpoint& remote) const {
+    for (u16 i = 0; i < capacity_; ++i) {
+        const Socket& s = sockets_[i];
+        if (s.rank(remote, local) != 0 && (s.is_connected() || s.last_peer == remote)) return true;
+    }
+    return false;
 }
 
-void Udp::on_unreachable(Endpoint local, Endpoint remote) {
-    Socket* s = find_port(local.address, local.port);
-    if (s == nullptr || s->last_peer != remote) {
-        ++stats_.icmp_errors_ignored;
+void Udp::on_error(Endpoint local, Endpoint remote, Error why) {
+    for (u16 i = 0; i < capacity_; ++i) {
+        Socket& s = sockets_[i];
+        if (s.rank(remote, local) == 0) continue;
+        if (!s.is_connected() && (s.last_peer != remote || why != Error::connection_refused)) continue;
+        s.error = why;
+        mark_ready(s);
         return;
     }
-    s->refused = true;
-    mark_ready(*s);
+    ++stats_.icmp_errors_ignored;
 }
 
 bool Udp::readable(UdpHandle h) const {
     const Socket* s = find(h);
-    return s != nullptr && (!s->receive.empty() || s->refused);
+    return s != nullptr && (!s->receive.empty() || s->error);
 }
 
 bool Udp::writable(UdpHandle h) const {
     const Socket* s = find(h);
-    return s != nullptr && s->transmit.count() < kTransmitQueue && pool_.free() != 0;
+    return s != nullptr && s->transmit.count() < kTransmitQueue && has_room();
 }
 
 Result<Endpoint> Udp::local(UdpHandle h) const {
@@ -266,7 +389,7 @@ void* Udp::user_data(UdpHandle h) const {
 void Udp::for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const {
     for (u16 i = 0; i < capacity_; ++i) {
         const Socket& s = sockets_[i];
-        if (s.open) visit({s.local, s.receive.count(), s.dropped});
+        if (s.open) visit({s.local, s.remote, s.receive.count(), s.dropped});
     }
 }
 

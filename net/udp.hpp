@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "lib/function_ref.hpp"
 #include "lib/result.hpp"
@@ -21,10 +22,16 @@ struct UdpHandle {
     friend constexpr bool operator==(UdpHandle, UdpHandle) = default;
 };
 
+/// May others open the same local endpoint too? Then all of them must say so; a datagram to a group or a broadcast
+/// address goes to each, any other to the connected one it is for, else to one of them.
+enum class PortUse : u8 { exclusive, shared };
+
 class Udp {
 public:
     static constexpr usize kReceiveQueue = 32;  ///< datagrams per socket
-    static constexpr usize kTransmitQueue = 16;
+    static constexpr usize kTransmitQueue = 64;
+    static constexpr usize kGroups = 8;            ///< multicast groups per socket
+    static constexpr u16 kFirstEphemeral = 32768;  ///< up to 65535: as many as can be without the usual servers' ports
 
     /// The table is allocated here; without memory for it every open fails. `pool` and `stats` outlive it.
     Udp(u16 max_sockets, SipKey key, PacketPool& pool, Statistics& stats);
@@ -33,9 +40,11 @@ public:
     Udp& operator=(const Udp&) = delete;
 
     enum class Verdict : u8 { delivered, dropped, no_socket };
+    /// To one of our addresses, or to many: a group or broadcast address.
+    enum class Audience : u8 { one, many };
     /// One received datagram, window = UDP header and payload. On no_socket the packet is left with the caller,
     /// window unchanged, for an ICMP answer; otherwise it is consumed.
-    Verdict input(IpAddr source, IpAddr destination, PacketBuffer& datagram);
+    Verdict input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience = Audience::one);
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = UDP header and payload; the checksum is not filled in yet
@@ -44,26 +53,37 @@ public:
     };
     std::optional<Outgoing> output();
 
-    /// local.address ::, any of ours; 0.0.0.0, any of our IPv4 addresses. local.port 0 picks an ephemeral port. in_use,
-    /// no_space, no_memory.
-    Result<UdpHandle> open(Endpoint local);
+    /// local.address `::`, any of ours; 0.0.0.0, any of our IPv4 addresses. local.port 0 picks an ephemeral port (RFC
+    /// 6056). in_use, no_space, no_memory.
+    Result<UdpHandle> open(Endpoint local, PortUse use = PortUse::exclusive);
     void close(UdpHandle h);
-    /// Queues one datagram. would_block: the queue is full or no packet is free. too_large: beyond `max_payload`.
+    /// From now on only `remote` is heard, ICMP errors about it are reported, and send_to() goes nowhere else.
+    /// remote.port 0: undone. invalid.
+    Result<> connect(UdpHandle h, Endpoint remote);
+    Result<Endpoint> remote(UdpHandle h) const;  ///< not_connected
+    /// Queues one datagram; `to` with port 0 is the connected peer. would_block: a queue is full or no packet is free.
+    /// too_large: beyond `max_payload`. invalid: no peer, or another than the connected one.
     Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload);
     struct Received {
         usize size;
         Endpoint from;
     };
     /// The oldest datagram; what does not fit into `to` is cut off (size tells the whole length). would_block: none.
+    /// An ICMP error comes before it, once: connection_refused, unreachable, too_large.
     Result<Received> receive_from(UdpHandle h, MutableBytes to);
-    /// ICMP port unreachable for what we sent from local to remote: reported once by receive_from().
-    void on_unreachable(Endpoint local, Endpoint remote);
+    /// ICMP says why what we sent from local to remote did not arrive. A socket without a peer hears only of a closed
+    /// port, and only about the one it sent to last (RFC 1122 §4.1.3.3).
+    void on_error(Endpoint local, Endpoint remote, Error why);
+
+    /// Which groups' datagrams it gets (RFC 1112 §7.1). Stack::join() calls this and reports the membership. exists,
+    /// no_space, invalid: no multicast address; not_found.
+    Result<> join(UdpHandle h, IpAddr group);
+    Result<> leave(UdpHandle h, IpAddr group);
+    /// Leaves any one group, and says which; nothing when it is in none.
+    std::optional<IpAddr> leave_one(UdpHandle h);
 
     /// Has a socket at `local` written to `remote` last?
-    bool talks_to(const Endpoint& local, const Endpoint& remote) const {
-        const Socket* s = find_port(local.address, local.port);
-        return s != nullptr && last_peer_is(*s, remote);
-    }
+    bool talks_to(const Endpoint& local, const Endpoint& remote) const;
 
     bool readable(UdpHandle h) const;
     bool writable(UdpHandle h) const;
@@ -79,15 +99,18 @@ public:
 private:
     struct Socket;
     Socket* find(UdpHandle h) const;
-    Socket* find_port(IpAddr destination, u16 port) const;
-    static bool last_peer_is(const Socket& s, const Endpoint& remote);
+    bool has_room() const;
+    Verdict deliver(Socket& s, const Endpoint& from, PacketBuffer datagram);
+    Verdict deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram);
+    std::optional<PacketBuffer> copy(const PacketBuffer& datagram);
     void mark_ready(Socket& s);
+    bool is_taken(u16 port) const;
     u16 ephemeral_port();
 
     Socket* sockets_ = nullptr;
     u16 capacity_ = 0;
     u16 next_output_ = 0;    // round robin
-    u32 queued_output_ = 0;  // datagrams waiting in all transmit queues
+    u32 queued_output_ = 0;  // datagrams waiting in all transmit queues, at most a quarter of the pool
     usize held_ = 0;         // packets in all receive queues, at most a quarter of the pool
     Socket* ready_head_ = nullptr;
     Socket* ready_tail_ = nullptr;

@@ -48,7 +48,7 @@ void Socket::close() {
     if (deferred) Selector::forget(*watch);
     Stack& stack = *held->stack;
     if (watch->kind == Watch::Kind::datagram) {
-        stack.udp().close(watch->udp);
+        stack.close(watch->udp, kernel::now());
     } else {
         stack.tcp().set_user_data(watch->tcp, nullptr);
         stack.tcp().close(watch->tcp, kernel::now());
@@ -189,10 +189,10 @@ Result<TcpStream> TcpListener::try_accept() {
     return TcpStream(*service_, watch);
 }
 
-Result<UdpSocket> UdpSocket::bind(Service& service, Endpoint local) {
+Result<UdpSocket> UdpSocket::bind(Service& service, Endpoint local, PortUse use) {
     auto held = service.lock();
     if (!held->stack) return fail(Error::unreachable);
-    const UdpHandle h = TRY(held->stack->udp().open(local));
+    const UdpHandle h = TRY(held->stack->udp().open(local, use));
     detail::Watch* watch = make_watch(detail::Watch::Kind::datagram);
     if (watch == nullptr) {
         held->stack->udp().close(h);
@@ -207,6 +207,56 @@ Result<Endpoint> UdpSocket::local() const {
     if (watch_ == nullptr) return fail(Error::closed);
     auto held = service_->lock();
     return held->stack->udp().local(watch_->udp);
+}
+
+Result<> UdpSocket::connect(Endpoint remote) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->udp().connect(watch_->udp, remote);
+}
+
+Result<> UdpSocket::join(IpAddr group) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    TRY(held->stack->join(watch_->udp, group, kernel::now()));
+    push(held);
+    return {};
+}
+
+Result<> UdpSocket::leave(IpAddr group) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    TRY(held->stack->leave(watch_->udp, group, kernel::now()));
+    push(held);
+    return {};
+}
+
+Result<usize> UdpSocket::send_batch(std::span<const OutgoingDatagram> all, Duration timeout) {
+    if (all.empty()) return usize{0};
+    return block(Service::after(timeout), [&](Stack& s) -> Result<usize> {
+        usize sent = 0;
+        for (; sent < all.size(); ++sent) {
+            const auto queued = s.send_to(watch_->udp, all[sent].to, all[sent].bytes, kernel::now());
+            if (!queued && sent == 0) return fail(queued.error());
+            if (!queued) break;
+        }
+        return sent;
+    });
+}
+
+Result<usize> UdpSocket::receive_batch(std::span<IncomingDatagram> all, Duration timeout) {
+    if (all.empty()) return usize{0};
+    return block(Service::after(timeout), [&](Stack& s) -> Result<usize> {
+        usize taken = 0;
+        for (; taken < all.size(); ++taken) {
+            const auto r = s.udp().receive_from(watch_->udp, all[taken].bytes);
+            if (!r && taken == 0) return fail(r.error());
+            if (!r) break;  // would_block: an error would have come first
+            all[taken].size = r->size;
+            all[taken].from = r->from;
+        }
+        return taken;
+    });
 }
 
 Result<> UdpSocket::send_to(Endpoint to, Bytes payload, Duration timeout) {

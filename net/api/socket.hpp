@@ -93,17 +93,41 @@ private:
     using Socket::Socket;
 };
 
+/// One of several datagrams to send, or to receive: `bytes` is filled up to `size`, or cut off when it is larger.
+struct OutgoingDatagram {
+    Endpoint to;  ///< port 0: the connected peer
+    Bytes bytes;
+};
+struct IncomingDatagram {
+    MutableBytes bytes;
+    usize size = 0;
+    Endpoint from;
+};
+
 class UdpSocket : public detail::Socket {
 public:
-    /// local.port 0: an ephemeral port.
-    static Result<UdpSocket> bind(Service& service, Endpoint local);
+    /// local.port 0: an ephemeral port. in_use, no_space, no_memory.
+    static Result<UdpSocket> bind(Service& service, Endpoint local, PortUse use = PortUse::exclusive);
     Result<Endpoint> local() const;
-    /// One datagram; waits for queue room up to `timeout`. too_large beyond MTU - 28.
+    /// Only `remote` from now on, and ICMP errors about it come from the next call to receive. Port 0: undone.
+    Result<> connect(Endpoint remote);
+    /// Multicast: what is sent to `group` and this port is received too. exists, not_found, no_space, invalid.
+    Result<> join(IpAddr group);
+    Result<> leave(IpAddr group);
+
+    /// One datagram; waits for queue room up to `timeout`. too_large beyond the path's MTU - 28.
     Result<> send_to(Endpoint to, Bytes payload, Duration timeout = Duration::from_s(5));
     Result<> try_send_to(Endpoint to, Bytes payload);
+    /// To the connected peer; not_connected.
+    Result<> send(Bytes payload, Duration timeout = Duration::from_s(5)) { return send_to({}, payload, timeout); }
+    /// Several at once, sent together. How many were: as many as there was room for, at least one, up to the first that
+    /// cannot be sent; its error when that is the first of all.
+    Result<usize> send_batch(std::span<const OutgoingDatagram> all, Duration timeout = Duration::from_s(5));
     /// One datagram, cut off when `to` is too small (size tells its whole length).
     Result<Udp::Received> receive_from(MutableBytes to, Duration timeout = kForever);
     Result<Udp::Received> try_receive_from(MutableBytes to);
+    /// Waits for one, takes all that are there up to all.size(). How many.
+    Result<usize> receive_batch(std::span<IncomingDatagram> all, Duration timeout = kForever);
 
 private:
     using Socket::Socket;

@@ -289,6 +289,43 @@ TEST_CASE("api: udp blocks and times out") {
     CHECK(sockets == 1);
 }
 
+TEST_CASE("api: udp in batches: sent with one kick, taken with one call") {
+    Net net;
+    auto a = UdpSocket::bind(net.a.service, {});
+    auto b = UdpSocket::bind(net.b.service, {{}, 53});
+    REQUIRE((a && b));
+    REQUIRE(a->connect({kB, 53}));
+    REQUIRE(a->send(text("warm")));  // ARP
+    std::byte buffers[6][8];
+    REQUIRE(b->receive_from(buffers[0], kSoon));
+    const OutgoingDatagram out[] = {
+        {{}, text("one")}, {{kB, 53}, text("two")}, {{}, text("three")}, {{}, text("four")}};
+    const u64 kicks = net.a.end.kicks;
+    CHECK(a->send_batch(out) == 4u);
+    CHECK(net.a.end.kicks == kicks + 1);
+    IncomingDatagram in[6];
+    for (usize i = 0; i < 6; ++i) in[i].bytes = std::span(buffers[i]).first(i == 2 ? 2 : 8);
+    usize got = 0;
+    while (got < 4) {
+        const auto n = b->receive_batch(std::span(in).subspan(got), kSoon);
+        REQUIRE(n);
+        got += *n;
+    }
+    CHECK(got == 4);
+    CHECK(in[2].size == 5);
+    CHECK(std::memcmp(buffers[2], "th", 2) == 0);
+    CHECK(in[3].from == Endpoint{kA, a->local()->port});
+    CHECK(b->receive_batch(in, Duration::from_ms(10)).error() == Error::timed_out);
+    const OutgoingDatagram bad[] = {{{}, text("good")}, {{kB, 99}, text("not the peer")}};
+    CHECK(a->send_batch(bad) == 1u);
+    CHECK(a->send_batch(std::span(bad).subspan(1)).error() == Error::invalid);
+    // A closed port is heard of.
+    auto c = UdpSocket::bind(net.a.service, {});
+    REQUIRE(c->connect({kB, 54}));
+    REQUIRE(c->send(text("anybody?")));
+    CHECK(c->receive_from(buffers[0], kSoon).error() == Error::connection_refused);
+}
+
 TEST_CASE("api: a selector serves many connections, most of them idle") {
     Net net;
     {
