@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "lib/fixed_vector.hpp"
@@ -86,7 +87,22 @@ struct NetworkHints {
     }
 };
 
+/// A name that is known without asking, like a line of /etc/hosts.
+struct HostEntry {
+    std::string_view name;
+    IpAddr address;
+};
+
+/// What the appliance or the command line says about names and time. Servers here replace those that DHCP tells; the
+/// views outlive the stack.
+struct NameSettings {
+    FixedVector<IpAddr, NetworkHints::kServers> dns, ntp;
+    std::string_view search;  ///< domains, separated by blanks
+    std::span<const HostEntry> hosts;
+};
+
 struct StackConfig {
+    NameSettings names;
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
     Duration dhcp_patience = Duration::from_s(10);

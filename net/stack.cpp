@@ -285,6 +285,27 @@ InterfaceInfo Stack::interface() const {
     return i;
 }
 
+Stack::Sources Stack::sources() const {
+    Sources s{config_.names.dns, config_.names.ntp, config_.names.search, config_.names.hosts};
+    const NetworkHints* hints = dhcp_.lease() ? &dhcp_.lease()->hints : nullptr;
+    if (s.dns.empty() && hints != nullptr)
+        for (const Ipv4Addr a : hints->dns) s.dns.try_push_back(a);
+    if (s.dns.empty())
+        for (const Ipv4Addr a : ipv4_.dns)
+            if (!a.is_unspecified()) s.dns.try_push_back(a);
+    if (s.ntp.empty() && hints != nullptr)
+        for (const Ipv4Addr a : hints->ntp) s.ntp.try_push_back(a);
+    InterfaceInfo six;
+    if (ipv6_) ipv6_->describe(six);
+    for (usize i = 0; i < six.ipv6.dns_used && config_.names.dns.empty(); ++i) s.dns.try_push_back(six.ipv6.dns[i]);
+    for (usize i = 0; i < six.ipv6.addresses_used; ++i) {
+        const Ipv6AddressInfo& a = six.ipv6.addresses[i];
+        s.ipv6 |= a.state == Ipv6AddressInfo::State::preferred && !a.address.is_link_local();
+    }
+    if (s.search.empty() && hints != nullptr) s.search = hints->search.view();
+    return s;
+}
+
 usize Stack::packets_held() const {
     return arp_.packets_held() + udp_.packets_held() + tcp_.buffers_held() + replies_.buffers() + loopback_.buffers() +
            fragments_.buffers() + reassembly_.packets_held() + (ipv6_ ? ipv6_->packets_held() : 0) + pool_.orphans();

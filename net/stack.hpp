@@ -103,6 +103,20 @@ public:
     void release(Instant now) { dhcp_.release(now); }
     void renew(Instant now) { dhcp_.renew(now); }
     InterfaceInfo interface() const;
+    /// Who knows names and the time: what was configured, else what DHCP told. Views that hold until the next poll().
+    struct Sources {
+        FixedVector<IpAddr, NetworkHints::kServers> dns, ntp;
+        std::string_view search;
+        std::span<const HostEntry> hosts;
+        bool ipv6 = false;  ///< we have an IPv6 address that others can answer
+    };
+    Sources sources() const;
+    /// Changes whenever sources() may say something else.
+    u32 sources_version() const { return sources_version_; }
+    /// Is an address, and with it perhaps a name server, still to be expected?
+    bool is_configuring() const {
+        return ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off && carrier_;
+    }
     const Ipv4Config& ipv4() const { return ipv4_; }
     const Statistics& statistics() const { return stats_; }
     const Arp& arp() const { return arp_; }
@@ -110,7 +124,10 @@ public:
     void for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const;
     PacketPool& pool() { return pool_; }
     /// True once after a ping ended or the address changed: wake whoever waits for such a thing.
-    bool take_change() { return std::exchange(changed_, false); }
+    bool take_change() {
+        sources_version_ += changed_;
+        return std::exchange(changed_, false);
+    }
     /// Packets held anywhere in the stack: pool.free() + this + what the link holds == pool.total().
     usize packets_held() const;
 
@@ -180,6 +197,7 @@ private:
     RateLimit icmp_errors_{kIcmpErrorsPerSecond};
     u16 fragment_id_ = 0;
     u16 path_mtu_;  // what IPv4 packets may be: as the link says, or less when DHCP says so
+    u32 sources_version_ = 1;
     bool carrier_ = true, changed_ = false, fallback_ = false;
     bool output_cut_ = false;  // output() stopped before everybody was asked
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();

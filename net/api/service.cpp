@@ -13,9 +13,21 @@ namespace detail {
 
 bool Core::pump(Instant now) {
     if (!stack) return false;
-    const bool again = pump_link(link, *stack, now);
+    bool again = pump_link(link, *stack, now);
     wake_ready();
+    if (!agents.empty()) again |= run_agents(now);
     return again;
+}
+
+bool Core::run_agents(Instant now) {
+    bool sent = false;
+    for (Agent& a : agents) {
+        const Agent::Did did = a.run(a, *stack, now);
+        sent |= did == Agent::Did::sent || did == Agent::Did::both;
+        if (did != Agent::Did::changed && did != Agent::Did::both) continue;
+        for (Waiter& w : a.waiters) w.wake->set();
+    }
+    return sent;
 }
 
 void Core::notify(Watch& watch) {
@@ -67,7 +79,7 @@ void Service::give_up_lead(Monitor::Access& held) {
 }
 
 void Service::cover_deadline(Monitor::Access& held) {
-    if (held->stack->deadline() < held->thread_sleeps_until) thread_event_.set();
+    if (held->deadline() < held->thread_sleeps_until) thread_event_.set();
 }
 
 void Service::push_output(Monitor::Access& held) {
@@ -79,7 +91,7 @@ void Service::push_output(Monitor::Access& held) {
         leader->set();
     else if (leader == &thread_event_)
         cover_deadline(held);
-    else if (held->stack->deadline() < held->leader_sleeps_until)
+    else if (held->deadline() < held->leader_sleeps_until)
         leader->set();
 }
 
@@ -94,7 +106,7 @@ void Service::run() {
             // An alarm once set runs out instead of being moved: otherwise each request that starts a retransmission
             // timer would cost a switch to this thread.
             Instant& alarm = held->thread_sleeps_until;
-            const Instant due = held->stack ? held->stack->deadline() : Instant::never();
+            const Instant due = held->stack ? held->deadline() : Instant::never();
             if (alarm <= now || due < alarm) alarm = due;
             until = alarm;
         }
@@ -143,6 +155,25 @@ Result<> Service::configure(Addressing addressing, const Ipv4Config& fixed) {
     held->wake_ready();
     thread_event_.set();
     return {};
+}
+
+Result<> Service::release_address(Duration timeout) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    held->stack->release(kernel::now());
+    detail::Waiter waiter;
+    held->stack_waiters.push_back(waiter);
+    const bool gone = wait(held, waiter, after(timeout), [&] { return held->stack->ipv4().address.is_unspecified(); });
+    held->stack_waiters.remove(waiter);
+    if (!gone) return fail(Error::timed_out);
+    return {};
+}
+
+void Service::renew_address() {
+    auto held = lock();
+    if (!held->stack) return;
+    held->stack->renew(kernel::now());
+    push_output(held);
 }
 
 Result<Ipv4Config> Service::wait_for_address(Duration timeout) {

@@ -71,6 +71,18 @@ struct Watch : ListNode<ReadyTag>, ListNode<MemberTag> {
     u8 interest = 0;
 };
 
+/// A protocol above the sockets that runs under the monitor, after every round of the stack: name resolution, time.
+/// It is one more reader and writer of the stack's sockets, which have no Watch; it lives as long as the service.
+struct Agent : ListNode<> {
+    /// Looks at its sockets and timers, sets `deadline`.
+    enum class Did : u8 { nothing, changed, sent, both };  ///< changed: its waiters want to know; sent: to be pumped
+    using Run = Did (*)(Agent& self, Stack& stack, Instant now);
+    explicit constexpr Agent(Run r) : run(r) {}
+    Run run;
+    Instant deadline = Instant::never();
+    List<Waiter> waiters;
+};
+
 /// Everything under the monitor.
 struct Core {
     std::optional<Stack> stack;  ///< empty until Service::open()
@@ -78,11 +90,19 @@ struct Core {
     bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
     LinkControl* control = nullptr;                  ///< of the link, when it has one
     List<Waiter> stack_waiters;                      ///< for an address or an echo reply
+    List<Agent> agents;
     Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
+    bool run_agents(Instant now);
+    /// When pump() must run at the latest.
+    Instant deadline() {
+        Instant d = stack->deadline();
+        for (const Agent& a : agents) d = a.deadline < d ? a.deadline : d;
+        return d;
+    }
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
     void notify(Watch& watch);
@@ -127,6 +147,11 @@ public:
     Result<> configure(Addressing addressing, const Ipv4Config& fixed);
     /// Waits until the interface has an address; timed_out.
     Result<Ipv4Config> wait_for_address(Duration timeout);
+    /// Gives the DHCP lease back (RFC 2131 §4.4.6): the address is gone and the client stopped when this returns. For
+    /// an orderly end of the machine. timed_out: the address is a fixed one.
+    Result<> release_address(Duration timeout = Duration::from_s(1));
+    /// Asks the DHCP server to prolong the lease now.
+    void renew_address();
     /// Visits a snapshot, without the monitor held: `visit` may print. no_memory.
     Result<> for_each_socket(FunctionRef<void(const SocketInfo&)> visit);
     Result<> for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit);
@@ -163,7 +188,7 @@ public:
             }
             Instant until = again ? now : deadline;
             if (leads) {
-                if (held->stack->deadline() < until) until = held->stack->deadline();
+                if (const Instant due = held->deadline(); due < until) until = due;
                 held->leader_sleeps_until = until;
             }
             held.release();

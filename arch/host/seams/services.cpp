@@ -56,6 +56,9 @@ u64 wall_clock_ns() {
 void set_wall_clock_ns(u64 unix_ns) {
     wall_clock_offset = unix_ns - now().ns;
 }
+void slew_wall_clock(Duration offset) {  // a test does not wait: kernel/time/wall_clock.hpp is tested by itself
+    wall_clock_offset += static_cast<u64>(offset.ns);
+}
 
 void log_write(LogLevel level, std::string_view text) {
     static const bool echo = std::getenv("RINGLET_TEST_LOG") != nullptr;
