@@ -50,8 +50,8 @@ public:
     void open_passive(const Segment& s, Instant now);
 
     // --- segments and time
-    /// §3.10.7.3 and .4. The payload is `packet`'s window; it is taken when kept.
-    Verdict on_segment(Segment s, PacketBuffer& packet, Instant now);
+    /// §3.10.7.3 and .4. The payload is `packet`'s window; it is taken when kept. `s` is used up.
+    Verdict on_segment(Segment& s, PacketBuffer& packet, Instant now);
     void on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant now);
     void on_time(Instant now);
     /// Nothing could be sent for a while, and now it can: what waited for an answer is sent again soon.
@@ -122,6 +122,7 @@ private:
     void sample_rtt(const Segment& s, Instant now);
     void duplicate_ack(Instant now);
     void on_our_fin_acked(Instant now);
+    void note_duplicate(const Segment& s);
     bool take_in_order(PacketBuffer& packet);
     void keep_ahead(SeqNum seq, PacketBuffer& packet);
     void append_in_order(PacketBuffer p);
@@ -135,6 +136,8 @@ private:
     std::optional<Plan> plan() const;
     std::optional<Plan> plan_data() const;
     void fill(Segment& s, Instant now) const;
+    void fill_sack(Segment& s) const;
+    bool has_sack() const { return sack_ && (!assembler_.empty() || !duplicate_.empty()); }
     void sent(const Plan& p, const Segment& s, Instant now);
     std::optional<PacketBuffer> build_data(const Plan& p, Segment& s);
     void round_to_segments(Plan& p, u32 available) const;
@@ -170,6 +173,7 @@ private:
     bool fin_queued_ : 1 = false;     ///< the application has finished; FIN follows the last byte
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
     bool timestamps_ : 1 = false, timing_ : 1 = false;
+    bool sack_ : 1 = false;  ///< both sides may send SACK options (RFC 2018 §2)
 
     // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_; snd_nxt_ goes back to snd_una_ at a timeout.
     SeqNum iss_, snd_una_, snd_nxt_, snd_max_, snd_wl1_, snd_wl2_;
@@ -199,6 +203,7 @@ private:
     u32 segment_limit_ = kDefaultMss;  ///< payload of the largest segment built: a multiple of mss_
     PacketQueue receive_;
     Assembler assembler_;
+    SackBlock duplicate_{};  ///< bytes that arrived twice, for the next ACK (RFC 2883); empty: none
     Options options_;
     u32 retransmissions_ = 0;
     std::optional<Error> error_, pending_error_, soft_error_;

@@ -36,7 +36,7 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
     }
 }
 
-void Tcp::deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now) {
+void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
     if (e.queue == Entry::Queue::half_open && e.listener->pending >= e.listener->backlog && s.has(flag::ack) &&
         !s.has(flag::rst)) {
         ++env_.stats.listen_overflow;  // stays half-open: the SYN-ACK is sent again, and by then there may be room

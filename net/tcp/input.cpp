@@ -18,7 +18,7 @@ bool older(u32 a, u32 b) {
 
 }  // namespace
 
-Verdict Connection::on_segment(Segment s, PacketBuffer& packet, Instant now) {
+Verdict Connection::on_segment(Segment& s, PacketBuffer& packet, Instant now) {
     if (is_predicted(s)) {
         last_heard_ = now;
         keepalive_sent_ = 0;
@@ -98,6 +98,7 @@ void Connection::learn_options(const Segment& s) {
         ts_recent_ = s.timestamp;
         mss -= u32{kTimestampBytes};
     }
+    sack_ = s.sack_permitted;  // likewise offered always
     set_mss(mss);
     if (s.window_scale)
         snd_scale_ = *s.window_scale;
@@ -192,6 +193,7 @@ bool Connection::fails_paws(const Segment& s, Instant now) const {
 
 void Connection::reject_unacceptable(const Segment& s, Instant now) {
     if (state_ == State::time_wait && s.has(flag::fin)) timers_[kLifetime] = now + env_.config.time_wait;  // eighth
+    note_duplicate(s);
     if (s.sequence_length() != 0)
         ack_now_ = true;  // a retransmission: our ACK was lost, so no limit
     else
@@ -372,6 +374,7 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
     if (unit > largest_received_) largest_received_ = unit;
     const SeqNum claimed_end = s.seq + s.length;
     if (s.seq < rcv_nxt_) {  // the front is old
+        note_duplicate(s);
         packet.pull_bytes(std::min<usize>(rcv_nxt_ - s.seq, packet.total_size()));
         s.seq = rcv_nxt_;
     }
@@ -403,14 +406,22 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
             if (rcv_nxt_ != s.seq) acknowledge_soon(true, now);
             return;  // or silence: the peer backs off
         }
-        if (!assembler_.empty()) at_once = true;
-        while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
+        if (!assembler_.empty()) {
+            at_once = true;
+            while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
+            if (const SackBlock d = assembler_.take_duplicate(); !d.empty()) duplicate_ = d;
+        }
     }
     account();
     if (fin_seen_ && rcv_nxt_ == peer_fin_seq_)
         consume_fin(now);
     else
         acknowledge_soon(at_once, now);
+}
+
+/// RFC 2883 §4: what arrived a second time is the first block of the next ACK's SACK option.
+void Connection::note_duplicate(const Segment& s) {
+    if (s.length != 0 && s.seq < rcv_nxt_) duplicate_ = {s.seq, min(s.seq + s.length, rcv_nxt_)};
 }
 
 /// Text that begins at RCV.NXT, buffer by buffer; false at the first for which there is no memory.
@@ -439,6 +450,7 @@ void Connection::keep_ahead(SeqNum seq, PacketBuffer& packet) {
                 break;
             }
             kept = true;
+            if (const SackBlock d = assembler_.take_duplicate(); !d.empty()) duplicate_ = d;
         }
         seq += n;
         if (!rest) break;

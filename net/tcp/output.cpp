@@ -24,6 +24,7 @@ std::optional<Connection::Plan> Connection::plan() const {
         if (!syn_pending_) break;
         return Plan{.seq = iss_, .flags = flag::syn | flag::ack, .resend = snd_max_ > iss_};
     default:
+        if (ack_now_ && has_sack()) break;  // by itself: SACK blocks would take room from text
         if (!sends_data()) break;
         if (auto p = plan_data()) return p;
     }
@@ -96,16 +97,28 @@ void Connection::fill(Segment& s, Instant now) const {
         const bool answering = (s.flags & flag::ack) != 0;  // only what the peer's SYN offered (RFC 7323 §2.2, §3.2)
         if (!answering || rcv_scale_ != 0 || snd_scale_ != 0) s.window_scale = rcv_scale_;
         s.has_timestamp = !answering || timestamps_;
+        s.sack_permitted = !answering || sack_;
     } else {
         const u32 window = window_to_offer();
         const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;  // not to the left
         s.window = static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
         s.has_timestamp = timestamps_;
+        if (s.length == 0 && has_sack()) fill_sack(s);
     }
     if (s.has_timestamp) {
         s.timestamp = timestamp_now(now);
         s.timestamp_echo = (s.flags & flag::ack) != 0 ? ts_recent_ : 0;
     }
+}
+
+/// RFC 2018 §4, RFC 2883 §4: what arrived twice, then what is ahead, the latest first. After a duplicate ahead of
+/// RCV.NXT its whole block follows: the assembler has moved it to the front.
+void Connection::fill_sack(Segment& s) const {
+    const u32 most = timestamps_ ? kMaxSackBlocks - 1 : kMaxSackBlocks;
+    u32 n = 0;
+    if (!duplicate_.empty()) s.sack[n++] = duplicate_;
+    n += assembler_.blocks(rcv_nxt_, std::span(s.sack).first(most).subspan(n));
+    s.sack_count = static_cast<u8>(n);
 }
 
 std::optional<PacketBuffer> Connection::next_packet(Instant now) {
@@ -168,6 +181,7 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
         ack_now_ = false;
         timers_[kDelayedAck] = Instant::never();
         last_ack_sent_ = rcv_nxt_;
+        if (s.sack_count != 0) duplicate_ = {};
         const u8 scale = (s.flags & flag::syn) != 0 ? 0 : rcv_scale_;
         rcv_adv_ = max(rcv_adv_, rcv_nxt_ + (u32{s.window} << scale));
     }

@@ -1,7 +1,8 @@
-// A TCP segment as a value (RFC 9293 §3.1, RFC 7323 §2, §3): parsed once, validated once; everything after works on
-// numbers. The payload travels beside it in its PacketBuffer. Context: any.
+// A TCP segment as a value (RFC 9293 §3.1, RFC 7323 §2, §3, RFC 2018 §2, §3): parsed once, validated once; everything
+// after works on numbers. The payload travels beside it in its PacketBuffer. Context: any.
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "lib/bytes.hpp"
@@ -17,10 +18,18 @@ inline constexpr usize kChecksumOffset = 16;
 inline constexpr u16 kDefaultMss = 536;       ///< RFC 9293 §3.7.1: what a peer that says nothing can take
 inline constexpr u8 kMaxWindowScale = 14;     ///< RFC 7323 §2.3
 inline constexpr usize kTimestampBytes = 12;  ///< NOP NOP TS: what each segment carries once agreed
+inline constexpr u32 kMaxSackBlocks = 4;      ///< what 40 bytes of options hold; 3 beside a timestamp
 
 namespace flag {
 inline constexpr u8 fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 }
+
+/// Bytes [begin, end) that have arrived ahead of the acknowledgment, or twice (RFC 2018 §3, RFC 2883 §3).
+struct SackBlock {
+    SeqNum begin, end;
+    bool empty() const { return begin == end; }
+    friend bool operator==(const SackBlock&, const SackBlock&) = default;
+};
 
 struct Segment {
     Endpoint local, remote;  ///< of this host and of the peer, whichever way the segment goes
@@ -35,7 +44,9 @@ struct Segment {
     std::optional<u8> window_scale;
     bool sack_permitted = false;
     bool has_timestamp = false;
+    u8 sack_count = 0;  ///< of the blocks in `sack`, in the order of the option
     u32 timestamp = 0, timestamp_echo = 0;
+    std::array<SackBlock, kMaxSackBlocks> sack{};
 
     bool has(u8 flags_wanted) const { return (flags & flags_wanted) == flags_wanted; }
     /// SEG.LEN: SYN and FIN count (RFC 9293 §3.4).

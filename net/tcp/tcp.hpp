@@ -114,7 +114,7 @@ private:
     static constexpr u32 kReplies = 16;
 
     // demux.cpp
-    void deliver(Entry& e, const Segment& s, PacketBuffer& packet, Instant now);
+    void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
     void on_listen(Listener& l, const Segment& s, Instant now);
     void reply_reset(const Segment& s);
     void queue_reply(const Segment& s);

@@ -22,6 +22,7 @@ enum Kind : u8 {
     mss_option = 2,
     window_scale_option = 3,
     sack_permitted_option = 4,
+    sack_option = 5,
     timestamp_option = 8
 };
 
@@ -41,6 +42,12 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
         break;
     case sack_permitted_option:
         if (body.empty()) s.sack_permitted = true;
+        break;
+    case sack_option:  // the blocks are not believed here: only the connection knows what it has sent
+        if (body.size() % 8 != 0) break;
+        s.sack_count = static_cast<u8>(std::min<usize>(body.size() / 8, kMaxSackBlocks));
+        for (u32 i = 0; i < s.sack_count; ++i)
+            s.sack[i] = {SeqNum(read32(body, 8 * i)), SeqNum(read32(body, 8 * i + 4))};
         break;
     case timestamp_option:
         if (body.size() != 8) break;
@@ -81,7 +88,8 @@ void put32(std::byte*& at, u32 value) {
 }
 
 usize option_bytes(const Segment& s) {
-    return (s.mss != 0 ? 4u : 0u) + (s.window_scale ? 4u : 0u) + (s.has_timestamp ? kTimestampBytes : 0u);
+    return (s.mss != 0 ? 4u : 0u) + (s.sack_permitted ? 4u : 0u) + (s.window_scale ? 4u : 0u) +
+           (s.has_timestamp ? kTimestampBytes : 0u) + (s.sack_count != 0 ? 4u + 8u * s.sack_count : 0u);
 }
 
 void write_header(const Segment& s, MutableBytes to) {
@@ -98,11 +106,18 @@ void write_header(const Segment& s, MutableBytes to) {
     std::memcpy(to.data(), &h, sizeof(h));
     std::byte* at = to.data() + sizeof(h);
     if (s.mss != 0) put32(at, 0x0204'0000u | s.mss);
+    if (s.sack_permitted) put32(at, 0x0101'0402);
     if (s.window_scale) put32(at, 0x0103'0300u | *s.window_scale);
     if (s.has_timestamp) {
         put32(at, 0x0101'080a);
         put32(at, s.timestamp);
         put32(at, s.timestamp_echo);
+    }
+    if (s.sack_count == 0) return;
+    put32(at, 0x0101'0502u + 8u * s.sack_count);
+    for (u32 i = 0; i < s.sack_count; ++i) {
+        put32(at, s.sack[i].begin.raw());
+        put32(at, s.sack[i].end.raw());
     }
 }
 
