@@ -1,39 +1,29 @@
-// Congestion control (RFC 5681) behind one interface, and NewReno (RFC 6582). Which segment to resend is the
-// connection's affair; how much may be in flight is decided here. Values: bytes and the time. Context: any.
+// Congestion control: how much may be in flight. CUBIC (RFC 9438) or NewReno (RFC 5681) in congestion avoidance, slow
+// start with HyStart++ (RFC 9406), appropriate byte counting (RFC 3465). Which bytes are lost and how the window comes
+// down to the threshold is the connection's affair (recovery.cpp). Values: bytes and the time. Context: any.
 #pragma once
 
 #include <algorithm>
-#include <concepts>
 
 #include "lib/time.hpp"
 #include "net/tcp/seq.hpp"
+#include "net/tcp/types.hpp"
 
 namespace ringlet::net::tcp {
 
-template <class C>
-concept CongestionControl = requires(C c, const C k, u32 bytes, Instant now) {
-    { c.start(bytes) } -> std::same_as<void>;              // segment size in bytes, at establishment
-    { c.on_ack(bytes, now) } -> std::same_as<void>;        // newly acknowledged, not in recovery, window was used
-    { c.on_loss(bytes, now) } -> std::same_as<void>;       // third duplicate ACK; bytes in flight
-    { c.on_duplicate_ack() } -> std::same_as<void>;        // a further one, in recovery
-    { c.on_partial_ack(bytes) } -> std::same_as<void>;     // in recovery; newly acknowledged
-    { c.on_recovered(bytes, now) } -> std::same_as<void>;  // recovery is over; bytes in flight
-    { c.on_timeout(bytes, now) } -> std::same_as<void>;    // first expiry of the retransmission timer
-    { c.on_idle() } -> std::same_as<void>;                 // nothing sent for longer than an RTO (§4.1)
-    { c.set_mss(bytes) } -> std::same_as<void>;            // the path became narrower
-    { k.window() } -> std::same_as<u32>;
-};
-
-class NewReno {
+class Congestion {
 public:
     static constexpr u32 kMaximum = 1u << 30;
-    constexpr void start(u32 mss) {
+
+    /// Segment size in bytes, at establishment. `syn_lost`: begin with one segment (RFC 5681 §3.1).
+    void start(u32 mss, bool syn_lost) {
         mss_ = mss;
-        window_ = initial();
+        window_ = syn_lost ? mss : initial();
     }
-    constexpr void set_mss(u32 mss) { mss_ = mss; }
-    constexpr void on_ack(u32 acked, Instant) {
-        if (window_ < ssthresh_) {
+    void set_mss(u32 mss) { mss_ = mss; }
+    /// New data was acknowledged, nothing is lost, and the window was used.
+    void on_ack(u32 acked, Instant) {
+        if (window_ < threshold_) {
             // §3.1 slow start, by all that was acknowledged (RFC 3465 without its limit L): a peer that takes merged
             // frames sends one ACK for tens of segments, and counting it as one or two would never open the window.
             window_ += acked;
@@ -46,46 +36,34 @@ public:
         }
         window_ = std::min(window_, kMaximum);
     }
-    constexpr void on_loss(u32 flight, Instant) {  // §3.2 steps 2, 3
-        ssthresh_ = std::max(flight / 2, 2 * mss_);
-        window_ = ssthresh_ + 3 * mss_;
-    }
-    constexpr void on_duplicate_ack() { window_ = std::min(window_ + mss_, kMaximum); }  // step 4
-    constexpr void on_partial_ack(u32 acked) {  // RFC 6582 §3.2 step 3, partial
-        window_ -= std::min(window_, acked);
-        if (acked >= mss_) window_ += mss_;
-        window_ = std::max(window_, mss_);
-    }
-    constexpr void on_recovered(u32 flight, Instant) {  // full: option 1, which avoids a burst
-        window_ = std::min(ssthresh_, std::max(flight, mss_) + mss_);
+    /// A loss: the threshold comes down (RFC 5681 §3.1 (4)), the window follows by set_window(). `flight`: bytes.
+    void on_loss(u32 flight, Instant) {
+        threshold_ = std::max(std::min(flight, window_) / 2, 2 * mss_);
         credit_ = 0;
     }
-    constexpr void on_timeout(u32 flight, Instant) {  // §3.1 (4): one segment, then slow start
-        ssthresh_ = std::max(flight / 2, 2 * mss_);
+    /// The retransmission timer has expired, for the first time: one segment, then slow start.
+    void on_timeout(u32 flight, Instant now) {
+        on_loss(flight, now);
         window_ = mss_;
-        credit_ = 0;
     }
-    constexpr void on_idle() { window_ = std::min(window_, initial()); }
-    constexpr u32 window() const { return window_; }
-    constexpr u32 slow_start_threshold() const { return ssthresh_; }
+    /// Nothing was sent for longer than an RTO (RFC 5681 §4.1).
+    void on_idle() { window_ = std::min(window_, initial()); }
+    void set_window(u32 bytes) { window_ = std::clamp(bytes, mss_, kMaximum); }
+    /// There was no loss.
+    void restore(u32 window, u32 threshold) {
+        window_ = std::max(window_, window);
+        threshold_ = std::max(threshold_, threshold);
+    }
+    bool in_slow_start() const { return window_ < threshold_; }
+    u32 window() const { return window_; }
+    u32 threshold() const { return threshold_; }
 
 private:
-    constexpr u32 initial() const { return std::min(10 * mss_, std::max(2 * mss_, 14'600u)); }  // RFC 6928 §2
+    u32 initial() const { return std::min(10 * mss_, std::max(2 * mss_, 14'600u)); }  // RFC 6928 §2
     u32 mss_ = 536;
     u32 window_ = 536;
-    u32 ssthresh_ = kMaximum;
+    u32 threshold_ = kMaximum;
     u32 credit_ = 0;
-};
-static_assert(CongestionControl<NewReno>);
-
-using Congestion = NewReno;
-
-/// Fast recovery (RFC 6582 §3.2): where it ends, and the duplicate ACKs that start it.
-struct Recovery {
-    SeqNum recover;  ///< highest sequence number sent when the last recovery or timeout began
-    u8 duplicates = 0;
-    bool active = false;
-    bool guarded = false;  ///< `recover` holds after a timeout: duplicate ACKs below it start nothing (step 1)
 };
 
 }  // namespace ringlet::net::tcp

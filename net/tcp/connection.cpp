@@ -154,6 +154,7 @@ void Connection::finish(std::optional<Error> error) {
     error_ = pending_error_ = error;
     timers_.fill(Instant::never());
     send_.release();
+    board_.release();
     assembler_.clear();
     account();
 }

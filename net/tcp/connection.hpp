@@ -1,6 +1,7 @@
 // One TCP connection: a pure state machine (RFC 9293). It is told segments, calls and the time; what it wants is read
 // off it afterwards (plan, deadline, readiness, state). It knows no table, no list and no other connection.
-// input.cpp: segments. output.cpp: what to send. timers.cpp: time. connection.cpp: the application's calls.
+// input.cpp: segments. recovery.cpp: losses. output.cpp: what to send. timers.cpp: time. connection.cpp: the
+// application's calls.
 // Context: the network monitor.
 #pragma once
 
@@ -9,7 +10,10 @@
 #include "net/tcp/assembler.hpp"
 #include "net/tcp/congestion.hpp"
 #include "net/tcp/isn.hpp"
+#include "net/tcp/rack.hpp"
+#include "net/tcp/recovery.hpp"
 #include "net/tcp/rtt.hpp"
+#include "net/tcp/scoreboard.hpp"
 #include "net/tcp/segment.hpp"
 #include "net/tcp/send_buffer.hpp"
 #include "net/tcp/types.hpp"
@@ -95,12 +99,21 @@ public:
     Segment reset_segment() const;
 
 private:
-    enum Timer : u8 { kRetransmit, kDelayedAck, kKeepalive, kLifetime, kTimers };
+    enum Timer : u8 { kRetransmit, kReorder, kDelayedAck, kKeepalive, kLifetime, kTimers };
     struct Plan {
         SeqNum seq;
         u32 offset = 0, length = 0;  ///< into the send buffer
         u8 flags = flag::ack;
-        bool probe = false, resend = false;
+        bool probe = false, resend = false, tail = false;
+    };
+    /// What one ACK has told.
+    struct News {
+        u32 acked = 0;      ///< bytes below SEG.ACK and not acknowledged before, selectively or not
+        u32 delivered = 0;  ///< bytes that no ACK had told about
+        u32 reported = 0;   ///< bytes that arrived twice, up to reported_end
+        SeqNum reported_end;
+        bool original = false;          ///< something that was thought lost and not sent again
+        Duration earliest{}, latest{};  ///< round trips of the first and the last delivered; 0: none was sent only once
     };
 
     // input.cpp
@@ -118,9 +131,8 @@ private:
     void establish(const Segment& s, Instant now);
     void note_timestamp(const Segment& s, Instant now);
     void update_send_window(const Segment& s);
-    void acknowledge(const Segment& s, Instant now);
-    void sample_rtt(const Segment& s, Instant now);
-    void duplicate_ack(Instant now);
+    void acknowledge(const Segment& s, News& news, Instant now);
+    void sample_handshake(const Segment& s, Instant now);
     void on_our_fin_acked(Instant now);
     void note_duplicate(const Segment& s);
     bool take_in_order(PacketBuffer& packet);
@@ -132,25 +144,53 @@ private:
     void challenge(Instant now);
     void account();
 
+    // recovery.cpp
+    u32 pipe() const;
+    void arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now);
+    void measure(const Segment& s, const News& news, Instant now);
+    void take_sacks(const Segment& s, News& news, Instant now);
+    void count_duplicate(News& news);
+    void recover(const Segment& s, News& news, Instant now);
+    void detect_losses(const News& news, Instant now);
+    Duration reordering_window() const;
+    void begin_episode(Recovery::Phase phase);
+    void enter_fast_recovery(Instant now);
+    void resend_all();
+    void leave_recovery();
+    void reduce_window(u32 delivered, bool safe);
+    void grow_window(const News& news, Instant now);
+    void note_reported(const News& news);
+    bool is_spurious(const Segment& s, const News& news) const;
+    void undo();
+    void rearm(Instant now);
+    Duration probe_timeout() const;
+    void on_probe_timer(Instant now);
+    void on_reorder_timer(Instant now);
+    void finish_probe(const Segment& s, const News& news, Instant now);
+
     // output.cpp
     std::optional<Plan> plan() const;
     std::optional<Plan> plan_data() const;
+    std::optional<Plan> plan_resend() const;
+    Plan plan_tail_probe() const;
+    Plan plan_old(SeqNum from, u32 length) const;
     void fill(Segment& s, Instant now) const;
     void fill_sack(Segment& s) const;
     bool has_sack() const { return sack_ && (!assembler_.empty() || !duplicate_.empty()); }
     void sent(const Plan& p, const Segment& s, Instant now);
+    void sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant now);
+    void resent_bytes(SeqNum from, SeqNum to, Instant now);
     std::optional<PacketBuffer> build_data(const Plan& p, Segment& s);
     void round_to_segments(Plan& p, u32 available) const;
     void set_mss(u32 mss);
     u32 window_to_offer() const;
-    u32 send_allowance() const;
+    u32 send_room() const;
 
     // timers.cpp
     void on_retransmit_timer(Instant now);
     void on_persist_timer(Instant now);
     void on_keepalive_timer(Instant now);
     void on_lifetime_timer();
-    void arm_retransmit(Instant now) { timers_[kRetransmit] = now + rtt_.rto(); }
     void enter_time_wait(Instant now);
 
     u32 timestamp_now(Instant now) const { return static_cast<u32>(now.ns / 1'000'000) + timestamp_offset_; }
@@ -162,6 +202,7 @@ private:
     }
     u32 packet_limit() const { return receive_limit_ / 1024 + 4; }  ///< twice the window in buffers of 2 KiB
     u32 in_flight() const { return snd_nxt_ - snd_una_; }
+    Duration run_tolerance() const { return Duration{rtt_.smoothed().ns >> 4}; }
 
     Environment& env_;
     Endpoint local_, remote_;
@@ -169,13 +210,13 @@ private:
     bool passive_ : 1 = false, orphan_ : 1 = false;
     bool ack_now_ : 1 = false, syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
     bool write_refused_ : 1 = false;  ///< no memory for the first byte: not writable until there is some
-    bool resend_head_ : 1 = false;    ///< fast retransmission of the segment at snd_una_
+    bool probe_armed_ : 1 = false;    ///< kRetransmit is the tail loss probe's
     bool fin_queued_ : 1 = false;     ///< the application has finished; FIN follows the last byte
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
-    bool timestamps_ : 1 = false, timing_ : 1 = false;
+    bool timestamps_ : 1 = false;
     bool sack_ : 1 = false;  ///< both sides may send SACK options (RFC 2018 §2)
 
-    // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_; snd_nxt_ goes back to snd_una_ at a timeout.
+    // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_, which is ahead by the byte of a window probe.
     SeqNum iss_, snd_una_, snd_nxt_, snd_max_, snd_wl1_, snd_wl2_;
     SeqNum data_start_;  ///< of the first byte in send_
     u32 snd_wnd_ = 0, max_snd_wnd_ = 0;
@@ -193,12 +234,14 @@ private:
     Instant ts_recent_at_{};
 
     std::array<Instant, kTimers> timers_;
-    Instant timed_at_{};  ///< RTT by one segment, when there are no timestamps
-    SeqNum timed_seq_;
     Instant last_heard_{}, last_sent_{}, stalled_since_{}, challenge_window_{};
     RttEstimator rtt_;
     Congestion congestion_;
+    Scoreboard board_;
+    Rack rack_;
     Recovery recovery_;
+    u32 peak_ = 0, previous_peak_ = 0;  ///< most bytes in the network, in this round trip and the one before
+    SeqNum peak_round_;                 ///< this round trip ends when it is acknowledged
     SendBuffer send_;
     u32 segment_limit_ = kDefaultMss;  ///< payload of the largest segment built: a multiple of mss_
     PacketQueue receive_;

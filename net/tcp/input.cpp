@@ -26,7 +26,14 @@ Verdict Connection::on_segment(Segment& s, PacketBuffer& packet, Instant now) {
         update_send_window(s);
         if (s.ack > snd_una_) {
             ++env_.stats.fast_path_ack;
-            acknowledge(s, now);
+            News news;
+            acknowledge(s, news, now);
+            if (recovery_.is_quiet() && board_.is_clean()) {
+                grow_window(news, now);
+                rearm(now);
+            } else {
+                recover(s, news, now);
+            }
         }
         if (s.length != 0) {
             ++env_.stats.fast_path_data;
@@ -45,7 +52,7 @@ bool Connection::is_predicted(const Segment& s) const {
     constexpr u8 kRelevant = flag::fin | flag::syn | flag::rst | flag::ack;
     return state_ == State::established && (s.flags & kRelevant) == flag::ack && s.seq == rcv_nxt_ &&
            s.ack >= snd_una_ && s.ack <= snd_max_ && (s.length != 0 || s.ack != snd_una_) &&
-           s.length <= rcv_adv_ - rcv_nxt_ && !recovery_.active && !orphan_ && !fin_seen_ &&
+           s.length <= rcv_adv_ - rcv_nxt_ && s.sack_count == 0 && !orphan_ && !fin_seen_ &&
            s.has_timestamp == timestamps_ && (!timestamps_ || !older(s.timestamp, ts_recent_));
 }
 
@@ -83,7 +90,7 @@ Verdict Connection::in_syn_sent(const Segment& s, Instant now) {
         syn_pending_ = true;
         return Verdict::done;
     }
-    sample_rtt(s, now);
+    sample_handshake(s, now);
     establish(s, now);
     snd_wnd_ = max_snd_wnd_ = s.window;  // a SYN's window is never scaled
     ack_now_ = true;
@@ -117,8 +124,12 @@ void Connection::establish(const Segment& s, Instant now) {
     timers_[kRetransmit] = Instant::never();
     timers_[kLifetime] = orphan_ ? timers_[kLifetime] : Instant::never();
     stalled_since_ = {};
-    recovery_ = {.recover = s.ack, .duplicates = 0, .active = false, .guarded = false};
-    congestion_.start(mss_);
+    board_.start(snd_una_);
+    rack_.start(snd_una_);
+    recovery_ = {};
+    recovery_.point = iss_;
+    peak_round_ = snd_una_;
+    congestion_.start(mss_, rtt_.backoffs() != 0);
     rtt_.progress();
     configure(options_, now);
     ++env_.stats.established;
@@ -241,7 +252,7 @@ bool Connection::on_ack(const Segment& s, Instant now, Verdict& verdict) {
             verdict = Verdict::reset;
             return false;
         }
-        sample_rtt(s, now);
+        sample_handshake(s, now);
         establish(s, now);
         snd_wnd_ = max_snd_wnd_ = u32{s.window} << snd_scale_;
         return true;
@@ -254,13 +265,20 @@ bool Connection::on_ack(const Segment& s, Instant now, Verdict& verdict) {
     }
     const bool same_window = u32{s.window} << snd_scale_ == snd_wnd_;
     const bool duplicate = s.ack == snd_una_ && s.length == 0 && same_window && !s.has(flag::fin) && in_flight() != 0;
-    if (s.ack >= snd_una_) update_send_window(s);
-    if (s.ack > snd_una_) {
-        acknowledge(s, now);
-        if (state_ == State::closed) return false;
-    } else if (duplicate) {
-        duplicate_ack(now);
+    if (s.ack < snd_una_) return true;
+    update_send_window(s);
+    News news;
+    const bool advances = s.ack > snd_una_;
+    if (advances) acknowledge(s, news, now);
+    if (state_ == State::closed) return false;
+    if (!sends_data()) {
+        if (advances) rearm(now);
+        return true;
     }
+    const bool selective = sack_ && s.sack_count != 0;
+    if (selective) take_sacks(s, news, now);
+    if (duplicate) count_duplicate(news);
+    if (advances || selective || duplicate) recover(s, news, now);
     return true;
 }
 
@@ -276,22 +294,19 @@ void Connection::update_send_window(const Segment& s) {
     }
 }
 
-void Connection::sample_rtt(const Segment& s, Instant now) {
-    if (timestamps_ && s.has_timestamp && s.timestamp_echo != 0) {
-        const u32 elapsed = timestamp_now(now) - s.timestamp_echo;
-        if (elapsed < 3'600'000) rtt_.sample(Duration::from_ms(elapsed));  // an echo we never sent is no measurement
-    } else if (timing_ && s.ack > timed_seq_) {
-        rtt_.sample(now - timed_at_);
-        timing_ = false;
-    }
+/// The handshake's round trip, unless a SYN was sent twice and there is no timestamp to tell which (RFC 6298 §3).
+void Connection::sample_handshake(const Segment& s, Instant now) {
+    News news;
+    if (rtt_.backoffs() == 0) news.latest = news.earliest = std::max(now - last_sent_, Duration{1});
+    measure(s, news, now);
 }
 
 /// SND.UNA < SEG.ACK <= SND.MAX.
-void Connection::acknowledge(const Segment& s, Instant now) {
-    const u32 acked = s.ack - snd_una_;
-    const u32 flight = snd_max_ - snd_una_;
+void Connection::acknowledge(const Segment& s, News& news, Instant now) {
     const bool our_fin = fin_sent() && s.ack == fin_seq() + 1;
-    sample_rtt(s, now);
+    news.acked = s.ack - snd_una_;
+    board_.acked(s.ack, [&](const Scoreboard::Piece& p) { arrived(p, s, news, now); });
+    measure(s, news, now);
     const u32 data = std::min(s.ack - data_start_, send_.size());
     if (data != 0) {
         send_.drop(data);
@@ -300,24 +315,8 @@ void Connection::acknowledge(const Segment& s, Instant now) {
     data_start_ += data;
     snd_una_ = s.ack;
     snd_nxt_ = max(snd_nxt_, snd_una_);
-    recovery_.duplicates = 0;
-    if (recovery_.active && s.ack < recovery_.recover) {  // RFC 6582 §3.2 step 3, partial
-        ++env_.stats.partial_acks;
-        congestion_.on_partial_ack(acked);
-        resend_head_ = true;
-    } else if (recovery_.active) {
-        recovery_.active = false;
-        congestion_.on_recovered(snd_max_ - snd_una_, now);
-    } else if (flight * 2 >= congestion_.window()) {  // RFC 7661: an unused window proves nothing
-        congestion_.on_ack(acked, now);
-    }
-    if (recovery_.guarded && snd_una_ > recovery_.recover) recovery_.guarded = false;
     rtt_.progress();
     stalled_since_ = {};
-    if (snd_nxt_ > snd_una_)
-        arm_retransmit(now);  // RFC 6298 (5.3), (5.2)
-    else
-        timers_[kRetransmit] = Instant::never();
     if (orphan_ && state_ != State::time_wait) timers_[kLifetime] = now + env_.config.orphan_timeout;
     if (our_fin) on_our_fin_acked(now);
 }
@@ -337,24 +336,6 @@ void Connection::on_our_fin_acked(Instant now) {
     default:
         break;
     }
-}
-
-/// RFC 5681 §3.2, RFC 6582 §3.2. Limited transmit (RFC 3042) is in send_allowance().
-void Connection::duplicate_ack(Instant now) {
-    ++env_.stats.duplicate_acks_in;
-    if (recovery_.active) {
-        congestion_.on_duplicate_ack();
-        return;
-    }
-    if (recovery_.duplicates < 0xff) ++recovery_.duplicates;
-    if (recovery_.duplicates != 3) return;
-    if (recovery_.guarded && snd_una_ <= recovery_.recover) return;  // step 1: these are of our own retransmissions
-    ++env_.stats.fast_retransmits;
-    recovery_.active = true;
-    recovery_.recover = snd_max_;
-    congestion_.on_loss(snd_max_ - snd_una_, now);
-    resend_head_ = true;
-    timing_ = false;
 }
 
 void Connection::note_timestamp(const Segment& s, Instant now) {
@@ -546,10 +527,8 @@ void Connection::on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant n
         if (narrower >= mss_ || !sends_data()) return;
         set_mss(narrower);
         congestion_.set_mss(mss_);
-        snd_nxt_ = snd_una_;
-        timing_ = false;
-        timers_[kRetransmit] = Instant::never();
-        (void)now;
+        resend_all();
+        rearm(now);
         return;
     }
     soft_error_ = Error::unreachable;

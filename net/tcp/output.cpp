@@ -1,15 +1,16 @@
 // What to send next (RFC 9293 §3.8): plan() decides without changing anything, next_packet() builds it and remembers.
-// Retransmission is the same path: a timeout only moves SND.NXT back. Context: the network monitor.
+// What is lost goes first, then a tail probe, then new text. Context: the network monitor.
 #include "net/tcp/connection.hpp"
 
 namespace ringlet::net::tcp {
 
-/// Bytes from SND.UNA that may be in flight.
-u32 Connection::send_allowance() const {
-    u32 congestion = congestion_.window();
-    if (!recovery_.active && recovery_.duplicates != 0)  // RFC 3042: limited transmit
-        congestion += std::min<u32>(recovery_.duplicates, 2) * mss_;
-    return std::min(snd_wnd_, congestion);
+/// Bytes from SND.NXT that both windows allow. What has left the network makes room at once, so limited transmit
+/// (RFC 3042) needs no rule of its own.
+u32 Connection::send_room() const {
+    const u32 window = congestion_.window(), in_network = pipe();
+    const SeqNum edge = snd_una_ + snd_wnd_;
+    if (window <= in_network || edge <= snd_nxt_) return 0;
+    return std::min(window - in_network, edge - snd_nxt_);
 }
 
 std::optional<Connection::Plan> Connection::plan() const {
@@ -34,21 +35,16 @@ std::optional<Connection::Plan> Connection::plan() const {
 }
 
 std::optional<Connection::Plan> Connection::plan_data() const {
+    if (board_.lost() != 0)
+        if (auto p = plan_resend()) return p;
+    if (recovery_.probe_wanted) return plan_tail_probe();
     const SeqNum data_end = data_start_ + send_.size();
-    if (resend_head_ && snd_max_ > snd_una_) {  // RFC 6582: the first unacknowledged segment
-        Plan p{.seq = snd_una_, .offset = 0, .resend = true};
-        p.length = std::min<u32>(send_.size(), mss_);
-        p.length = std::min(p.length, snd_max_ - snd_una_);
-        if (fin_sent() && snd_una_ + p.length == data_end) p.flags |= flag::fin;
-        if (p.length != 0 || (p.flags & flag::fin) != 0) return p;
-    }
     if (snd_nxt_ > data_end) return std::nullopt;  // the FIN is out
     Plan p{.seq = snd_nxt_, .offset = snd_nxt_ - data_start_};
     const u32 available = data_end - snd_nxt_;
     const bool fin_possible = fin_queued_;
     if (available == 0 && !fin_possible) return std::nullopt;
-    const SeqNum edge = snd_una_ + send_allowance();
-    const u32 room = edge > snd_nxt_ ? edge - snd_nxt_ : 0;
+    const u32 room = send_room();
     p.length = std::min({available, room, segment_limit_});
     if (p.length > mss_) round_to_segments(p, available);
     p.resend = snd_nxt_ < snd_max_;
@@ -70,6 +66,46 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     if (p.length == available && (idle || options_.no_delay || fin_queued_ || p.resend)) return p;
     if (2 * p.length >= max_snd_wnd_) return p;
     return std::nullopt;
+}
+
+/// [from, from + length) of what was sent before; the FIN counts.
+Connection::Plan Connection::plan_old(SeqNum from, u32 length) const {
+    const SeqNum data_end = data_start_ + send_.size(), end = from + length;
+    Plan p{.seq = from, .offset = from - data_start_, .resend = true};
+    p.length = min(end, data_end) - from;
+    if (end >= data_end) p.flags |= flag::psh;
+    if (end > data_end) p.flags |= flag::fin;
+    return p;
+}
+
+/// The first bytes that are lost (RFC 6675 §4, NextSeg rule 1), if the window has room for a segment.
+std::optional<Connection::Plan> Connection::plan_resend() const {
+    const Scoreboard::Piece lost = board_.first_lost();
+    const u32 window = congestion_.window(), in_network = pipe();
+    u32 room = window > in_network ? window - in_network : 0;
+    if (recovery_.force) room = std::max(room, u32{mss_});
+    u32 length = std::min(lost.length(), segment_limit_);
+    if (room < std::min(length, u32{mss_})) return std::nullopt;
+    length = std::min(length, room);
+    if (length > mss_ && length != lost.length()) length -= length % mss_;
+    // A peer that takes its window back gets the first segment only, as a probe (§3.8.6).
+    if (lost.begin != snd_una_ && lost.begin + length > snd_una_ + snd_wnd_) return std::nullopt;
+    return plan_old(lost.begin, length);
+}
+
+/// RFC 8985 §7.3: new text if the peer has room for it, else the last segment again.
+Connection::Plan Connection::plan_tail_probe() const {
+    const SeqNum data_end = data_start_ + send_.size(), edge = snd_una_ + snd_wnd_;
+    Plan p;
+    if (snd_nxt_ < data_end && edge > snd_nxt_) {
+        p = {.seq = snd_nxt_, .offset = snd_nxt_ - data_start_, .flags = flag::ack | flag::psh};
+        p.length = std::min({data_end - snd_nxt_, edge - snd_nxt_, u32{mss_}});
+    } else {
+        const u32 length = std::min(snd_nxt_ - snd_una_, u32{mss_});
+        p = plan_old(snd_nxt_ - length, length);
+    }
+    p.tail = true;
+    return p;
 }
 
 /// A large segment is whole ones for the link to cut, and a short one behind them only if that could go by itself.
@@ -191,16 +227,16 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
     }
     const u32 length = s.sequence_length();
     if (length == 0) return;
-    const SeqNum end = s.seq + length;
     env_.stats.bytes_out += s.length;
     last_sent_ = now;
-    if ((s.flags & flag::syn) != 0) syn_pending_ = false;
     if (p.resend) {
         env_.stats.retransmitted += on_the_wire;
         retransmissions_ += on_the_wire;
-        timing_ = false;  // Karn
     }
-    if (s.seq == snd_una_) resend_head_ = false;
+    sent_bytes(p, s, s.seq + length, now);
+}
+
+void Connection::sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant now) {
     if (p.probe) {
         // The byte counts as sent, so that its ACK is believed, but the persist timer stays in charge of it.
         probe_pending_ = false;
@@ -208,16 +244,38 @@ void Connection::sent(const Plan& p, const Segment& s, Instant now) {
         snd_max_ = max(snd_max_, end);
         return;
     }
-    if (!p.resend && !timing_ && !timestamps_) {
-        timing_ = true;
-        timed_seq_ = s.seq;
-        timed_at_ = now;
-    }
     const bool was_idle = snd_nxt_ == snd_una_;  // a timer still running was the persist timer
+    if ((s.flags & flag::syn) != 0) {
+        syn_pending_ = false;
+    } else if (end <= snd_nxt_) {
+        resent_bytes(s.seq, end, now);
+    } else {
+        board_.sent(end, now, run_tolerance());
+        const u32 in_network = board_.pipe();
+        if (in_network > peak_) peak_ = in_network;
+    }
+    if (!recovery_.is_open()) recovery_.rate.sent(end - s.seq);
+    recovery_.force = false;
     snd_nxt_ = max(snd_nxt_, end);
     snd_max_ = max(snd_max_, snd_nxt_);
-    if (timers_[kRetransmit].is_never() || was_idle || (p.resend && s.seq == snd_una_))
-        arm_retransmit(now);  // RFC 6298 (5.1)
+    if (p.tail) {
+        ++env_.stats.tail_probes;
+        recovery_.probe_wanted = false;
+        recovery_.probing = true;
+        recovery_.probe_resent = p.resend;
+        recovery_.probe_end = snd_nxt_;
+    }
+    // RFC 6298 (5.1)
+    if (timers_[kRetransmit].is_never() || was_idle || (p.resend && s.seq == snd_una_)) rearm(now);
+}
+
+void Connection::resent_bytes(SeqNum from, SeqNum to, Instant now) {
+    board_.resent(from, to, now, run_tolerance());
+    recovery_.resent += to - from;
+    if (recovery_.has_resent) return;
+    recovery_.has_resent = true;
+    recovery_.first_resent = from;
+    recovery_.first_resent_at = timestamp_now(now);
 }
 
 }  // namespace ringlet::net::tcp

@@ -31,17 +31,21 @@ void Connection::on_time(Instant now) {
     }
     if (due(kRetransmit)) {
         const bool opening = state_ == State::syn_sent || state_ == State::syn_received;
-        if (opening || snd_nxt_ > snd_una_)
+        if (!opening && snd_nxt_ > snd_una_ && probe_armed_)
+            on_probe_timer(now);
+        else if (opening || snd_nxt_ > snd_una_)
             on_retransmit_timer(now);
         else
             on_persist_timer(now);
     }
+    if (state_ != State::closed && due(kReorder)) on_reorder_timer(now);
     if (state_ != State::closed && due(kKeepalive)) on_keepalive_timer(now);
 }
 
 void Connection::on_link_restored(Instant now) {
     stalled_since_ = {};
     rtt_.progress();
+    probe_armed_ = false;
     if (!timers_[kRetransmit].is_never()) timers_[kRetransmit] = now;
 }
 
@@ -69,17 +73,30 @@ void Connection::on_retransmit_timer(Instant now) {
         finish(soft_error_.value_or(Error::timed_out));
         return;
     }
-    timing_ = false;
     if (state_ == State::syn_sent || state_ == State::syn_received) {
         rtt_.back_off();
         syn_pending_ = true;
         return;  // sending it arms the timer again
     }
-    if (rtt_.backoffs() == 0) congestion_.on_timeout(snd_max_ - snd_una_, now);  // RFC 5681 §3.1: once per loss
+    if (snd_wnd_ == 0 && send_.size() != 0) {  // the peer took its window back: what it dropped was never sent
+        rtt_.back_off();
+        stalled_since_ = {};
+        board_.start(snd_una_);
+        snd_nxt_ = snd_una_;
+        leave_recovery();
+        return;
+    }
+    const bool first = rtt_.backoffs() == 0;  // RFC 5681 §3.1: once per loss
     rtt_.back_off();
-    recovery_ = {.recover = snd_max_, .duplicates = 0, .active = false, .guarded = true};  // RFC 6582 §3.2 step 4
-    resend_head_ = false;
-    snd_nxt_ = snd_una_;
+    if (board_.is_reneged()) board_.forget_sacks();  // RFC 2018 §8
+    begin_episode(Recovery::Phase::timeout);
+    recovery_.duplicates = 0;
+    if (first) congestion_.on_timeout(snd_max_ - snd_una_, now);
+    if (sack_)
+        rack_.on_timeout(board_, now, reordering_window());
+    else
+        board_.lose(board_.begin(), board_.end());
+    if (!board_.is_clean()) timers_[kReorder] = Instant::never();
 }
 
 void Connection::on_persist_timer(Instant now) {
@@ -127,6 +144,7 @@ void Connection::enter_time_wait(Instant now) {
     timers_.fill(Instant::never());
     timers_[kLifetime] = now + env_.config.time_wait;
     send_.release();
+    board_.release();
 }
 
 }  // namespace ringlet::net::tcp

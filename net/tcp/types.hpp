@@ -96,6 +96,10 @@ struct Stats {
     u64 fast_path_data = 0, fast_path_ack = 0;  ///< header prediction hits
     u64 active_opens = 0, passive_opens = 0, established = 0;
     u64 retransmitted = 0, timeouts = 0, fast_retransmits = 0, partial_acks = 0, zero_window_probes = 0;
+    u64 tail_probes = 0;          ///< RFC 8985 §7
+    u64 spurious_recoveries = 0;  ///< undone: nothing had been lost
+    u64 duplicates_reported = 0;  ///< by the peer (RFC 2883)
+    u64 bad_sack = 0;             ///< blocks about what is not in flight
     u64 keepalive_probes = 0, delayed_acks = 0, duplicate_acks_in = 0, challenge_acks = 0, resets_out = 0;
     u64 out_of_order = 0;  ///< segments kept by the assembler
     // dropped, by reason
