@@ -123,6 +123,7 @@ Result<> Connection::shutdown_write() {
 void Connection::configure(const Options& options, Instant now) {
     constexpr Duration kShortest = Duration::from_ms(10);
     options_ = options;
+    congestion_.select(options.congestion);
     if (options_.keepalive) options_.keepalive = std::max(*options_.keepalive, kShortest);
     options_.keepalive_interval = std::max(options_.keepalive_interval, kShortest);
     timers_[kKeepalive] =

@@ -154,10 +154,11 @@ private:
     void detect_losses(const News& news, Instant now);
     Duration reordering_window() const;
     void begin_episode(Recovery::Phase phase);
-    void enter_fast_recovery(Instant now);
+    void enter_fast_recovery();
     void resend_all();
     void leave_recovery();
     void reduce_window(u32 delivered, bool safe);
+    Congestion::Ack growth(u32 acked, const News& news, Instant now) const;
     void grow_window(const News& news, Instant now);
     void note_reported(const News& news);
     bool is_spurious(const Segment& s, const News& news) const;
@@ -166,7 +167,7 @@ private:
     Duration probe_timeout() const;
     void on_probe_timer(Instant now);
     void on_reorder_timer(Instant now);
-    void finish_probe(const Segment& s, const News& news, Instant now);
+    void finish_probe(const Segment& s, const News& news);
 
     // output.cpp
     std::optional<Plan> plan() const;

@@ -129,7 +129,7 @@ void Connection::establish(const Segment& s, Instant now) {
     recovery_ = {};
     recovery_.point = iss_;
     peak_round_ = snd_una_;
-    congestion_.start(mss_, rtt_.backoffs() != 0);
+    congestion_.start(mss_, rtt_.backoffs() != 0, snd_nxt_);
     rtt_.progress();
     configure(options_, now);
     ++env_.stats.established;

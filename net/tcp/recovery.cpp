@@ -74,26 +74,27 @@ void Connection::count_duplicate(News& news) {
 /// After the scoreboard knows what `s` said: what is lost, and how much may be sent now.
 void Connection::recover(const Segment& s, News& news, Instant now) {
     if (news.reported != 0) note_reported(news);
-    finish_probe(s, news, now);
+    finish_probe(s, news);
+    const bool was_open = recovery_.is_open();
     const u32 before = board_.lost();
     detect_losses(news, now);
     const bool safe = news.acked != 0 && board_.lost() <= before;
-    if (!recovery_.is_open()) {
+    if (!was_open) {
         if (is_spurious(s, news))
             undo();
         else if (snd_una_ >= recovery_.point)
             leave_recovery();
     }
-    if (recovery_.is_open() && board_.lost() != 0) enter_fast_recovery(now);
+    if (recovery_.is_open() && board_.lost() != 0) enter_fast_recovery();
     switch (recovery_.phase) {
     case Recovery::Phase::open:
-        if (news.acked != 0) grow_window(news, now);
+        if (was_open && news.acked != 0) grow_window(news, now);  // the ACK that ends an episode earns nothing
         break;
     case Recovery::Phase::fast:
         reduce_window(news.delivered, safe);
         break;
     case Recovery::Phase::timeout:  // RFC 3465 §2.3: carefully, for an ACK may be of much that had arrived before
-        if (news.acked != 0) congestion_.on_ack(std::min(news.acked, 2u * mss_), now);
+        if (news.acked != 0) congestion_.on_ack(growth(std::min(news.acked, 2u * mss_), news, now));
         break;
     }
     rearm(now);
@@ -146,10 +147,10 @@ void Connection::resend_all() {
     board_.lose(board_.begin(), board_.end());
 }
 
-void Connection::enter_fast_recovery(Instant now) {
+void Connection::enter_fast_recovery() {
     ++env_.stats.fast_retransmits;
     begin_episode(Recovery::Phase::fast);
-    congestion_.on_loss(snd_max_ - snd_una_, now);
+    congestion_.on_loss(snd_max_ - snd_una_);
     recovery_.rate.start(snd_max_ - snd_una_);
 }
 
@@ -167,12 +168,16 @@ void Connection::reduce_window(u32 delivered, bool safe) {
                            recovery_.rate.on_ack(delivered, in_network, congestion_.threshold(), safe, mss_));
 }
 
+Congestion::Ack Connection::growth(u32 acked, const News& news, Instant now) const {
+    return {acked, snd_una_, snd_nxt_, news.latest, rtt_.smoothed(), now};
+}
+
 /// New data was acknowledged and nothing is lost. RFC 7661: a window that was not used proves nothing.
 void Connection::grow_window(const News& news, Instant now) {
     const u32 peak = std::max(peak_, previous_peak_);
     const u32 window = congestion_.window();
     const bool used = congestion_.in_slow_start() ? peak * 2 >= window : peak + 2u * mss_ >= window;
-    if (used) congestion_.on_ack(news.acked, now);
+    if (used) congestion_.on_ack(growth(news.acked, news, now));
     if (snd_una_ < peak_round_) return;
     previous_peak_ = std::exchange(peak_, board_.pipe());
     peak_round_ = snd_nxt_;
@@ -240,13 +245,13 @@ void Connection::on_probe_timer(Instant now) {
 void Connection::on_reorder_timer(Instant now) {
     detect_losses({}, now);
     if (board_.lost() == 0) return;
-    if (recovery_.is_open()) enter_fast_recovery(now);
+    if (recovery_.is_open()) enter_fast_recovery();
     if (recovery_.phase == Recovery::Phase::fast) reduce_window(0, false);
     rearm(now);
 }
 
 /// RFC 8985 §7.4: did the probe repair a loss that nobody else would notice?
-void Connection::finish_probe(const Segment& s, const News& news, Instant now) {
+void Connection::finish_probe(const Segment& s, const News& news) {
     if (news.acked != 0) recovery_.probe_wanted = false;
     if (!recovery_.probing || s.ack < recovery_.probe_end) return;
     const bool seen_twice = news.reported != 0 && news.reported_end == recovery_.probe_end;
@@ -255,7 +260,7 @@ void Connection::finish_probe(const Segment& s, const News& news, Instant now) {
     if (recovery_.probe_resent && !seen_twice && !repaired && !bare_duplicate) return;
     recovery_.probing = false;
     if (!repaired || !recovery_.is_open()) return;
-    congestion_.on_loss(snd_max_ - snd_una_, now);
+    congestion_.on_loss(snd_max_ - snd_una_);
     congestion_.set_window(congestion_.threshold());
 }
 

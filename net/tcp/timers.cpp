@@ -91,7 +91,7 @@ void Connection::on_retransmit_timer(Instant now) {
     if (board_.is_reneged()) board_.forget_sacks();  // RFC 2018 §8
     begin_episode(Recovery::Phase::timeout);
     recovery_.duplicates = 0;
-    if (first) congestion_.on_timeout(snd_max_ - snd_una_, now);
+    if (first) congestion_.on_timeout(snd_max_ - snd_una_);
     if (sack_)
         rack_.on_timeout(board_, now, reordering_window());
     else

@@ -45,12 +45,18 @@ struct Readiness {
     friend bool operator==(const Readiness&, const Readiness&) = default;
 };
 
+enum class CongestionControl : u8 {
+    cubic,    ///< RFC 9438
+    new_reno  ///< RFC 5681
+};
+
 /// Per-connection switches; the defaults are those of a fresh connection.
 struct Options {
     bool no_delay = false;              ///< true: no Nagle (RFC 9293 §3.7.4)
     std::optional<Duration> keepalive;  ///< idle time before the first probe (RFC 9293 §3.8.4); absent: off
     Duration keepalive_interval = Duration::from_s(75);
     u8 keepalive_probes = 9;
+    CongestionControl congestion = CongestionControl::cubic;  ///< how the window grows after slow start
 };
 
 struct Config {

@@ -1,5 +1,5 @@
-// The values TCP is made of, each by itself: sequence numbers, header parsing, RTT, congestion window, assembler, send
-// buffer, tables.
+// The values TCP is made of, each by itself: sequence numbers, header parsing, RTT, assembler, send buffer,
+// tables.
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -133,38 +133,6 @@ TEST_CASE("RTO follows RFC 6298") {
     CHECK(e.rto() == RttEstimator::kMaximum);
     e.progress();
     CHECK(e.rto() == RttEstimator::kMinimum);
-}
-
-TEST_CASE("NewReno: slow start, avoidance, loss, timeout (RFC 5681)") {
-    Congestion c;
-    c.start(1000, false);
-    CHECK(c.window() == 10'000);
-    c.on_ack(500, {});
-    CHECK(c.window() == 10'500);
-    c.on_ack(1'000, {});
-    CHECK(c.window() == 11'500);
-    Congestion merged = c;
-    merged.on_ack(64'000, {});  // one ACK for a merged frame opens the window as its segments would have
-    CHECK(merged.window() == 75'500);
-    c.on_loss(10'000, {});
-    CHECK(c.threshold() == 5000);
-    CHECK(c.window() == 11'500);  // comes down step by step: RFC 6937
-    c.set_window(c.threshold());
-    for (int i = 0; i < 5; ++i) c.on_ack(1000, {});
-    CHECK(c.window() == 6000);  // one segment per window
-    c.on_timeout(3000, {});
-    CHECK(c.window() == 1000);
-    CHECK(c.threshold() == 2000);
-    c.restore(6000, 5000);
-    CHECK(c.window() == 6000);
-    CHECK(c.threshold() == 5000);
-    c.on_loss(1'000'000, {});  // never more than half of the window, whatever is in flight
-    CHECK(c.threshold() == 3000);
-    c.set_window(0);
-    CHECK(c.window() == 1000);
-    Congestion lost_syn;
-    lost_syn.start(1000, true);
-    CHECK(lost_syn.window() == 1000);
 }
 
 TEST_CASE("The assembler equals a simple model, whatever arrives in whatever order") {
