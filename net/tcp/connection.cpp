@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "net/tcp/syn_cookie.hpp"
+
 namespace ringlet::net::tcp {
 
 std::string_view to_string(State s) {
@@ -12,14 +14,22 @@ std::string_view to_string(State s) {
     return kNames[static_cast<usize>(s)];
 }
 
+namespace {
+
+/// RFC 7323 §2.3: the smallest shift with which the whole buffer can be offered.
+u8 scale_for(u32 bytes) {
+    return static_cast<u8>(std::bit_width(bytes >> 16));
+}
+
+}  // namespace
+
 Connection::Connection(Environment& environment, const Endpoint& local, const Endpoint& remote)
     : env_(environment), local_(local), remote_(remote),
       receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
       timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),
       send_(environment.send, static_cast<u32>(environment.config.send_buffer_bytes)) {
     timers_.fill(Instant::never());
-    // RFC 7323 §2.3: the smallest shift with which the whole buffer can be offered.
-    rcv_scale_ = static_cast<u8>(std::bit_width(receive_limit_ >> 16));
+    rcv_scale_ = scale_for(receive_limit_);
 }
 
 Connection::~Connection() {
@@ -43,17 +53,53 @@ void Connection::open_passive(const Segment& s, Instant now) {
     iss_ = env_.secrets.isn(local_, remote_, now);
     snd_una_ = snd_nxt_ = snd_max_ = snd_wl2_ = iss_;
     data_start_ = iss_ + 1;
-    irs_ = s.seq;
-    rcv_nxt_ = last_ack_sent_ = s.seq + 1;
-    rcv_adv_ = rcv_nxt_ + std::min(receive_limit_, 0xffffu);
-    snd_wl1_ = s.seq;
     snd_wnd_ = max_snd_wnd_ = s.window;
+    listen_from(s.seq, now);
     learn_options(s);
+    syn_pending_ = true;
+}
+
+void Connection::listen_from(SeqNum irs, Instant now) {
+    irs_ = snd_wl1_ = irs;
+    rcv_nxt_ = last_ack_sent_ = irs + 1;
+    rcv_adv_ = rcv_nxt_ + std::min(receive_limit_, 0xffffu);
     last_heard_ = last_sent_ = ts_recent_at_ = now;
     state_ = State::syn_received;
     passive_ = true;
-    syn_pending_ = true;
     ++env_.stats.passive_opens;
+}
+
+Segment Connection::cookie_answer(const Environment& env, const Segment& syn, Instant now) {
+    const u32 limit = static_cast<u32>(env.config.receive_buffer_bytes);
+    Segment s;
+    s.local = syn.local;
+    s.remote = syn.remote;
+    s.seq = SynCookie::make(env.secrets, syn, now);
+    s.ack = syn.seq + 1;
+    s.flags = flag::syn | flag::ack;
+    s.window = static_cast<u16>(std::min(limit, 0xffffu));
+    s.mss = env.config.mss;
+    if (!syn.has_timestamp) return s;  // then nothing else can be remembered
+    s.has_timestamp = true;
+    s.timestamp = SynCookie::mark(
+        static_cast<u32>(now.ns / 1'000'000) + env.secrets.timestamp_offset(syn.local, syn.remote), syn);
+    s.timestamp_echo = syn.timestamp;
+    s.sack_permitted = syn.sack_permitted;
+    if (syn.window_scale) s.window_scale = scale_for(limit);
+    return s;
+}
+
+void Connection::open_cookie(const Segment& ack, u16 mss, Instant now) {
+    iss_ = ack.ack - 1u;
+    snd_una_ = snd_wl2_ = iss_;
+    data_start_ = snd_nxt_ = snd_max_ = iss_ + 1;
+    listen_from(ack.seq - 1u, now);
+    Segment syn;
+    syn.mss = mss;
+    syn.has_timestamp = ack.has_timestamp;
+    syn.timestamp = ack.timestamp;
+    if (ack.has_timestamp) SynCookie::read_mark(ack.timestamp_echo, syn);
+    learn_options(syn);
 }
 
 Result<usize> Connection::read(MutableBytes to, Instant now) {

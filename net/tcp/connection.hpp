@@ -52,6 +52,10 @@ public:
     void open_active(Instant now);
     /// `s`: an acceptable SYN that reached a listener (§3.10.7.2).
     void open_passive(const Segment& s, Instant now);
+    /// The same without a connection: the <SYN,ACK> that carries all there is to remember (RFC 4987 §3.6).
+    static Segment cookie_answer(const Environment& env, const Segment& syn, Instant now);
+    /// `ack` answers it, `mss` was in it: SYN-RECEIVED again, ready for on_segment(ack).
+    void open_cookie(const Segment& ack, u16 mss, Instant now);
 
     // --- segments and time
     /// §3.10.7.3 and .4. The payload is `packet`'s window; it is taken when kept. `s` is used up.
@@ -132,6 +136,7 @@ private:
     void note_timestamp(const Segment& s, Instant now);
     void update_send_window(const Segment& s);
     void acknowledge(const Segment& s, News& news, Instant now);
+    void listen_from(SeqNum irs, Instant now);
     void sample_handshake(const Segment& s, Instant now);
     void on_our_fin_acked(Instant now);
     void note_duplicate(const Segment& s);

@@ -1,5 +1,6 @@
 // From the wire to a connection and back: checksum, address checks, lookup, LISTEN (RFC 9293 §3.10.7.2), CLOSED
 // (§3.10.7.1), and the pull side. Context: the network monitor.
+#include "net/tcp/syn_cookie.hpp"
 #include "net/tcp/tcp.hpp"
 
 namespace ringlet::net::tcp {
@@ -29,7 +30,7 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
     if (Entry* e = table_.find(s->local, s->remote))
         deliver(*e, *s, segment, now);
     else if (Listener* l = find_listener(s->local))
-        on_listen(*l, *s, now);
+        on_listen(*l, *s, segment, now);
     else {
         ++env_.stats.no_connection;
         reply_reset(*s);
@@ -46,7 +47,7 @@ void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
     if (verdict == Verdict::reopen) {
         kill(e);
         if (Listener* l = find_listener(s.local))
-            on_listen(*l, s, now);
+            on_listen(*l, s, packet, now);
         else
             reply_reset(s);
         return;
@@ -56,12 +57,13 @@ void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
 }
 
 /// §3.10.7.2.
-void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
+void Tcp::on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now) {
     if (s.has(flag::rst)) {  // first
         ++env_.stats.bad_reset;
         return;
     }
     if (s.has(flag::ack)) {  // second
+        if (on_cookie(l, s, packet, now)) return;
         ++env_.stats.bad_ack;
         reply_reset(s);
         return;
@@ -74,9 +76,11 @@ void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
         ++env_.stats.listen_overflow;
         return;
     }
-    if (half_open_count_ >= env_.config.max_half_open && !half_open_.empty()) {
-        ++env_.stats.half_open_evicted;
-        kill(half_open_.front());
+    if (half_open_count_ >= env_.config.max_half_open) {
+        ++env_.stats.cookies_sent;
+        cookies_until_ = now + SynCookie::kPeriod * 2;
+        queue_reply(Connection::cookie_answer(env_, s, now));
+        return;
     }
     Entry* e = create(s.local, s.remote);
     if (e == nullptr) return;
@@ -84,6 +88,28 @@ void Tcp::on_listen(Listener& l, const Segment& s, Instant now) {
     e->connection.open_passive(s, now);
     enqueue(*e, Entry::Queue::half_open);
     settle(*e, now);
+}
+
+/// RFC 4987 §3.6: an ACK to LISTEN that completes a handshake nobody remembers. False: it does not.
+bool Tcp::on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now) {
+    if (now >= cookies_until_ || s.has(flag::syn)) return false;
+    const std::optional<u16> mss = SynCookie::check(env_.secrets, s, now);
+    if (!mss) {
+        ++env_.stats.cookies_rejected;
+        return false;
+    }
+    if (l.pending >= l.backlog) {
+        ++env_.stats.listen_overflow;
+        return true;
+    }
+    Entry* e = create(s.local, s.remote);
+    if (e == nullptr) return true;
+    ++env_.stats.cookies_accepted;
+    e->listener = &l;
+    e->connection.open_cookie(s, *mss, now);
+    enqueue(*e, Entry::Queue::half_open);
+    deliver(*e, s, packet, now);
+    return true;
 }
 
 Listener* Tcp::find_listener(const Endpoint& local) {
@@ -124,7 +150,7 @@ std::optional<PacketBuffer> Tcp::next_reply() {
         return packet;
     }
     ++env_.stats.segments_out;
-    ++env_.stats.resets_out;
+    if ((replies_[reply_head_].flags & flag::rst) != 0) ++env_.stats.resets_out;
     reply_head_ = (reply_head_ + 1) % kReplies;
     --reply_count_;
     return packet;

@@ -297,7 +297,8 @@ void Connection::update_send_window(const Segment& s) {
 /// The handshake's round trip, unless a SYN was sent twice and there is no timestamp to tell which (RFC 6298 §3).
 void Connection::sample_handshake(const Segment& s, Instant now) {
     News news;
-    if (rtt_.backoffs() == 0) news.latest = news.earliest = std::max(now - last_sent_, Duration{1});
+    const bool timed = !timers_[kRetransmit].is_never();  // not with a cookie
+    if (rtt_.backoffs() == 0 && timed) news.latest = news.earliest = std::max(now - last_sent_, Duration{1});
     measure(s, news, now);
 }
 

@@ -12,7 +12,7 @@
 namespace ringlet::net::tcp {
 
 /// One hash per purpose: knowing one tells nothing about another.
-enum class Purpose : u8 { table = 1, isn = 2, timestamp = 3, port = 4 };
+enum class Purpose : u8 { table = 1, isn = 2, timestamp = 3, port = 4, cookie = 5 };
 
 class Secrets {
 public:
@@ -31,6 +31,10 @@ public:
     /// Where the search for an ephemeral port to `remote` begins.
     u32 port_offset(IpAddr local, const Endpoint& remote) const {
         return static_cast<u32>(hash(Purpose::port, {local, 0, 0}, remote));
+    }
+    /// Proof of having seen our answer to a SYN with sequence number `irs`, and of `what` it said (RFC 4987 §3.6).
+    u32 cookie(const Endpoint& local, const Endpoint& remote, SeqNum irs, u64 what) const {
+        return static_cast<u32>(siphash(key_, hash(Purpose::cookie, local, remote), what << 32 | irs.raw()));
     }
     /// A bucket of the connection table, once per segment. Pairwise multilinear hashing (strongly universal: Lemire and
     /// Kaser, 2014) of nine words: who knows neither the keys nor the buckets can do no better than guess.

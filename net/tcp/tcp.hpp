@@ -111,11 +111,12 @@ public:
     usize buffers_held() const;
 
 private:
-    static constexpr u32 kReplies = 16;
+    static constexpr u32 kReplies = 32;
 
     // demux.cpp
     void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
-    void on_listen(Listener& l, const Segment& s, Instant now);
+    void on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
+    bool on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     void reply_reset(const Segment& s);
     void queue_reply(const Segment& s);
     Listener* find_listener(const Endpoint& local);
@@ -152,8 +153,9 @@ private:
     List<Socket, ReadyTag> ready_;
     List<Entry, QueueTag> half_open_, time_wait_;  ///< oldest first
     List<Listener, ListenTag> listeners_;
-    Segment replies_[kReplies];  ///< resets of no connection, in a ring
+    Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
+    Instant cookies_until_{};                   ///< answers to cookies may still arrive
     Instant writers_at_ = Instant::never();     ///< a writer was refused memory: ask it again then
     Instant starved_until_ = Instant::never();  ///< the pool was empty: ask again then at the latest
 };

@@ -61,7 +61,7 @@ struct Options {
 
 struct Config {
     u32 max_connections = 512;  ///< all states together, half-open and TIME-WAIT included
-    u32 max_half_open = 128;    ///< SYN-RECEIVED over all listeners; the oldest makes room
+    u32 max_half_open = 128;    ///< SYN-RECEIVED over all listeners; beyond it SYNs are answered with cookies
     u32 max_time_wait = 128;    ///< the one with the least time left makes room
     u32 max_listeners = 32;
     usize send_buffer_bytes = 64 * 1024;     ///< bound per connection; storage starts at 4 KiB and grows on demand
@@ -114,6 +114,7 @@ struct Stats {
     u64 bad_ack = 0, paws = 0, bad_reset = 0, bad_syn = 0, missing_ack = 0;
     u64 beyond_window = 0;  ///< bytes cut off at the window's right edge
     u64 data_after_close = 0;
+    u64 cookies_sent = 0, cookies_accepted = 0, cookies_rejected = 0;  ///< RFC 4987 §3.6
     u64 listen_overflow = 0, half_open_evicted = 0, time_wait_recycled = 0, table_full = 0;
     u64 receive_memory = 0;  ///< payload refused: too many packet buffers are held
     u64 send_memory = 0;     ///< writes refused: send buffers hold too many
