@@ -29,7 +29,7 @@ Connection::Connection(Environment& environment, const Endpoint& local, const En
       timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),
       send_(environment.send, static_cast<u32>(environment.config.send_buffer_bytes)) {
     timers_.fill(Instant::never());
-    rcv_scale_ = scale_for(receive_limit_);
+    rcv_scale_ = scale_for(static_cast<u32>(environment.config.receive_buffer_most));
 }
 
 Connection::~Connection() {
@@ -85,7 +85,7 @@ Segment Connection::cookie_answer(const Environment& env, const Segment& syn, In
         static_cast<u32>(now.ns / 1'000'000) + env.secrets.timestamp_offset(syn.local, syn.remote), syn);
     s.timestamp_echo = syn.timestamp;
     s.sack_permitted = syn.sack_permitted;
-    if (syn.window_scale) s.window_scale = scale_for(limit);
+    if (syn.window_scale) s.window_scale = scale_for(static_cast<u32>(env.config.receive_buffer_most));
     return s;
 }
 
@@ -121,14 +121,27 @@ Result<usize> Connection::read(MutableBytes to, Instant now) {
     }
     receive_bytes_ -= static_cast<u32>(copied);
     account();
+    read_bytes_ += static_cast<u32>(copied);
+    if (receive_limit_ < env_.config.receive_buffer_most) tune_window(now);
     // A window update is worth a segment when it frees a sender that may have stopped (§3.8.6.2.2).
     const u32 promised = rcv_adv_ - rcv_nxt_;
     const bool receiving = state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
     if (receiving && !fin_consumed_ && promised < receive_limit_ / 2 &&
         window_to_offer() >= promised + std::min(receive_limit_ / 2, 2u * largest_received_))
         ack_now_ = true;
-    (void)now;
     return copied;
+}
+
+/// The window follows the reader: twice what he took in the last round trip, for the sender may double its own in the
+/// next. Not when memory is short, and not for what took him much longer.
+void Connection::tune_window(Instant now) {
+    const Duration round = std::max(rtt_.smoothed(), Duration::from_ms(1)), elapsed = now - read_round_;
+    if (elapsed < round) return;
+    const u64 wanted = u64{read_bytes_} * 2;
+    if (elapsed < round * 2 && wanted > receive_limit_ && env_.packets_held < env_.packets_soft)
+        receive_limit_ = static_cast<u32>(std::min<u64>(wanted, env_.config.receive_buffer_most));
+    read_bytes_ = 0;
+    read_round_ = now;
 }
 
 Result<usize> Connection::write(Bytes from) {

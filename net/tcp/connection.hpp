@@ -148,6 +148,7 @@ private:
     void acknowledge_soon(bool at_once, Instant now);
     void challenge(Instant now);
     void account();
+    void tune_window(Instant now);
 
     // recovery.cpp
     u32 pipe() const;
@@ -189,6 +190,9 @@ private:
     std::optional<PacketBuffer> build_data(const Plan& p, Segment& s);
     void round_to_segments(Plan& p, u32 available) const;
     void set_mss(u32 mss);
+    void narrow(u32 mss, Instant now);
+    void widen();
+    void suspect_black_hole(Instant now);
     u32 window_to_offer() const;
     u32 send_room() const;
 
@@ -228,9 +232,13 @@ private:
     u32 snd_wnd_ = 0, max_snd_wnd_ = 0;
     u8 snd_scale_ = 0, rcv_scale_ = 0;
     u16 mss_ = kDefaultMss;  ///< payload bytes per segment we send, options taken off
+    u16 wide_mss_ = 0;       ///< what it was before the path became narrower; 0: it did not
+    Instant widen_at_{};     ///< when that is tried again
     // receive side. rcv_nxt_ <= rcv_adv_ = the right edge we have promised.
     SeqNum irs_, rcv_nxt_, rcv_adv_, last_ack_sent_, peer_fin_seq_;
     u32 receive_limit_ = 0, receive_bytes_ = 0;
+    u32 read_bytes_ = 0;    ///< since read_round_
+    Instant read_round_{};  ///< a round trip of the reader began
     u16 largest_received_ = kDefaultMss;
     u8 keepalive_sent_ = 0, persist_shift_ = 0;
     u8 challenges_ = 0;

@@ -526,8 +526,7 @@ void Connection::on_unreachable(SeqNum seq, Unreachable kind, u16 mtu, Instant n
         const u32 overhead = 40u + longer_header() + (timestamps_ ? u32{kTimestampBytes} : 0u);
         const u32 narrower = std::max<u32>(mtu, 552) - overhead;
         if (narrower >= mss_ || !sends_data()) return;
-        set_mss(narrower);
-        congestion_.set_mss(mss_);
+        narrow(narrower, now);
         resend_all();
         rearm(now);
         return;

@@ -3,6 +3,11 @@
 #include "net/tcp/connection.hpp"
 
 namespace ringlet::net::tcp {
+namespace {
+
+constexpr Duration kNarrowTime = Duration::from_s(600);
+
+}  // namespace
 
 /// Bytes from SND.NXT that both windows allow. What has left the network makes room at once, so limited transmit
 /// (RFC 3042) needs no rule of its own.
@@ -53,7 +58,7 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     if (probe_pending_ && snd_nxt_ == snd_una_) {  // §3.8.6.1
         p.length = std::min({available, std::max(room, 1u), u32{mss_}});
         if (p.length != available) p.flags &= static_cast<u8>(~flag::fin);
-        p.probe = true;
+        p.probe = p.length > room;  // else the window is open, and what was held back goes like any other
         return p;
     }
     if (p.length == 0) {
@@ -62,6 +67,7 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     }
     // §3.8.6.2.1 (sender's silly window) and §3.7.4 (Nagle)
     if (p.length >= mss_) return p;
+    if (options_.cork && !fin_queued_) return std::nullopt;
     const bool idle = snd_nxt_ == snd_una_;
     if (p.length == available && (idle || options_.no_delay || fin_queued_ || p.resend)) return p;
     if (2 * p.length >= max_snd_wnd_) return p;
@@ -110,7 +116,7 @@ Connection::Plan Connection::plan_tail_probe() const {
 
 /// A large segment is whole ones for the link to cut, and a short one behind them only if that could go by itself.
 void Connection::round_to_segments(Plan& p, u32 available) const {
-    if (p.length == available && (options_.no_delay || fin_queued_)) return;
+    if (p.length == available && ((options_.no_delay && !options_.cork) || fin_queued_)) return;
     p.length -= p.length % mss_;
 }
 
@@ -160,6 +166,8 @@ void Connection::fill_sack(Segment& s) const {
 std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     if (sends_data() && snd_nxt_ == snd_una_ && snd_max_ == snd_una_ && now - last_sent_ > rtt_.rto())
         congestion_.on_idle();  // RFC 5681 §4.1
+    if (wide_mss_ != 0 && now >= widen_at_) [[unlikely]]
+        widen();
     const std::optional<Plan> p = plan();
     if (!p) return std::nullopt;
     Segment s;
@@ -209,6 +217,29 @@ void Connection::set_mss(u32 mss) {
     segment_limit_ = most > headers + 2 * mss ? (most - headers) / mss * mss : mss;
 }
 
+/// The path takes smaller segments than it did, for ten minutes at least (RFC 1191 §6.3). What is in flight may all be
+/// too large.
+void Connection::narrow(u32 mss, Instant now) {
+    if (wide_mss_ == 0) wide_mss_ = mss_;
+    widen_at_ = now + kNarrowTime;
+    set_mss(mss);
+    congestion_.set_mss(mss_);
+}
+
+void Connection::widen() {
+    set_mss(std::exchange(wide_mss_, u16{0}));
+    congestion_.set_mss(mss_);
+}
+
+/// Whole segments vanish again and again and nobody says why: a router that drops what is too large, silently
+/// (RFC 4821 §7.7, RFC 2923 §2.1). First what IPv6 must carry, then what everybody can.
+void Connection::suspect_black_hole(Instant now) {
+    constexpr u32 kCareful = 1280 - 60 - kTimestampBytes;
+    if (mss_ <= kDefaultMss || snd_max_ - snd_una_ < mss_) return;
+    ++env_.stats.black_holes;
+    narrow(mss_ > kCareful ? kCareful : kDefaultMss, now);
+}
+
 /// `s`, built from `p`, is on its way.
 void Connection::sent(const Plan& p, const Segment& s, Instant now) {
     const u32 on_the_wire = s.length > mss_ ? (s.length + mss_ - 1u) / mss_ : 1;
@@ -244,6 +275,7 @@ void Connection::sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant
         snd_max_ = max(snd_max_, end);
         return;
     }
+    probe_pending_ = false;
     const bool was_idle = snd_nxt_ == snd_una_;  // a timer still running was the persist timer
     if ((s.flags & flag::syn) != 0) {
         syn_pending_ = false;

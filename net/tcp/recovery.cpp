@@ -177,7 +177,11 @@ void Connection::grow_window(const News& news, Instant now) {
     const u32 peak = std::max(peak_, previous_peak_);
     const u32 window = congestion_.window();
     const bool used = congestion_.in_slow_start() ? peak * 2 >= window : peak + 2u * mss_ >= window;
-    if (used) congestion_.on_ack(growth(news.acked, news, now));
+    if (used) {
+        congestion_.on_ack(growth(news.acked, news, now));
+        const u64 twice = u64{congestion_.window()} * 2;
+        if (twice > send_.bound()) send_.grow(static_cast<u32>(std::min<u64>(twice, env_.config.send_buffer_most)));
+    }
     if (snd_una_ < peak_round_) return;
     previous_peak_ = std::exchange(peak_, board_.pipe());
     peak_round_ = snd_nxt_;

@@ -26,6 +26,7 @@ public:
     u32 size() const { return size_; }
     u32 room() const { return bound_ - std::min(bound_, size_); }
     u32 bound() const { return bound_; }
+    void grow(u32 bound) { bound_ = std::max(bound_, bound); }
     u32 buffers() const { return chunks_.count(); }
 
     /// Copies in as much as fits; less, down to nothing, when there is no memory.

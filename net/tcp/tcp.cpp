@@ -23,7 +23,10 @@ Config sane(Config c, const PacketPool& pool) {
     c.send_buffer_bytes = std::clamp<usize>(c.send_buffer_bytes, PacketBuffer::kSize, 1u << 28);
     // One connection's window is at most an eighth of the pool, so that one that is not read hurts nobody else.
     const usize share = std::max<usize>(pool.total() * PacketBuffer::kSize / 8, 4096);
-    c.receive_buffer_bytes = std::clamp<usize>(c.receive_buffer_bytes, 2048, std::min<usize>(share, 1u << 30));
+    const usize most = std::min<usize>(share, 1u << 30);
+    c.receive_buffer_bytes = std::clamp<usize>(c.receive_buffer_bytes, 2048, most);
+    c.receive_buffer_most = std::clamp<usize>(c.receive_buffer_most, c.receive_buffer_bytes, most);
+    c.send_buffer_most = std::clamp<usize>(c.send_buffer_most, c.send_buffer_bytes, 1u << 28);
     return c;
 }
 

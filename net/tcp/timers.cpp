@@ -7,6 +7,7 @@ namespace {
 
 constexpr u8 kSynAckRetries = 5;
 constexpr u8 kMaxPersistShift = 10;
+constexpr u8 kPatience = 2;  ///< timeouts in a row before large segments are suspected
 constexpr Duration kMaxPersist = Duration::from_s(60);
 
 }  // namespace
@@ -86,6 +87,7 @@ void Connection::on_retransmit_timer(Instant now) {
         leave_recovery();
         return;
     }
+    if (rtt_.backoffs() >= kPatience) suspect_black_hole(now);
     const bool first = rtt_.backoffs() == 0;  // RFC 5681 §3.1: once per loss
     rtt_.back_off();
     if (board_.is_reneged()) board_.forget_sacks();  // RFC 2018 §8

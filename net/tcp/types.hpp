@@ -52,7 +52,9 @@ enum class CongestionControl : u8 {
 
 /// Per-connection switches; the defaults are those of a fresh connection.
 struct Options {
-    bool no_delay = false;              ///< true: no Nagle (RFC 9293 §3.7.4)
+    bool no_delay = false;  ///< true: no Nagle (RFC 9293 §3.7.4)
+    /// true: only whole segments leave, until it is taken back, the stream ends, or for 200 ms nothing was in flight.
+    bool cork = false;
     std::optional<Duration> keepalive;  ///< idle time before the first probe (RFC 9293 §3.8.4); absent: off
     Duration keepalive_interval = Duration::from_s(75);
     u8 keepalive_probes = 9;
@@ -64,8 +66,10 @@ struct Config {
     u32 max_half_open = 128;    ///< SYN-RECEIVED over all listeners; beyond it SYNs are answered with cookies
     u32 max_time_wait = 128;    ///< the one with the least time left makes room
     u32 max_listeners = 32;
-    usize send_buffer_bytes = 64 * 1024;     ///< bound per connection; storage starts at 4 KiB and grows on demand
-    usize receive_buffer_bytes = 64 * 1024;  ///< the largest window offered; payload sits in PacketBuffers
+    usize send_buffer_bytes = 64 * 1024;     ///< bound of a fresh connection; storage grows on demand
+    usize receive_buffer_bytes = 64 * 1024;  ///< the window offered at first; payload sits in PacketBuffers
+    usize send_buffer_most = 512 * 1024;     ///< the bound follows twice the congestion window up to this
+    usize receive_buffer_most = 512 * 1024;  ///< the window follows twice what is read in a round trip up to this
     std::array<u8, 16> secret{};             ///< random, per boot: ISN, hash table, ephemeral ports, timestamp offsets
     u16 mss = 1460;                          ///< what we announce and never exceed: MTU - 40; 20 less over IPv6
     bool tx_checksum_offload = false;        ///< leave the checksum to the device: meta().checksum == partial
@@ -106,6 +110,7 @@ struct Stats {
     u64 spurious_recoveries = 0;  ///< undone: nothing had been lost
     u64 duplicates_reported = 0;  ///< by the peer (RFC 2883)
     u64 bad_sack = 0;             ///< blocks about what is not in flight
+    u64 black_holes = 0;          ///< segments made smaller because large ones vanish without a word
     u64 keepalive_probes = 0, delayed_acks = 0, duplicate_acks_in = 0, challenge_acks = 0, resets_out = 0;
     u64 out_of_order = 0;  ///< segments kept by the assembler
     // dropped, by reason

@@ -29,6 +29,7 @@ struct Profile {
     u32 gso = 0;       ///< bytes of the largest segment the sender's link cuts
     double merge = 0;  ///< how many large segments arrive merged, over several buffers
     usize send_buffer = 32768;
+    usize most = 0;  ///< to which both buffers may grow
 };
 
 using Random = std::mt19937_64;
@@ -111,6 +112,7 @@ private:
         Config c;
         c.receive_buffer_bytes = p.window;
         c.send_buffer_bytes = p.send_buffer;
+        c.send_buffer_most = c.receive_buffer_most = p.most;
         c.gso_bytes = p.gso;
         c.tx_checksum_offload = c.scatter = p.gso != 0;
         c.secret.fill(who);
@@ -291,6 +293,7 @@ const Profile kProfiles[] = {
      .jitter_us = 3000,
      .bytes = 60'000},
     {.name = "long fat", .loss = 0.001, .delay_us = 80'000, .window = 65536, .bytes = 400'000},
+    {.name = "growing buffers", .loss = 0.001, .delay_us = 20'000, .pool = 1024, .bytes = 900'000, .most = 262'144},
     {.name = "large segments", .loss = 0.005, .window = 65536, .gso = 65535, .send_buffer = 65536},
     {.name = "large segments, many lost", .loss = 0.08, .reorder = 0.1, .bytes = 60'000, .gso = 20'000},
     {.name = "merged", .loss = 0.01, .window = 65536, .gso = 65535, .merge = 0.7, .send_buffer = 131'072},
