@@ -70,10 +70,14 @@ public:
     /// something to say.
     bool update(Instant now);
     std::optional<PacketBuffer> next_packet(Instant now);
+    /// True: another whole segment of new text may go, so that next_packet() has something to say for certain.
+    bool has_whole_segment() const { return send_room() >= mss_ && snd_nxt_ + mss_ <= fin_seq(); }
 
     // --- the application
     Result<usize> read(MutableBytes to, Instant now);
     Result<usize> write(Bytes from);
+    /// What was written so far is urgent; nothing written, nothing is.
+    void mark_urgent();
     Result<> shutdown_write();
     void configure(const Options& options, Instant now);
     /// Nobody will read or write any more. False: unread data is lost, so the peer must be reset (§3.6.1).

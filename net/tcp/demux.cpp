@@ -173,7 +173,12 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
         }
         const IpAddr from = e->connection.local().address, to = e->connection.remote().address;
         std::optional<PacketBuffer> packet = e->connection.next_packet(now);
-        settle(*e, now);  // to the back of the line when there is more
+        if (packet && e->connection.has_whole_segment()) {  // to the back of the line, without planning it twice
+            active_.push_back(*e);
+            deadlines_.schedule(*e, e->connection.deadline());
+        } else {
+            settle(*e, now);
+        }
         if (packet) {
             starved_until_ = Instant::never();
             return Outgoing{std::move(*packet), from, to};
