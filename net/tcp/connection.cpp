@@ -120,6 +120,7 @@ Result<usize> Connection::read(MutableBytes to, Instant now) {
         if (first->size() == 0) receive_.pop_front();
     }
     receive_bytes_ -= static_cast<u32>(copied);
+    if (hears_urgent_ && urgent_bytes() == 0) hears_urgent_ = false;
     account();
     read_bytes_ += static_cast<u32>(copied);
     if (receive_limit_ < env_.config.receive_buffer_most) tune_window(now);
@@ -157,6 +158,12 @@ Result<usize> Connection::write(Bytes from) {
         return fail(Error::would_block);
     }
     return usize{n};
+}
+
+void Connection::mark_urgent() {
+    if (send_.size() == 0) return;
+    snd_up_ = fin_seq();
+    sends_urgent_ = true;
 }
 
 Result<> Connection::shutdown_write() {
@@ -225,6 +232,7 @@ u8 Connection::readiness_bits() const {
     if (!receive_.empty() || ended) bits |= kReadable;
     if (ended || state_ == State::time_wait) bits |= kClosed;
     if (pending_error_) bits |= kError;
+    if (hears_urgent_) bits |= kUrgent;
     // A quarter of the buffer, so that a writer is not woken for every ACK.
     const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_ && !write_refused_;
     if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
@@ -237,6 +245,7 @@ Readiness Connection::readiness() const {
     r.readable = (bits & kReadable) != 0;
     r.writable = (bits & kWritable) != 0;
     r.peer_finished = (bits & kFinished) != 0;
+    r.urgent = (bits & kUrgent) != 0;
     r.closed = (bits & kClosed) != 0;
     r.error = pending_error_;
     return r;
@@ -249,6 +258,7 @@ Info Connection::info() const {
     i.state = state_;
     i.send_queue = send_.size();
     i.receive_queue = receive_bytes_;
+    i.urgent_bytes = urgent_bytes();
     i.congestion_window = congestion_.window();
     i.send_window = snd_wnd_;
     i.mss = mss_;

@@ -32,7 +32,7 @@ struct Environment {
     usize packets_hard = 0;  ///< above it, nothing is queued: the RX ring must not starve
 };
 
-enum ReadyBit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, kError = 16 };
+enum ReadyBit : u8 { kReadable = 1, kWritable = 2, kFinished = 4, kClosed = 8, kError = 16, kUrgent = 32 };
 
 /// What the table must do about the segment a connection was given.
 enum class Verdict : u8 {
@@ -144,6 +144,8 @@ private:
     void sample_handshake(const Segment& s, Instant now);
     void on_our_fin_acked(Instant now);
     void note_duplicate(const Segment& s);
+    void note_urgent(const Segment& s);
+    u32 urgent_bytes() const;
     bool take_in_order(PacketBuffer& packet);
     void keep_ahead(SeqNum seq, PacketBuffer& packet);
     void append_in_order(PacketBuffer p);
@@ -228,6 +230,7 @@ private:
     bool fin_queued_ : 1 = false;     ///< the application has finished; FIN follows the last byte
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
     bool timestamps_ : 1 = false;
+    bool sends_urgent_ : 1 = false, hears_urgent_ : 1 = false;
     bool sack_ : 1 = false;  ///< both sides may send SACK options (RFC 2018 §2)
 
     // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_, which is ahead by the byte of a window probe.
@@ -240,6 +243,7 @@ private:
     Instant widen_at_{};     ///< when that is tried again
     // receive side. rcv_nxt_ <= rcv_adv_ = the right edge we have promised.
     SeqNum irs_, rcv_nxt_, rcv_adv_, last_ack_sent_, peer_fin_seq_;
+    SeqNum snd_up_, rcv_up_;  ///< behind the urgent bytes, as long as there are any
     u32 receive_limit_ = 0, receive_bytes_ = 0;
     u32 read_bytes_ = 0;    ///< since read_round_
     Instant read_round_{};  ///< a round trip of the reader began

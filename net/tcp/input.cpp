@@ -49,7 +49,7 @@ Verdict Connection::on_segment(Segment& s, PacketBuffer& packet, Instant now) {
 
 /// Header prediction: the next bytes in order, or an ACK of new data, and nothing else about it is new.
 bool Connection::is_predicted(const Segment& s) const {
-    constexpr u8 kRelevant = flag::fin | flag::syn | flag::rst | flag::ack;
+    constexpr u8 kRelevant = flag::fin | flag::syn | flag::rst | flag::ack | flag::urg;
     return state_ == State::established && (s.flags & kRelevant) == flag::ack && s.seq == rcv_nxt_ &&
            s.ack >= snd_una_ && s.ack <= snd_max_ && (s.length != 0 || s.ack != snd_una_) &&
            s.length <= rcv_adv_ - rcv_nxt_ && s.sack_count == 0 && !orphan_ && !fin_seen_ &&
@@ -176,14 +176,15 @@ Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant no
     if (!on_ack(s, now, verdict)) return verdict;
     last_heard_ = now;
     keepalive_sent_ = 0;
-    // sixth: urgent data is ordinary data here (§3.8.5 allows it to be ignored)
     if (orphan_ && s.length != 0 && s.seq + s.length > rcv_nxt_ && state_ != State::time_wait) {
         ++env_.stats.data_after_close;  // §3.6.1: nobody will ever read it
         finish(std::nullopt);
         return Verdict::reset;
     }
     const bool reads = state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
-    if (reads) on_text(s, packet, now);  // seventh and eighth
+    if (!reads) return Verdict::done;
+    if (s.has(flag::urg)) note_urgent(s);  // sixth
+    on_text(s, packet, now);               // seventh and eighth
     return Verdict::done;
 }
 
@@ -316,6 +317,7 @@ void Connection::acknowledge(const Segment& s, News& news, Instant now) {
     data_start_ += data;
     snd_una_ = s.ack;
     snd_nxt_ = max(snd_nxt_, snd_una_);
+    if (sends_urgent_ && snd_una_ >= snd_up_) sends_urgent_ = false;
     rtt_.progress();
     stalled_since_ = {};
     if (orphan_ && state_ != State::time_wait) timers_[kLifetime] = now + env_.config.orphan_timeout;
@@ -345,6 +347,20 @@ void Connection::note_timestamp(const Segment& s, Instant now) {
         ts_recent_ = s.timestamp;
         ts_recent_at_ = now;
     }
+}
+
+/// §3.10.7.4, sixth. Urgent bytes stay in the stream (RFC 6093 §5); where they end never moves back.
+void Connection::note_urgent(const Segment& s) {
+    const SeqNum end = s.seq + s.urgent;
+    if (end <= rcv_nxt_ - receive_bytes_) return;
+    rcv_up_ = hears_urgent_ ? max(rcv_up_, end) : end;
+    hears_urgent_ = true;
+}
+
+/// Of what is not read yet.
+u32 Connection::urgent_bytes() const {
+    const SeqNum next = rcv_nxt_ - receive_bytes_ - u32{fin_consumed_};
+    return hears_urgent_ && rcv_up_ > next ? rcv_up_ - next : 0;
 }
 
 // --- text and FIN -------------------------------------------------------------------------------------------------

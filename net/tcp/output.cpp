@@ -50,7 +50,7 @@ std::optional<Connection::Plan> Connection::plan_data() const {
     const bool fin_possible = fin_queued_;
     if (available == 0 && !fin_possible) return std::nullopt;
     const u32 room = send_room();
-    p.length = std::min({available, room, segment_limit_});
+    p.length = std::min({available, room, sends_urgent_ ? mss_ : segment_limit_});  // a link cannot cut URG
     if (p.length > mss_) round_to_segments(p, available);
     p.resend = snd_nxt_ < snd_max_;
     if (fin_possible && p.length == available) p.flags |= flag::fin;
@@ -90,7 +90,7 @@ std::optional<Connection::Plan> Connection::plan_resend() const {
     const u32 window = congestion_.window(), in_network = pipe();
     u32 room = window > in_network ? window - in_network : 0;
     if (recovery_.force) room = std::max(room, u32{mss_});
-    u32 length = std::min(lost.length(), segment_limit_);
+    u32 length = std::min(lost.length(), sends_urgent_ ? mss_ : segment_limit_);
     if (room < std::min(length, u32{mss_})) return std::nullopt;
     length = std::min(length, room);
     if (length > mss_ && length != lost.length()) length -= length % mss_;
@@ -146,6 +146,10 @@ void Connection::fill(Segment& s, Instant now) const {
         s.window = static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
         s.has_timestamp = timestamps_;
         if (s.length == 0 && has_sack()) fill_sack(s);
+        if (sends_urgent_ && snd_up_ > s.seq) {  // §3.8.5
+            s.flags |= flag::urg;
+            s.urgent = static_cast<u16>(std::min(snd_up_ - s.seq, 0xffffu));
+        }
     }
     if (s.has_timestamp) {
         s.timestamp = timestamp_now(now);

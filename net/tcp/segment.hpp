@@ -36,6 +36,7 @@ struct Segment {
     SeqNum seq, ack;
     u8 flags = 0;
     u16 window = 0;  ///< as on the wire: not scaled
+    u16 urgent = 0;  ///< with URG: bytes from seq to the end of what is urgent (RFC 6093 §4)
     u16 length = 0;  ///< payload bytes
     u16 unit = 0;    ///< payload bytes of each segment on the wire, when several arrive merged into one; 0: just one
     u16 header_bytes = kHeaderBytes;

@@ -289,6 +289,12 @@ Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     return n;
 }
 
+Result<usize> Tcp::write_urgent(Handle h, Bytes from, Instant now) {
+    const Result<usize> n = write(h, from, now);
+    if (n) find_connection(h)->connection.mark_urgent();
+    return n;
+}
+
 Result<> Tcp::shutdown_write(Handle h, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);

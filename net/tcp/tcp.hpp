@@ -81,6 +81,9 @@ public:
     /// Copies in as much as there is room for (at least one byte). would_block: full, or still opening.
     /// closed: after shutdown_write(); else the connection's error.
     Result<usize> write(Handle h, Bytes from, Instant now);
+    /// write(), and all that was written is urgent (RFC 9293 §3.8.5). For peers that need it: RFC 6093 §5 tells
+    /// applications not to.
+    Result<usize> write_urgent(Handle h, Bytes from, Instant now);
     /// FIN after everything written so far.
     Result<> shutdown_write(Handle h, Instant now);
     /// Releases the handle at once; the connection finishes by itself in the background (RST when unread data is

@@ -40,6 +40,7 @@ struct Readiness {
     bool readable = false;       ///< bytes to read, or the end of the stream, or a connection to accept
     bool writable = false;       ///< room in the send buffer and the connection is open for sending
     bool peer_finished = false;  ///< the peer's FIN has arrived (bytes before it may still be unread)
+    bool urgent = false;         ///< what is to be read, or still to come, has an urgent part: see Info::urgent_bytes
     bool closed = false;         ///< nothing more will ever happen: reset, timed out, or both sides finished
     std::optional<Error> error;  ///< connection_reset, connection_refused, timed_out, unreachable, no_memory
     friend bool operator==(const Readiness&, const Readiness&) = default;
@@ -92,6 +93,7 @@ struct Info {
     State state = State::closed;
     u32 send_queue = 0;         ///< bytes written and not acknowledged; listener: its backlog
     u32 receive_queue = 0;      ///< bytes received and not read; listener: connections waiting for accept()
+    u32 urgent_bytes = 0;       ///< from the next byte to read to the end of what is urgent (RFC 9293 §3.8.5)
     u32 congestion_window = 0;  ///< bytes
     u32 send_window = 0;        ///< bytes the peer allows
     u16 mss = 0;

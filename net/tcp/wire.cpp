@@ -102,7 +102,7 @@ void write_header(const Segment& s, MutableBytes to) {
     h.flags = s.flags;
     h.window = s.window;
     h.checksum = 0;
-    h.urgent = 0;
+    h.urgent = s.urgent;
     std::memcpy(to.data(), &h, sizeof(h));
     std::byte* at = to.data() + sizeof(h);
     if (s.mss != 0) put32(at, 0x0204'0000u | s.mss);
@@ -150,6 +150,7 @@ std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes, usi
     s.ack = SeqNum(h.acknowledgment);
     s.flags = h.flags & 0x3f;
     s.window = h.window;
+    s.urgent = h.urgent;
     s.header_bytes = static_cast<u16>(header_bytes);
     s.length = static_cast<u16>(total - header_bytes);
     if (header_bytes != sizeof(h)) parse_options(s, bytes.subspan(sizeof(h), header_bytes - sizeof(h)));

@@ -141,3 +141,46 @@ TEST_CASE("Small segments that are lost are no black hole") {
     CHECK(t.mss() == kMss);
     CHECK(t.tcp->stats().black_holes == 0);
 }
+
+TEST_CASE("Urgent bytes stay in the stream; where they end is told (RFC 9293 §3.8.5, RFC 6093)") {
+    Wide t;
+    (void)t.tcp->next_ready();
+    auto urgent = [&](u32 seq, const std::string& data, u16 pointer) {
+        Segment s = t.make(seq, 1, A | flag::urg, 5000);
+        s.urgent = pointer;
+        t.send_raw(s, data);
+    };
+    CHECK_FALSE(t.tcp->readiness(t.h).urgent);
+    urgent(1, "ab", 5);
+    CHECK(t.tcp->next_ready() == t.h);  // MUST-32: told when it begins
+    CHECK(t.tcp->readiness(t.h).urgent);
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 5);  // MUST-33: three are still to come
+    urgent(3, "cd", 2);                          // never back
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 5);
+    CHECK(t.read(3) == "abc");
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 2);
+    t.send(5, 1, A, "ef", 5000);
+    CHECK(t.read() == "def");  // MUST-31: any length, in line
+    CHECK_FALSE(t.tcp->readiness(t.h).urgent);
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 0);
+    urgent(7, "", 0xffff);  // far ahead of anything: only a number
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 0xffff);
+    urgent(7, "g", 0);  // URG that points at its own first byte says nothing
+    CHECK(t.tcp->info(t.h)->urgent_bytes == 0xffff);
+}
+
+TEST_CASE("write_urgent() sets URG until it is acknowledged (MUST-30)") {
+    Wide t;
+    REQUIRE(t.write("plain"));
+    Seen s = t.expect(1, 1, A, 5);
+    const std::string data = "stop";
+    REQUIRE(t.tcp->write_urgent(t.h, std::as_bytes(std::span(data.data(), data.size())), t.now));
+    t.send(1, 6, A, "", 5000);
+    s = t.expect(6, 1, A | flag::urg, 4);
+    CHECK(s.raw.urgent == 4);
+    t.fire();
+    CHECK(t.expect(6, 1, A | flag::urg, 4).raw.urgent == 4);
+    t.send(1, 10, A, "", 5000);
+    REQUIRE(t.write("on"));
+    t.expect(10, 1, A, 2);
+}
