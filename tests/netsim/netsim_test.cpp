@@ -1,7 +1,8 @@
 // Two Tcp instances and a seeded, hostile network in virtual time. Whatever it does, bytes arrive once and in order,
 // every connection ends, memory stays bounded and every buffer comes home. RINGLET_NETSIM_SEEDS=n runs n seeds per
-// profile (default 2: a few seconds); RINGLET_NETSIM_SEED=s repeats one.
+// profile (default 2: a few seconds); RINGLET_NETSIM_SEED=s repeats one; "[long]" is the long run (docs/testing.md).
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -29,7 +30,12 @@ struct Profile {
     u32 gso = 0;       ///< bytes of the largest segment the sender's link cuts
     double merge = 0;  ///< how many large segments arrive merged, over several buffers
     usize send_buffer = 32768;
-    usize most = 0;  ///< to which both buffers may grow
+    usize most = 0;         ///< to which both buffers may grow
+    double icmp = -1;       ///< the path's MTU changes all the time; how often it says so when a frame was too large
+    bool flaps = false;     ///< the link goes down and up again; every other time nobody notices
+    bool plain = false;     ///< the path takes SACK and timestamps out of SYNs
+    i64 think_s = 0;        ///< a writer rests up to this long between two writes
+    i64 patience_s = 3600;  ///< until all must be over
 };
 
 using Random = std::mt19937_64;
@@ -56,6 +62,7 @@ struct Stream {
     u64 id_out, id_in;
     u64 sent = 0, received = 0, total;
     bool finished_writing = false, peer_finished = false;
+    Instant rests_until{};
     std::optional<Error> error{};
 };
 
@@ -74,7 +81,7 @@ public:
           b_(config(p, 2), p.pool, Ipv4Addr::of(10, 0, 0, 2)) {}
 
     void run() {
-        listener_ = *b_.tcp.listen({{}, 80}, 64);
+        listener_ = *b_.tcp.listen({{}, 80}, static_cast<u16>(std::max(64u, profile_.connections)));
         for (u32 i = 0; i < profile_.connections; ++i) {
             auto h = a_.tcp.connect({a_.address, 0}, {b_.address, 80}, now_);
             REQUIRE(h);
@@ -82,7 +89,8 @@ public:
             a_.streams.push_back(
                 {.h = *h, .id_out = port * 2u, .id_in = port * 2u + 1, .total = 1 + below(random_, profile_.bytes)});
         }
-        const Instant limit = now_ + Duration::from_s(3600);
+        const Instant limit = now_ + Duration::from_s(profile_.patience_s);
+        if (profile_.flaps) flap_at_ = now_ + Duration::from_ms(200);
         while (!done()) {
             REQUIRE(now_ < limit);
             step();
@@ -94,8 +102,10 @@ public:
         CHECK(opened_ == profile_.connections);
         if (profile_.gso != 0) CHECK(a_.tcp.stats().gso_out + b_.tcp.stats().gso_out != 0);
         CHECK((large_ != 0) == (profile_.merge != 0));
+        if (profile_.icmp >= 0) CHECK(too_large_ != 0);
     }
     Instant elapsed() const { return now_; }
+    double connection_hours() const { return connection_seconds_ / 3600; }
 
 private:
     struct Frame {
@@ -119,6 +129,8 @@ private:
         c.time_wait = Duration::from_s(5);
         c.orphan_timeout = Duration::from_s(600);
         c.give_up = Duration::from_s(1200);
+        c.max_connections = std::max(512u, p.connections + 64);
+        c.max_half_open = std::max(128u, p.connections);
         c.syn_timeout = Duration::from_s(600);
         return c;
     }
@@ -128,7 +140,18 @@ private:
                a_.tcp.connections() == 0 && b_.tcp.connections() == 0;
     }
 
+    /// The carrier, or only the path, goes away or comes back.
+    void flap() {
+        down_ = !down_;
+        if (down_) noticed_ = !noticed_;
+        if (noticed_)
+            for (Host* h : {&a_, &b_}) h->tcp.set_link(!down_, now_);
+        const bool over = opened_ == profile_.connections && a_.streams.empty() && b_.streams.empty();
+        flap_at_ = over && !down_ ? Instant::never() : now_ + Duration::from_ms(1 + i64(below(random_, 2500)));
+    }
+
     void step() {
+        if (flap_at_ <= now_) flap();
         for (Host* h : {&a_, &b_}) {
             h->tcp.poll(now_);
             application(*h);
@@ -139,11 +162,17 @@ private:
         }
         Instant next = std::min(a_.tcp.deadline(), b_.tcp.deadline());
         if (!frames_.empty()) next = std::min(next, frames_.top().at);
+        next = std::min(next, flap_at_);
+        if (profile_.think_s != 0)
+            for (Host* h : {&a_, &b_})
+                for (const Stream& s : h->streams)
+                    if (s.rests_until > now_) next = std::min(next, s.rests_until);
         if (profile_.slow_reader && !(a_.streams.empty() && b_.streams.empty()))
             next = std::min(next, now_ + Duration::from_ms(30));
         if (next.is_never() && done()) return;
         if (next.is_never()) describe();
         REQUIRE_FALSE(next.is_never());  // somebody waits for something that will never come
+        connection_seconds_ += double((std::max(next, now_) - now_).ns) / 1e9 * a_.tcp.connections();
         now_ = std::max(next, now_);
         if (next <= now_) stuck_ = next == last_ ? stuck_ + 1 : 0;
         last_ = next;
@@ -184,10 +213,46 @@ private:
                           test::joined(o.packet), o.packet.meta().gso_size});
             return;
         }
-        for (auto& bytes : test::cut(o.packet, 0, o.source, o.destination)) carry(to, o, std::move(bytes));
+        for (auto& bytes : test::cut(o.packet, 0, o.source, o.destination)) {
+            if (profile_.plain) make_plain(bytes, o);
+            if (profile_.icmp < 0 || fits(from, bytes, o)) carry(to, o, std::move(bytes));
+        }
+    }
+
+    /// False: the frame is larger than the path takes just now. Its sender may be told.
+    bool fits(Host& from, const std::vector<std::byte>& bytes, const Tcp::Outgoing& o) {
+        if (now_ >= mtu_until_) {
+            constexpr u16 kMtus[] = {1500, 1500, 1400, 1280, 600};
+            mtu_ = too_large_ == 0 ? u16{1280} : kMtus[below(random_, std::size(kMtus))];
+            mtu_until_ = now_ + Duration::from_ms(20 + i64(below(random_, chance(random_, 0.2) ? 5000 : 300)));
+        }
+        if (bytes.size() + 20 <= mtu_) return true;
+        ++too_large_;
+        const auto s = parse(o.destination, o.source, bytes);
+        if (s && chance(random_, profile_.icmp))
+            from.tcp.on_unreachable({o.source, s->remote.port}, {o.destination, s->local.port}, s->seq,
+                                    Unreachable::fragmentation_needed, mtu_, now_);
+        return false;
+    }
+    /// A middlebox that does not like SACK and timestamps.
+    static void make_plain(std::vector<std::byte>& b, const Tcp::Outgoing& o) {
+        if ((b[13] & std::byte{flag::syn}) == std::byte{}) return;
+        const usize end = usize(b[12]) >> 4 << 2;
+        for (usize at = 20; at < end;) {
+            const u8 kind = u8(b[at]);
+            const usize length = kind <= 1 ? 1 : usize(b[at + 1]);
+            if (kind == 4 || kind == 8) std::fill_n(b.begin() + long(at), length, std::byte{1});
+            at += length;
+        }
+        b[16] = b[17] = std::byte{};
+        InternetSum sum = InternetSum::pseudo_header(o.source, o.destination, 6, b.size());
+        sum.add(b);
+        const be16 field = sum.checksum();
+        std::memcpy(b.data() + 16, &field, 2);
     }
 
     void carry(Host& to, Tcp::Outgoing& o, std::vector<std::byte> whole) {
+        if (down_) return;
         if (chance(random_, profile_.loss)) return;
         const int copies = chance(random_, profile_.duplicate) ? 2 : 1;
         for (int i = 0; i < copies; ++i) {
@@ -216,9 +281,8 @@ private:
             Stream& s = h.streams[i];
             pump_out(h, s);
             if (!profile_.slow_reader || chance(random_, 0.3)) pump_in(h, s);
-            INFO("stream " << s.id_in << " error " << int(s.error.value_or(Error::io)) << " sent " << s.sent << "/"
-                           << s.total);
-            REQUIRE_FALSE(s.error);
+            if (s.error)
+                FAIL("stream " << s.id_in << " error " << int(*s.error) << " sent " << s.sent << "/" << s.total);
             if (s.finished_writing && s.peer_finished) {
                 h.tcp.close(s.h, now_);
                 h.streams.erase(h.streams.begin() + static_cast<std::ptrdiff_t>(i));
@@ -230,6 +294,7 @@ private:
 
     void pump_out(Host& h, Stream& s) {
         while (s.sent < s.total) {
+            if (now_ < s.rests_until) return;
             std::vector<std::byte> chunk(std::min<u64>(s.total - s.sent, 1 + below(random_, 9000)));
             for (usize i = 0; i < chunk.size(); ++i) chunk[i] = expected(s.id_out, s.sent + i);
             auto n = h.tcp.write(s.h, chunk, now_);
@@ -239,6 +304,8 @@ private:
             }
             REQUIRE(*n != 0);
             s.sent += *n;
+            if (profile_.think_s != 0)
+                s.rests_until = now_ + Duration::from_ms(i64(below(random_, u64(profile_.think_s) * 1000)));
         }
         if (s.finished_writing) return;
         auto r = h.tcp.shutdown_write(s.h, now_);
@@ -273,7 +340,11 @@ private:
     Host a_, b_;
     Handle listener_;
     u32 opened_ = 0;
-    u64 order_ = 0, large_ = 0;
+    u64 order_ = 0, large_ = 0, too_large_ = 0;
+    u16 mtu_ = 1500;
+    Instant mtu_until_{}, flap_at_ = Instant::never();
+    bool down_ = false, noticed_ = false;
+    double connection_seconds_ = 0;
     std::priority_queue<Frame> frames_;
 };
 
@@ -306,6 +377,18 @@ const Profile kProfiles[] = {
      .slow_reader = true,
      .gso = 65535,
      .merge = 0.5},
+    {.name = "MTU changes, said", .loss = 0.005, .delay_us = 5'000, .icmp = 1},
+    {.name = "MTU changes, sometimes said", .loss = 0.005, .delay_us = 5'000, .bytes = 60'000, .icmp = 0.3},
+    {.name = "black holes", .delay_us = 5'000, .bytes = 60'000, .icmp = 0},
+    {.name = "flaps", .loss = 0.01, .reorder = 0.02, .delay_us = 20'000, .flaps = true},
+    {.name = "no SACK, no timestamps", .loss = 0.03, .reorder = 0.03, .bytes = 60'000, .plain = true},
+    {.name = "no SACK, large segments",
+     .loss = 0.01,
+     .duplicate = 0.02,
+     .window = 65536,
+     .gso = 65535,
+     .send_buffer = 65536,
+     .plain = true},
     {.name = "slow reader", .loss = 0.01, .bytes = 100'000, .slow_reader = true},
     {.name = "poor pool",
      .loss = 0.02,
@@ -334,4 +417,25 @@ TEST_CASE("Bytes arrive once and in order, every connection ends, every buffer c
             Simulation(p, seed).run();
         }
     }
+}
+
+TEST_CASE("Connection-hours: connections that mostly wait", "[.][long]") {
+    const u64 seed = environment("RINGLET_NETSIM_SEED", 1);
+    const u64 hours = environment("RINGLET_NETSIM_HOURS", 1000);
+    double done = 0;
+    for (u64 round = 0; done < 1000.0 * double(hours); ++round) {
+        INFO("RINGLET_NETSIM_SEED=" << seed + round);
+        Profile p{.name = "hours", .loss = 0.02, .duplicate = 0.01, .reorder = 0.02, .corrupt = 0.01};
+        p.delay_us = 40'000;
+        p.pool = 1024;
+        p.window = 16384;
+        p.connections = 100;
+        p.bytes = 400'000;
+        p.think_s = 7200;
+        p.patience_s = 3600 * 24 * 365;
+        Simulation s(p, seed + round);
+        s.run();
+        done += s.connection_hours();
+    }
+    std::printf("%.0f connection-hours\n", done);
 }
