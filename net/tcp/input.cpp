@@ -144,10 +144,13 @@ Verdict Connection::in_synchronized(Segment& s, PacketBuffer& packet, Instant no
             syn_pending_ = true;
             return Verdict::done;
         }
-        s.seq += 1;  // simultaneous open: the peer's SYN-ACK; its SYN is known already
-        s.flags &= static_cast<u8>(~flag::syn);
+        if (!passive_) {  // simultaneous open: the peer's SYN-ACK; its SYN is known already
+            s.seq += 1;
+            s.flags &= static_cast<u8>(~flag::syn);
+        }
     }
-    if (state_ == State::time_wait && s.has(flag::syn) && !s.has(flag::rst) && !s.has(flag::ack)) {
+    constexpr u8 kNotNew = flag::rst | flag::ack | flag::fin;
+    if (state_ == State::time_wait && s.has(flag::syn) && (s.flags & kNotNew) == 0) {
         // RFC 6191 §2: a later timestamp or sequence number proves that the SYN is not an old duplicate.
         const bool newer = timestamps_ && s.has_timestamp ? older(ts_recent_, s.timestamp) : s.seq > rcv_nxt_;
         if (newer) return Verdict::reopen;

@@ -38,7 +38,7 @@ struct Dice {
 class Bulk {
 public:
     Bulk(double loss, Duration rtt, u64 seed)
-        : loss_(loss), rtt_(rtt), dice_{seed}, a_(1), b_(2), queue_limit_(bandwidth_delay() / kSegment) {}
+        : loss_(loss), rtt_(rtt), dice_{seed}, a_(1), b_(2), queue_limit_(bandwidth_delay() / 1448) {}
 
     /// Bytes per second that the reader got in the last nine tenths of `duration`.
     double run(Duration duration) {
