@@ -71,7 +71,7 @@ public:
     bool update(Instant now);
     std::optional<PacketBuffer> next_packet(Instant now);
     /// True: another whole segment of new text may go, so that next_packet() has something to say for certain.
-    bool has_whole_segment() const { return send_room() >= mss_ && snd_nxt_ + mss_ <= fin_seq(); }
+    bool has_whole_segment() const { return snd_nxt_ + mss_ <= fin_seq() && send_room() >= mss_; }
 
     // --- the application
     Result<usize> read(MutableBytes to, Instant now);
@@ -157,7 +157,6 @@ private:
     void tune_window(Instant now);
 
     // recovery.cpp
-    u32 pipe() const;
     void arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now);
     void measure(const Segment& s, const News& news, Instant now);
     void take_sacks(const Segment& s, News& news, Instant now);
@@ -200,7 +199,6 @@ private:
     void widen();
     void suspect_black_hole(Instant now);
     u32 window_to_offer() const;
-    u32 send_room() const;
 
     // timers.cpp
     void on_retransmit_timer(Instant now);
@@ -218,6 +216,19 @@ private:
     }
     u32 packet_limit() const { return receive_limit_ / 1024 + 4; }  ///< twice the window in buffers of 2 KiB
     u32 in_flight() const { return snd_nxt_ - snd_una_; }
+    /// RFC 6675 §4: bytes in the network. Without SACK each duplicate ACK stands for a segment that has left it.
+    u32 pipe() const {
+        const u32 pipe = board_.pipe();
+        return recovery_.duplicates == 0 ? pipe : pipe - std::min(pipe, recovery_.duplicates * u32{mss_});
+    }
+    /// Bytes from SND.NXT that both windows allow. What has left the network makes room at once, so limited transmit
+    /// (RFC 3042) needs no rule of its own.
+    u32 send_room() const {
+        const u32 window = congestion_.window(), in_network = pipe();
+        const SeqNum edge = snd_una_ + snd_wnd_;
+        if (window <= in_network || edge <= snd_nxt_) return 0;
+        return std::min(window - in_network, edge - snd_nxt_);
+    }
     Duration run_tolerance() const { return Duration{rtt_.smoothed().ns >> 4}; }
 
     Environment& env_;

@@ -9,15 +9,6 @@ constexpr Duration kNarrowTime = Duration::from_s(600);
 
 }  // namespace
 
-/// Bytes from SND.NXT that both windows allow. What has left the network makes room at once, so limited transmit
-/// (RFC 3042) needs no rule of its own.
-u32 Connection::send_room() const {
-    const u32 window = congestion_.window(), in_network = pipe();
-    const SeqNum edge = snd_una_ + snd_wnd_;
-    if (window <= in_network || edge <= snd_nxt_) return 0;
-    return std::min(window - in_network, edge - snd_nxt_);
-}
-
 std::optional<Connection::Plan> Connection::plan() const {
     switch (state_) {
     case State::closed:

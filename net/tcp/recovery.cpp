@@ -12,12 +12,6 @@ constexpr Duration kLongestAckDelay = Duration::from_ms(200);  // RFC 8985 §7.2
 
 }  // namespace
 
-/// RFC 6675 §4. Without SACK each duplicate ACK stands for a segment that has left the network.
-u32 Connection::pipe() const {
-    const u32 pipe = board_.pipe();
-    return recovery_.duplicates == 0 ? pipe : pipe - std::min(pipe, recovery_.duplicates * u32{mss_});
-}
-
 /// `p` has arrived, and no ACK said so before.
 void Connection::arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now) {
     news.delivered += p.length();

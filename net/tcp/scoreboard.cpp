@@ -21,13 +21,6 @@ void Scoreboard::release() {
     start(end_);
 }
 
-void Scoreboard::append(SeqNum until, Instant now) {
-    reserve(1);
-    Run& last = runs_[head_ + count_++];
-    last = {.end = until, .sent = now};
-    end_ = until;
-}
-
 /// Room for `more` further runs: at the end, in a larger array, or by forgetting.
 void Scoreboard::reserve(u32 more) {
     if (u32{head_} + count_ + more <= capacity_) return;

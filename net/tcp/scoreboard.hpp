@@ -56,7 +56,9 @@ public:
                 return;
             }
         }
-        append(until, now);
+        if (u32{head_} + count_ == capacity_) reserve(1);
+        runs_[head_ + count_++] = {.end = until, .sent = now};
+        end_ = until;
     }
     /// Everything below `una` has arrived. visit(const Piece&): what was not known yet, in order.
     template <class F> void acked(SeqNum una, F visit) {
@@ -124,7 +126,6 @@ private:
         u32 first, last;
         SeqNum from;
     };
-    void append(SeqNum until, Instant now);
     void reserve(u32 more);
     void crowd();
     void erase(u32 i);

@@ -182,6 +182,36 @@ TEST_CASE("A window that is not used does not grow (RFC 7661); an idle one is fo
     CHECK(burst + 536 > first);
 }
 
+TEST_CASE("In congestion avoidance, too, only a window that is used grows (RFC 7661)") {
+    Harness t;
+    t.to_established();
+    Options o;
+    o.congestion = CongestionControl::new_reno;
+    REQUIRE(t.tcp->configure(t.h, o, t.now));
+    REQUIRE(t.write(Harness::text(10 * 536)));
+    t.drain();
+    for (int i = 0; i < 3; ++i) t.send(1, 1, A);
+    t.drain();
+    u32 at = 1 + 10 * 536;
+    t.send(1, at, A);
+    const u32 window = t.tcp->info(t.h)->congestion_window;
+    CHECK(window == 5 * 536);
+    const auto rounds = [&](u32 segments) {
+        for (int i = 0; i < 6; ++i) {
+            t.advance(Duration::from_ms(20));
+            REQUIRE(t.write(Harness::text(segments * 536)));
+            while (auto s = t.next()) at = s->seq + u32(s->data.size());
+            t.advance(Duration::from_ms(20));
+            t.send(1, at, A);
+        }
+    };
+    rounds(3);
+    rounds(3);
+    CHECK(t.tcp->info(t.h)->congestion_window == window + 536);  // for the flight that was lost from
+    rounds(5);
+    CHECK(t.tcp->info(t.h)->congestion_window > window + 2 * 536);
+}
+
 TEST_CASE("The algorithm is chosen per socket") {
     for (const CongestionControl c : {CongestionControl::cubic, CongestionControl::new_reno}) {
         Harness t;
