@@ -82,11 +82,15 @@ void print_statistics() {
     print_counter("retransmitted", s.tcp.retransmitted);
     print_counter("timeouts", s.tcp.timeouts);
     print_counter("fast retransmits", s.tcp.fast_retransmits);
+    print_counter("tail loss probes", s.tcp.tail_probes);
+    print_counter("needless recoveries", s.tcp.spurious_recoveries);
     print_counter("out of order", s.tcp.out_of_order);
     print_counter("resets in", s.tcp.resets_in);
     print_counter("resets out", s.tcp.resets_out);
     print_counter("bad checksums", s.tcp.bad_checksum);
     print_counter("no connection", s.tcp.no_connection);
+    print_counter("SYN cookies sent", s.tcp.cookies_sent);
+    print_counter("SYN cookies accepted", s.tcp.cookies_accepted);
     print_counter("refused: backlog", s.tcp.listen_overflow);
     print_counter("refused: memory", s.tcp.receive_memory);
     print("Packets\n  {} of {} free, {} times none\n", s.packets_free, s.packets_total, s.packets_exhausted);
