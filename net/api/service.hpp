@@ -124,6 +124,8 @@ public:
         config.offloads = link.offloads();
         LinkControl* control = nullptr;
         if constexpr (requires { link.control(); }) control = link.control();
+        // The stack knows its groups, and looks at each packet's: a link with filters must let them all through.
+        if (control != nullptr) (void)control->set_rx_mode({.all_multicast = true});
         return open(
             &link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, control, pool,
             config);
