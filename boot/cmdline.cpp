@@ -244,6 +244,57 @@ void bad_value(TextSink complain, std::string_view key, std::string_view value, 
     complain(format_to(text, "command line: {}={} is not understood: {}", key, value.substr(0, 60), wanted));
 }
 
+/// Takes the next part off a list separated by commas; nothing behind the last.
+std::optional<std::string_view> take_part(std::optional<std::string_view>& list) {
+    if (!list) return std::nullopt;
+    const usize comma = list->find(',');
+    const std::string_view part = list->substr(0, comma);
+    list = comma == std::string_view::npos ? std::nullopt : std::optional(list->substr(comma + 1));
+    return part;
+}
+
+template <usize kMost> bool parse_servers(std::string_view text, FixedVector<net::IpAddr, kMost>& to) {
+    to.clear();
+    std::optional<std::string_view> list = text;
+    while (const auto part = take_part(list)) {
+        const auto address = net::IpAddr::parse(*part);
+        if (!address || address->is_unspecified() || address->is_multicast() || !to.try_push_back(*address))
+            return false;
+    }
+    return true;
+}
+
+template <usize kMost> bool parse_hosts(std::string_view text, FixedVector<net::HostEntry, kMost>& to) {
+    to.clear();
+    std::optional<std::string_view> list = text;
+    while (const auto part = take_part(list)) {
+        const usize equals = part->find('=');
+        if (equals == 0 || equals == std::string_view::npos) return false;
+        const auto address = net::IpAddr::parse(part->substr(equals + 1));
+        if (!address || !to.try_push_back({part->substr(0, equals), *address})) return false;
+    }
+    return true;
+}
+
+/// The words about names and time. False: it is none of them.
+bool read_name_option(std::string_view key, std::string_view value, Options& options, TextSink complain) {
+    if (key == "dns" || key == "ntp") {
+        auto& to = key == "dns" ? options.dns : options.ntp;
+        if (parse_servers(value, to)) return true;
+        to.clear();
+        bad_value(complain, key, value, "ADDRESS[,ADDRESS...], at most four");
+    } else if (key == "hosts") {
+        if (parse_hosts(value, options.hosts)) return true;
+        options.hosts.clear();
+        bad_value(complain, key, value, "NAME=ADDRESS[,NAME=ADDRESS...], at most sixteen");
+    } else if (key == "search") {
+        options.search = value;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 Options read_options(const CommandLine& line, TextSink complain) {
@@ -287,7 +338,7 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 options.page_poison = v == "1";
             else
                 bad_value(complain, key, v, "0 or 1");
-        } else if (!is_passed_through(key)) {
+        } else if (!read_name_option(key, v, options, complain) && !is_passed_through(key)) {
             add_unknown(key);
         }
         return true;

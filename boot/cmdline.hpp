@@ -11,7 +11,7 @@
 #include "kernel/log.hpp"
 #include "kernel/panic.hpp"
 #include "lib/format.hpp"
-#include "net/address.hpp"
+#include "net/config.hpp"
 
 namespace ringlet::boot {
 
@@ -62,8 +62,13 @@ struct Options {
     std::optional<Ip6Option> ip6;
     std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
     std::string_view root;                      ///< root=vda1
-    std::string_view console;                   ///< console=ttyS0|ttyAMA0|none
-    bool page_poison = false;                   ///< page_poison=1: kernel/mm/page_poison.hpp
+    /// dns=ADDRESS[,ADDRESS...] and ntp=… instead of what DHCP tells; search=DOMAIN[,DOMAIN...];
+    /// hosts=NAME=ADDRESS[,NAME=ADDRESS...]. What is beyond their bounds is complained about.
+    FixedVector<net::IpAddr, net::NetworkHints::kServers> dns, ntp;
+    std::string_view search;
+    FixedVector<net::HostEntry, 16> hosts;
+    std::string_view console;  ///< console=ttyS0|ttyAMA0|none
+    bool page_poison = false;  ///< page_poison=1: kernel/mm/page_poison.hpp
 };
 
 /// Reads the typed options. What has a bad value keeps its default and is complained about in one clear

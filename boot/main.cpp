@@ -8,6 +8,7 @@
 #include <ringlet/file.hpp>
 #include <ringlet/network.hpp>
 #include <ringlet/system.hpp>
+#include <ringlet/time.hpp>
 
 #include "arch/clock.hpp"
 #include "arch/cpu.hpp"
@@ -109,6 +110,7 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
         if (!ip6.off) config.ipv6 = net::make_ipv6;
         config.fixed6 = {.address = ip6.address, .prefix = ip6.prefix, .gateway = ip6.gateway, .dns = {ip6.dns}};
     }
+    config.names = {.dns = options.dns, .ntp = options.ntp, .search = options.search, .hosts = options.hosts};
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
     if (ram_bytes < 16_MiB)
@@ -140,15 +142,35 @@ template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const O
         opened = network().open(nothing, *pool, config);
     }
     if (opened) opened = network().start();
-    if (!opened) log(LogLevel::error, "no network: {}", opened.error());
+    if (!opened) return log(LogLevel::error, "no network: {}", opened.error());
+    if constexpr (kAppliance.sntp)
+        if (const auto started = time_sync().start(); !started) log(LogLevel::error, "no SNTP: {}", started.error());
+}
+
+/// The commands of what is in the image, by name. For ever.
+std::span<const shell::Command> shell_commands() {
+    static constinit std::array<shell::Command, 24> all{};
+    usize count = 0;
+    const auto add = [&count](std::span<const shell::Command> table) {
+        for (const shell::Command& c : table) {
+            if (count == all.size()) panic("more shell commands than there is room for");
+            usize i = count++;
+            for (; i > 0 && c.name < all[i - 1].name; --i) all[i] = all[i - 1];
+            all[i] = c;
+        }
+    };
+    if constexpr (kAppliance.net) {
+        add(shell::network_commands());
+        if constexpr (kAppliance.dns) add(shell::name_commands());
+        if constexpr (kAppliance.sntp) add(shell::time_commands());
+    }
+    return std::span(all).first(count);
 }
 
 void start_shell() {
     if constexpr (kAppliance.shell) {
         auto thread = kernel::ThreadHandle::spawn({.name = "shell", .priority = 18, .stack_bytes = 49152}, [] {
-            std::span<const shell::Command> more;
-            if constexpr (kAppliance.net) more = shell::network_commands();
-            auto* shell = new (std::nothrow) shell::Shell(more);
+            auto* shell = new (std::nothrow) shell::Shell(shell_commands());
             if (shell == nullptr) return log(LogLevel::error, "no shell: out of memory");
             shell->run();
         });

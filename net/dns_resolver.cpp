@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "lib/parse.hpp"
-
 namespace ringlet::net::dns {
 namespace {
 
@@ -14,6 +12,16 @@ constexpr Type kTypes[] = {Type::a, Type::aaaa};
 
 constexpr u8 bit(u8 server) {
     return static_cast<u8>(1u << server);
+}
+
+/// Takes the next domain off a list separated by blanks or commas.
+std::string_view next_domain(std::string_view& list) {
+    const usize begin = std::min(list.find_first_not_of(" ,"), list.size());
+    list.remove_prefix(begin);
+    const usize end = std::min(list.find_first_of(" ,"), list.size());
+    const std::string_view domain = list.substr(0, end);
+    list.remove_prefix(end);
+    return domain;
 }
 
 }  // namespace
@@ -57,7 +65,7 @@ std::optional<Name> Resolver::candidate(const Lookup& l, usize index, bool& exis
     if (as_it_is_first && index-- == 0) return l.name;
     std::string_view rest = l.absolute ? std::string_view{} : settings_.search;
     usize domains = 0;
-    for (auto word = next_word(rest); !word.empty() && domains < kMostDomains; word = next_word(rest), ++domains) {
+    for (auto word = next_domain(rest); !word.empty() && domains < kMostDomains; word = next_domain(rest), ++domains) {
         if (index-- != 0) continue;
         const auto domain = Name::parse(word);
         return domain ? l.name.with_suffix(*domain) : std::nullopt;

@@ -21,7 +21,7 @@ enum class Family : u8 { any, ipv4, ipv6 };
 /// Where and how to ask. The views outlive their use.
 struct Settings {
     std::span<const IpAddr> servers;   ///< at most Resolver::kServers are used, in this order
-    std::string_view search;           ///< domains, separated by blanks
+    std::string_view search;           ///< domains, separated by blanks or commas
     u8 ndots = 1;                      ///< names with as many dots are tried as they are first
     std::span<const HostEntry> hosts;  ///< known without asking
     bool ipv6 = false;                 ///< `any` asks for IPv6 addresses too, and puts them first

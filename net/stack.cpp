@@ -285,6 +285,10 @@ InterfaceInfo Stack::interface() const {
     return i;
 }
 
+bool Stack::is_configuring() const {
+    return ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off && carrier_ && !sources().ipv6;
+}
+
 Stack::Sources Stack::sources() const {
     Sources s{config_.names.dns, config_.names.ntp, config_.names.search, config_.names.hosts};
     const NetworkHints* hints = dhcp_.lease() ? &dhcp_.lease()->hints : nullptr;

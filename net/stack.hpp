@@ -113,10 +113,8 @@ public:
     Sources sources() const;
     /// Changes whenever sources() may say something else.
     u32 sources_version() const { return sources_version_; }
-    /// Is an address, and with it perhaps a name server, still to be expected?
-    bool is_configuring() const {
-        return ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off && carrier_;
-    }
+    /// Is an address, and with it perhaps a name server, still to be expected before anybody can be asked?
+    bool is_configuring() const;
     const Ipv4Config& ipv4() const { return ipv4_; }
     const Statistics& statistics() const { return stats_; }
     const Arp& arp() const { return arp_; }

@@ -27,11 +27,11 @@ constexpr Command kCommands[] = {
     {"version", "version", "what this is and what it runs on", version},
 };
 constexpr Command kNetworkCommands[] = {
-    {"ip", "ip", "addresses, routes and counters of the network interface", ip},
+    {"ip", "ip [renew|release]", "addresses, routes and counters of the network interface; its DHCP lease", ip},
     {"link", "link [SETTING VALUE...]", "the network interface: modes, filters, queues ('link help' lists settings)",
      link},
     {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
-    {"ping", "ping [-c COUNT] [-s BYTES] ADDRESS", "ask a host for echoes", ping},
+    {"ping", "ping [-c COUNT] [-s BYTES] HOST", "ask a host for echoes", ping},
 };
 }  // namespace
 

@@ -37,13 +37,15 @@ struct Command {
     Outcome (*run)(Shell& shell, const Arguments& args);
 };
 
-/// The commands of every image, and those that need a network; sorted by name.
+/// The commands of every image, those that need a network, the resolver, the time client; each sorted by name.
 std::span<const Command> commands();
 std::span<const Command> network_commands();
+std::span<const Command> name_commands();
+std::span<const Command> time_commands();
 
 class Shell {
 public:
-    /// Offers `commands()`, `more` and the reports of <ringlet/system.hpp>.
+    /// Offers `commands()`, `more` (sorted by name) and the reports of <ringlet/system.hpp>.
     explicit Shell(std::span<const Command> more = {}) : more_(more) {}
     /// Reads and runs lines for ever.
     [[noreturn]] void run();

@@ -58,7 +58,11 @@ detail::Agent::Did TimeSync::serve(Stack& stack, Instant now) {
         sntp.set_servers({from.ntp.begin(), from.ntp.end()}, now);
     }
     bool sent = false, changed = false;
-    if (sntp.is_waiting() || now >= deadline) {
+    if (sntp.deadline() <= now && stack.is_configuring()) {  // the address will come with a round of the stack
+        deadline = Instant::never();
+        return Did::nothing;
+    }
+    if (sntp.is_waiting() || now >= sntp.deadline()) {
         receive(stack, now);
         sntp.poll(now);
         sent = send(stack, now);
@@ -87,8 +91,9 @@ void TimeSync::receive(Stack& stack, Instant now) {
         const auto r = stack.udp().receive_from(*state_->socket, message);
         if (!r && r.error() == Error::would_block) return;
         if (!r) return sntp.failed(now);
-        sntp.input(Bytes(message).first(r->size < sizeof(message) ? r->size : sizeof(message)), kernel::wall_clock_ns(),
-                   now);
+        const u64 late = kernel::now().ns - now.ns, wall = kernel::wall_clock_ns();
+        sntp.input(Bytes(message).first(r->size < sizeof(message) ? r->size : sizeof(message)),
+                   wall > late ? wall - late : 0, now);
     }
 }
 
@@ -100,7 +105,8 @@ bool TimeSync::send(Stack& stack, Instant now) {
     close(stack);
     const auto h = stack.udp().open({});
     if (h) state_->socket = *h;
-    if (!h || !stack.udp().connect(*h, {*server, Sntp::kPort}) || !stack.send_to(*h, {}, message, now)) sntp.failed(now);
+    if (!h || !stack.udp().connect(*h, {*server, Sntp::kPort}) || !stack.send_to(*h, {}, message, now))
+        sntp.failed(now);
     return true;
 }
 

@@ -1,6 +1,8 @@
 // The functions behind shell/commands.cpp's table, one file per subject, and what they share.
 #pragma once
 
+#include <ringlet/network.hpp>
+
 #include "shell/shell.hpp"
 
 namespace ringlet::shell {
@@ -30,6 +32,13 @@ Outcome version(Shell&, const Arguments&);
 Outcome ip(Shell&, const Arguments&);
 Outcome ping(Shell&, const Arguments&);
 Outcome netstat(Shell&, const Arguments&);
+// names.cpp
+Outcome host(Shell&, const Arguments&);
+/// Names to addresses; nullptr in an image without the resolver.
+using NameLookup = Result<net::IpAddr> (*)(std::string_view name);
+extern constinit NameLookup name_lookup;
+// time.cpp
+Outcome ntp(Shell&, const Arguments&);
 // link.cpp
 Outcome link(Shell&, const Arguments&);
 

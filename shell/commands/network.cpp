@@ -30,6 +30,8 @@ void print_addressing(const net::InterfaceInfo& info) {
     print("  dhcp {}", net::to_string(info.dhcp));
     if (!info.dhcp_server.is_unspecified()) print(" server {}", address.of(info.dhcp_server));
     if (!info.lease_end.is_never()) print(" lease {} s", (info.lease_end - now()).ms() / 1000);
+    for (const Ipv4Addr& ntp : info.hints.ntp) print(" ntp {}", address.of(ntp));
+    if (!info.hints.search.view().empty()) print(" search {}", info.hints.search.view());
     print("{}\n", info.fallback ? " (no answer: the fixed address is used)" : "");
 }
 
@@ -98,7 +100,19 @@ void print_statistics() {
 
 }  // namespace
 
+/// `ip renew`, `ip release`: the DHCP lease.
+Outcome change_lease(std::string_view what) {
+    if (what == "renew") {
+        network().renew_address();
+        return Outcome::done;
+    }
+    if (what != "release") return Outcome::usage;
+    const auto released = network().release_address();
+    return released ? Outcome::done : complain("ip", what, released.error());
+}
+
 Outcome ip(Shell&, const Arguments& args) {
+    if (args.count == 2) return change_lease(args[1]);
     if (args.count != 1) return Outcome::usage;
     const auto info = network().interface();
     char mac[18];
@@ -122,6 +136,8 @@ Outcome ip(Shell&, const Arguments& args) {
     return Outcome::done;
 }
 
+constinit NameLookup name_lookup = nullptr;
+
 Outcome ping(Shell& shell, const Arguments& args) {
     u64 count = 4;
     u16 bytes = 56;
@@ -137,7 +153,12 @@ Outcome ping(Shell& shell, const Arguments& args) {
             return Outcome::usage;
     }
     if (i + 1 != args.count || args[i].starts_with('-')) return Outcome::usage;
-    const auto target = IpAddr::parse(args[i]);
+    auto target = IpAddr::parse(args[i]);
+    if (!target && name_lookup != nullptr) {
+        const auto found = name_lookup(args[i]);
+        if (!found) return complain("ping", args[i], found.error());
+        target = *found;
+    }
     if (!target) {
         print("ping: '{}' is not an address\n", args[i]);
         return Outcome::failed;

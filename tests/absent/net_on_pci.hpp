@@ -3,5 +3,12 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{
-    .ipv6 = false, .blk = false, .scsi = false, .rng = false, .pci_legacy = false, .mmio = false, .mmio_legacy = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{.ipv6 = false,
+                                                     .dns = false,
+                                                     .sntp = false,
+                                                     .blk = false,
+                                                     .scsi = false,
+                                                     .rng = false,
+                                                     .pci_legacy = false,
+                                                     .mmio = false,
+                                                     .mmio_legacy = false};

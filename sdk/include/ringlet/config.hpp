@@ -24,8 +24,10 @@ struct ApplianceConfig {
     bool shell = true;                               ///< a shell on the serial console
     // Drivers by device type, each with how it is built: features required and optional, ring sizes. One that is
     // switched off, and everything that only it uses, is not in the image.
-    bool net = true;  ///< network interfaces, and TCP/IP
-    bool ipv6 = true;  ///< IPv6 besides IPv4; without `net` it means nothing
+    bool net = true;   ///< network interfaces, and TCP/IP
+    bool ipv6 = true;  ///< IPv6 besides IPv4; without `net` it means nothing, like the next two
+    bool dns = true;   ///< names in the shell (host, ping); an application gets them by calling resolve(), anyway
+    bool sntp = true;  ///< the wall clock is kept right by SNTP, if DHCP or `ntp=` tells a server
     virtio::NetConfig net_driver{};
     bool blk = true;  ///< virtio disks
     virtio::BlkConfig blk_driver{};

@@ -103,6 +103,30 @@ TEST_CASE("ip6=") {
     }
 }
 
+TEST_CASE("names and time servers") {
+    const Read r =
+        read("dns=10.0.0.1,fd00::1 ntp=10.0.0.2 search=a.example,b hosts=db=10.0.0.3,six=fd00::2 dns=10.0.0.9");
+    CHECK(r.complaints == "");
+    REQUIRE(r.options.dns.size() == 1);  // the last word counts
+    CHECK(r.options.dns[0] == net::IpAddr(net::Ipv4Addr::of(10, 0, 0, 9)));
+    REQUIRE(r.options.ntp.size() == 1);
+    CHECK(r.options.search == "a.example,b");
+    REQUIRE(r.options.hosts.size() == 2);
+    CHECK(r.options.hosts[1].name == "six");
+    CHECK_FALSE(r.options.hosts[1].address.is_ipv4());
+    CHECK(read("dns=1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4").options.dns.size() == 4);
+    for (const char* bad : {"dns=", "dns", "dns=10.0.0.1,", "dns=x", "dns=0.0.0.0", "dns=224.0.0.1", "ntp=pool.ntp.org",
+                            "hosts=", "hosts=a", "hosts==1.2.3.4", "hosts=a=b", "hosts=a=1.2.3.4,b",
+                            "dns=1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5"}) {
+        CAPTURE(bad);
+        const Read refused = read(bad);
+        CHECK(refused.complaints != "");
+        CHECK(refused.options.dns.empty());
+        CHECK(refused.options.ntp.empty());
+        CHECK(refused.options.hosts.empty());
+    }
+}
+
 TEST_CASE("bad values are named, unknown keys are listed once") {
     for (const char* bad : {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
                             "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1",
