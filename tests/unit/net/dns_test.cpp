@@ -506,11 +506,14 @@ TEST_CASE("dns: bounds: lookups, queries, the cache; cancelled lookups leave not
     CHECK(b.result(id) == "192.0.2.1");
     b.now = b.now + Duration::from_s(Resolver::kLongestTtl);
     CHECK(b.result(*b.r.start("long.x", Family::any, b.now)) == "-");
+    REQUIRE(b.r.start("kept.x", Family::any, b.now));
+    for (const auto& q : b.ask()) b.answer(q, 0, {1, 0, 0}, a_record(q.name, k1));
+    CHECK(b.result(*b.r.start("kept.x", Family::any, b.now)) == "192.0.2.1");
     // Other servers, in another network perhaps: nothing of the old ones is believed.
     const IpAddr other[] = {Ipv4Addr::of(10, 9, 9, 9)};
     b.settings.servers = other;
     b.r.configure(b.settings);
-    const u32 fresh = *b.r.start("n999.x", Family::any, b.now);
+    const u32 fresh = *b.r.start("kept.x", Family::any, b.now);
     CHECK(b.result(fresh) == "-");
     // And none at all while something is asked.
     b.settings.servers = {};
