@@ -125,7 +125,20 @@ TEST_CASE("SACK blocks never take room from text: the ACK goes by itself") {
     CHECK(t.expect(1, 1, A, 536).raw.sack_count == 0);
 }
 
-TEST_CASE("What the assembler throws away is claimed no longer") {
+TEST_CASE("What the assembler throws away to make room is claimed no longer") {
+    TestPool t(16);
+    Assembler a;
+    for (u32 at : {10u, 20u, 30u, 40u, 5u}) {  // the fifth throws out [40, 41)
+        auto p = t.pool.allocate();
+        p->append(1)[0] = std::byte(at);
+        CHECK(a.insert(SeqNum(at), std::move(*p), 4));
+    }
+    std::array<SackBlock, 4> said{};
+    REQUIRE(a.blocks(SeqNum(1), said) == 4);
+    for (u32 i = 0; const u32 at : {5u, 30u, 20u, 10u}) CHECK(said[i++] == SackBlock{SeqNum(at), SeqNum(at + 1)});
+}
+
+TEST_CASE("Blocks are claimed only of what is held") {
     Sacking t;
     u32 at = 3;
     for (u32 i = 0; i < 40; ++i, at += 2) t.ack_of(at, 1, 1);  // one-byte pieces: 10 buffers and no more
