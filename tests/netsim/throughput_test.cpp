@@ -82,7 +82,7 @@ private:
     };
     struct Frame {
         Instant at;
-        Ipv4Addr source, destination;
+        IpAddr source, destination;
         std::vector<std::byte> bytes;
     };
 

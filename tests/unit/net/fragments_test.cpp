@@ -495,6 +495,7 @@ TEST_CASE("RFC 3376: joins are reported twice, queries answered, leaves told") {
     CHECK(h.stack.statistics().igmp_bad == 1);
     // A datagram to the group arrives; to another it does not.
     const auto s = *h.stack.udp().open({{}, 7});
+    REQUIRE(h.stack.udp().join(s, group));
     for (const Ipv4Addr& to : {group, Ipv4Addr::of(239, 9, 9, 9)})
         h.input(ethernet({{1, 0, 0x5e, 1, 2, 3}}, kPeerMac, 0x0800, ipv4(17, kPeer, to, udp(9, 7, {42}))), now);
     CHECK(received(h, s) == Frame{42});
