@@ -14,7 +14,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Workspace, expand, main, per_machine  # noqa: E402
 from peer import GUEST_MAC, PEER_MAC, Connection, Guest, Peer, checksum, ethernet  # noqa: E402
-from test_net_features import TAP, Tap, TapVM, can_tap  # noqa: E402
+from test_net_features import TAP, Tap, TapVM, can_tap, values  # noqa: E402
 from vm import Failure  # noqa: E402
 
 
@@ -207,6 +207,9 @@ class Linux(unittest.TestCase):
                                            "http://[2001:db8:88::2]/big.bin"], capture_output=True)
                     self.assertEqual((curl.returncode, curl.stderr), (0, b""))
                     self.assertEqual(curl.stdout, content)
+                    counted = values(vm)
+                    self.assertGreater(counted["txq0.tso"], 50)
+                    self.assertEqual(counted["tx_dropped"], 0)
                     local = next(line.split()[1] for line in shown.splitlines() if "inet6 fe80" in line).split("/")[0]
                     for to in ("2001:db8:88::2", f"{local}%{TAP}"):
                         ping = subprocess.run([*tap.inside, "ping", "-c", "2", "-s", "1200", to], capture_output=True)

@@ -253,6 +253,23 @@ TEST_CASE("A thousand made-up neighbours displace none that is in use") {
     CHECK(out[0][20] == 17);
 }
 
+TEST_CASE("What nobody asked for takes no place from a neighbour in use") {
+    Statistics stats;
+    Ndp ndp({1, 2}, stats);
+    const Instant now{1};
+    const auto neighbour = [](u32 i) { return IpAddr::of(u64{0xfe80} << 48, i); };
+    std::vector<IpAddr> used;
+    for (u32 i = 0; i < 400; ++i) {
+        ndp.heard_of(neighbour(i), {{2, 0, 0, 0, u8(i >> 8), u8(i)}}, now);
+        if (ndp.find(neighbour(i), now)) used.push_back(neighbour(i));
+    }
+    CHECK(used.size() == Ndp::kSets * Ndp::kWays);
+    for (u32 i = 1000; i < 2000; ++i) ndp.heard_of(neighbour(i), kPeerMac, now);
+    CHECK(stats.nd_ignored == 1000 + 400 - used.size());
+    CHECK(stats.nd_evicted == 0);
+    for (const IpAddr& a : used) CHECK(ndp.find(a, now));
+}
+
 TEST_CASE("RFC 4862 §5.5.3: addresses from prefixes, deprecated and gone in time, and not at a stranger's word") {
     Host6 h;
     const IpAddr us = h.settle_with_router();
