@@ -325,3 +325,16 @@ TEST_CASE("A peer that takes its window back after data was sent is probed, not 
     t.ack(1);
     t.expect(1, 1, A, kMss);
 }
+
+TEST_CASE("What is lost beyond a window that has shrunk waits, but for the first segment (RFC 9293 §3.8.6)") {
+    Sender t;
+    t.fly(8);
+    t.step(20);
+    Segment s = t.make(1, 1, A, kMss + 500);
+    s.sack[s.sack_count++] = {SeqNum(t.our_isn + Sender::at(3)), SeqNum(t.our_isn + Sender::at(8))};
+    t.send_raw(s);
+    t.expect(1, 1, A, kMss);
+    t.expect_none();
+    t.ack(1, {t.block(3, 8)});  // open again
+    t.expect(Sender::at(1), 1, A, kMss);
+}
