@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <ringlet/console.hpp>
 #include <ringlet/system.hpp>
 
 namespace ringlet::shell {
@@ -65,7 +66,8 @@ Outcome Shell::execute(std::string_view line) {
     }
     if (args.count == 0) return Outcome::done;
     if (const Report* report = find_report(args[0])) {
-        report->write(write_to_console, args.rest);
+        ConsoleWriter writer;
+        report->write(writer, args.rest);
         return Outcome::done;
     }
     const Command* found = nullptr;

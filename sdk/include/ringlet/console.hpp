@@ -11,6 +11,21 @@
 
 namespace ringlet {
 
+/// Collects what comes in small pieces and hands it to the console in pieces of 512 bytes, the rest at its end: each piece
+/// costs a device a request, and QEMU drops a console's when its reader lags 200 of them behind.
+class ConsoleWriter {
+public:
+    ConsoleWriter() = default;
+    ConsoleWriter(const ConsoleWriter&) = delete;
+    ~ConsoleWriter() { flush(); }
+    void operator()(std::string_view piece);
+    void flush();
+
+private:
+    char text_[512];
+    usize size_ = 0;
+};
+
 /// `print("{} files\n", n);` — see lib/format.hpp for the fields. Any length, no allocation; what is short (512 bytes)
 /// reaches the console in one piece.
 void vprint(std::string_view format, std::span<const detail::FormatArg> args);
