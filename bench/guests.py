@@ -39,7 +39,8 @@ def made(name, sources, make):
 def program(name, source, compiler="gcc", *options):
     """A C program or plugin built from one file of bench/."""
     source = os.path.join(HERE, source)
-    return made(name, [source], lambda path: run(compiler, "-O2", *options, "-o", path, source))
+    headers = [os.path.join(HERE, n) for n in os.listdir(HERE) if n.endswith(".h")]
+    return made(name, [source, *headers], lambda path: run(compiler, "-O2", *options, "-o", path, source))
 
 
 def plugin():

@@ -1,27 +1,9 @@
 /* A QEMU TCG plugin that says where instructions are executed: between the first two marker instructions (see count.c) it
  * counts every guest address by itself, then writes "AT <address> <count>" lines to the file of its argument out=FILE.
  * profile.py turns addresses into functions. */
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "plugin.h"
 
-typedef uint64_t qemu_plugin_id_t;
-typedef struct qemu_info_t qemu_info_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb*));
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn*, void (*)(unsigned, void*), int, void*);
-extern void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn*, int, void*, uint64_t);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb*);
-extern struct qemu_plugin_insn* qemu_plugin_tb_get_insn(const struct qemu_plugin_tb*, size_t);
-extern const void* qemu_plugin_insn_data(const struct qemu_plugin_insn*);
-extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn*);
-extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn*);
-__attribute__((visibility("default"))) int qemu_plugin_version = 1;
+#include <stdlib.h>
 
 struct place {
     struct place* next;
@@ -53,15 +35,11 @@ static void mark(unsigned cpu, void* unused) {
 }
 
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb* block) {
-    static const unsigned char x86[3] = {0x66, 0x87, 0xdb}, arm[4] = {0xdf, 0x2f, 0x03, 0xd5};
     (void)id;
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
         struct qemu_plugin_insn* insn = qemu_plugin_tb_get_insn(block, i);
-        const size_t size = qemu_plugin_insn_size(insn);
-        const void* bytes = qemu_plugin_insn_data(insn);
         qemu_plugin_register_vcpu_insn_exec_inline(insn, 0, &at(qemu_plugin_insn_vaddr(insn))->count, 1);
-        if ((size == 3 && !memcmp(bytes, x86, 3)) || (size == 4 && !memcmp(bytes, arm, 4)))
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, mark, 0, NULL);
+        if (is_mark(insn)) qemu_plugin_register_vcpu_insn_exec_cb(insn, mark, 0, NULL);
     }
 }
 
