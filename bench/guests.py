@@ -179,23 +179,37 @@ class Guest:
         return windows
 
 
-def show_profile(profile, elf, operations, lines=40):
-    """Prints the functions with the most instructions per operation."""
+def plain(name):
+    """A function's name without template arguments, parameters and our namespace."""
+    depth, short = 0, ""
+    for c in name.replace("operator<=>", "operator spaceship").replace("operator<", "operator less"):
+        depth -= c == ">"
+        if depth == 0 and c != ">":
+            short += "" if c == "<" else c
+        depth += c == "<"
+    return re.sub(r"^bool |^void |ringlet::|\(anonymous namespace\)::|\(.*", "", short)
+
+
+def show_profile(profile, elf, operations, lines=60):
+    """Prints the functions with the most instructions per operation, and how often each is entered."""
     import bisect
     import collections
     symbols = []
     for line in subprocess.run(["nm", "-C", "--defined-only", elf], check=True, capture_output=True, text=True).stdout.splitlines():
         address, kind, name = line.split(" ", 2)
         if kind in "tTwW":
-            symbols.append((int(address, 16), name))
+            symbols.append((int(address, 16), plain(name)))
     symbols.sort()
     places = [address for address, _ in symbols]
-    total, cost = 0, collections.Counter()
+    total, cost, calls = 0, collections.Counter(), collections.Counter()
     for line in open(profile):
         _, address, count = line.split()
         index = bisect.bisect(places, int(address, 16)) - 1
-        cost[symbols[index][1] if index >= 0 else "?"] += int(count)
+        name = symbols[index][1] if index >= 0 else "?"
+        cost[name] += int(count)
+        if index >= 0 and places[index] == int(address, 16):
+            calls[name] += int(count)
         total += int(count)
-    print(f"{total / operations:9.0f}  instructions per operation")
+    print(f"{total / operations:9.1f} instructions per operation\n          entered")
     for name, count in cost.most_common(lines):
-        print(f"{count / operations:9.1f}  {name[:150]}")
+        print(f"{count / operations:9.1f} {calls[name] / operations:7.2f}  {name}")

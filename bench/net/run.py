@@ -194,8 +194,9 @@ class Bench:
                 n = self.apply(load, scale)[0]
                 self.mark()
             architecture = guests.MACHINES[self.machine][0]
-            print(f"{LOADS[load][3]}:")
-            guests.show_profile(out, os.path.join(guests.BUILD, architecture, "examples", "testd", "testd"), n)
+            unit = ("KiB " + LOADS[load][3][5:]) if load in STREAMS else LOADS[load][3]
+            print(f"{unit}:")
+            guests.show_profile(out, os.path.join(guests.BUILD, architecture, "examples", "testd", "testd"), n / (1024 if load in STREAMS else 1))
 
     def rate(self, names, wanted, scale, rounds):
         """{guest: {load: [(operations per second, p50, p99), ...]}}"""
