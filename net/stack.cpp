@@ -69,6 +69,7 @@ Stack::Stack(const StackConfig& config, PacketPool& pool)
 }
 
 void Stack::start(Instant now) {
+    stirred_ = true;
     if (ipv6_ && config_.addressing != Addressing::none) ipv6_->start(now);
     switch (config_.addressing) {
     case Addressing::none:
@@ -103,6 +104,7 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
 }
 
 void Stack::apply(const Ipv4Config& next, Instant now) {
+    stirred_ = true;
     const bool moved = ipv4_.address != next.address || ipv4_.prefix != next.prefix;
     ipv4_ = next;
     changed_ = true;
@@ -145,6 +147,7 @@ void Stack::addressing_changed(Instant now) {
 
 /// A lease is kept: it is renewed, or lost, under the new address.
 [[gnu::cold]] void Stack::mac_changed(const MacAddr& mac, Instant now) {
+    stirred_ = true;
     config_.mac = mac;
     arp_.set_mac(mac);
     dhcp_.set_mac(mac);
@@ -153,6 +156,7 @@ void Stack::addressing_changed(Instant now) {
 }
 
 void Stack::carrier_changed(bool up, Instant now) {
+    stirred_ = true;
     carrier_ = up;
     tcp_.set_link(up, now);
     if (!up) return;
@@ -164,6 +168,12 @@ void Stack::carrier_changed(bool up, Instant now) {
 }
 
 void Stack::poll(Instant now) {
+    if (now >= tcp_.deadline()) tcp_.poll(now);
+    if (stirred_ || now >= others_due_) poll_others(now);
+}
+
+void Stack::poll_others(Instant now) {
+    stirred_ = true;
     arp_.poll(now);
     drive_dhcp(now);
     if (now >= fallback_at_) {
@@ -173,7 +183,6 @@ void Stack::poll(Instant now) {
             apply(config_.fixed, now);
         }
     }
-    if (now >= tcp_.deadline()) tcp_.poll(now);
     groups_.poll(now);
     if (now >= reassembly_.deadline()) {
         reassembly_.poll(now, [&](PacketBuffer first) {
@@ -188,11 +197,12 @@ void Stack::poll(Instant now) {
 
 Instant Stack::deadline() const {
     if (!loopback_.empty() || output_cut_) return Instant{};
-    Instant d = tcp_.deadline();
-    for (Instant other : {arp_.deadline(), dhcp_.deadline(), fallback_at_, retry_at_, groups_.deadline(),
-                          reassembly_.deadline(), ipv6_ ? ipv6_->deadline() : Instant::never()})
-        if (other < d) d = other;
-    return d;
+    return std::min(std::min(tcp_.deadline(), retry_at_), stirred_ ? others_deadline() : others_due_);
+}
+
+Instant Stack::others_deadline() const {
+    return std::min({arp_.deadline(), dhcp_.deadline(), fallback_at_, groups_.deadline(), reassembly_.deadline(),
+                     ipv6_ ? ipv6_->deadline() : Instant::never()});
 }
 
 Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
@@ -217,6 +227,7 @@ Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {
 }
 
 Result<u32> Stack::ping(const IpAddr& to, u16 bytes, Instant now) {
+    stirred_ = true;
     const bool v4 = to.is_ipv4();
     if (v4 ? !route(to.ipv4()) : !ipv6_ || !ipv6_->source_for(to, now)) return fail(Error::unreachable);
     const usize room = v4 ? path_mtu_ - sizeof(Ipv4Header) : ipv6_->path_mtu(to, now) - sizeof(Ipv6Header);
@@ -225,6 +236,7 @@ Result<u32> Stack::ping(const IpAddr& to, u16 bytes, Instant now) {
 }
 
 Result<> Stack::join(const IpAddr& group, Instant now) {
+    stirred_ = true;
     if (!group.is_multicast()) return fail(Error::invalid);
     if (!group.is_ipv4() && !ipv6_) return fail(Error::unreachable);
     const bool joined = group.is_ipv4() ? groups_.join(group, now) : ipv6_->join(group, now);
@@ -233,6 +245,7 @@ Result<> Stack::join(const IpAddr& group, Instant now) {
 }
 
 void Stack::leave(const IpAddr& group, Instant now) {
+    stirred_ = true;
     if (group.is_ipv4())
         groups_.leave(group, now);
     else if (ipv6_)

@@ -57,6 +57,7 @@ public:
     }
     /// The host moved our link (a migration): neighbours and switches must learn it.
     void announce(Instant now) {
+        stirred_ = true;
         arp_.announce(ipv4_, now);
         if (ipv6_) ipv6_->announce(now);
     }
@@ -100,8 +101,14 @@ public:
     // --- configuration and information ----------------------------------------------------------------------------
     Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);
     /// Gives the lease back, or asks for a longer one. Nothing happens without one.
-    void release(Instant now) { dhcp_.release(now); }
-    void renew(Instant now) { dhcp_.renew(now); }
+    void release(Instant now) {
+        stirred_ = true;
+        dhcp_.release(now);
+    }
+    void renew(Instant now) {
+        stirred_ = true;
+        dhcp_.renew(now);
+    }
     InterfaceInfo interface() const;
     /// Who knows names and the time: what was configured, else what DHCP told. Views that hold until the next poll().
     struct Sources {
@@ -126,6 +133,8 @@ public:
         sources_version_ += changed_;
         return std::exchange(changed_, false);
     }
+    /// An invariant for tests: nobody has something to say, or a timer, that output() and deadline() do not know of.
+    bool others_are_known() const { return stirred_ || (!others_have_output() && others_deadline() >= others_due_); }
     /// Packets held anywhere in the stack: pool.free() + this + what the link holds == pool.total().
     usize packets_held() const;
 
@@ -136,6 +145,8 @@ private:
     };
 
     // stack.cpp
+    void poll_others(Instant now);
+    Instant others_deadline() const;
     void apply(const Ipv4Config& next, Instant now);
     void use_mtu(u16 told);
     void drive_dhcp(Instant now);
@@ -165,6 +176,8 @@ private:
     // stack_output.cpp
     std::optional<Route> route(Ipv4Addr destination) const;
     bool next_packet(std::optional<PacketBuffer>& frame, Instant now);
+    bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);
+    bool others_have_output() const;
     std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to);
     /// Prepends the IPv4 header; nothing, counted, when there is no route or it is too large.
     bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
@@ -198,6 +211,10 @@ private:
     u32 sources_version_ = 1;
     bool carrier_ = true, changed_ = false, fallback_ = false;
     bool output_cut_ = false;  // output() stopped before everybody was asked
+    // TCP and UDP are asked in every round; all others only after something reached one of them, until they have
+    // nothing to say, and when the earliest of their timers is due. Whoever calls one of them sets stirred_.
+    bool stirred_ = true;
+    Instant others_due_{};  // while !stirred_
     Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
     std::unique_ptr<Ipv6Layer> ipv6_;  // last: it refers to the others
 };

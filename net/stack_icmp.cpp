@@ -127,6 +127,7 @@ void Stack::send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin orig
         ++stats_.icmp_errors_limited;
         return;
     }
+    stirred_ = true;
     auto p = pool_.allocate();
     if (!p) {
         ++stats_.no_packet;

@@ -28,12 +28,14 @@ void Stack::input(PacketBuffer frame, Instant now) {
         ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
         return;
     case EtherType::ipv6:
+        stirred_ = true;
         if (ipv6_)
             ipv6_->input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
         else
             ++stats_.ip6_absent;
         return;
     case EtherType::arp:
+        stirred_ = true;
         ++stats_.arp_in;
         arp_.input(frame, ipv4_, now);
         return;
@@ -56,10 +58,12 @@ bool Stack::listens_to(const MacAddr& group) const {
 
 /// A packet from ourselves.
 void Stack::ip_input(PacketBuffer p, Origin origin, Instant now) {
-    if (u8(p.data()[0]) >> 4 != 6)
+    if (u8(p.data()[0]) >> 4 != 6) {
         ipv4_input(std::move(p), origin, now);
-    else if (ipv6_)
+    } else if (ipv6_) {
+        stirred_ = true;
         ipv6_->input(std::move(p), origin, now);
+    }
 }
 
 /// RFC 1122 §3.2.1.3: what no honest packet carries as its source.
@@ -147,6 +151,7 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
 
 /// RFC 791 §3.2. The headers that count are the first fragment's.
 void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+    stirred_ = true;
     ++stats_.ip_fragment;
     const Reassembly::Key key{Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, ip.id, ip.protocol};
     const u32 offset = (ip.flags_fragment & Ipv4Header::kOffsetMask) * 8u;
@@ -170,6 +175,7 @@ void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin
         return;
     }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
+    stirred_ |= !udp;
     if (!udp && p.fragments() != 1 && !p.flatten()) {  // only TCP and UDP take what is larger than a buffer
         ++stats_.ip_scattered;
         return;
@@ -213,6 +219,7 @@ void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Insta
             }
         }
         p.pull_bytes(sizeof(UdpHeader));
+        stirred_ = true;
         dhcp_.input(p.data(), now);
         drive_dhcp(now);
         return;

@@ -97,7 +97,11 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Ipv4Addr destination, In
         return finish_frame(std::move(p), {{0x01, 0x00, 0x5e, static_cast<u8>(low >> 16), static_cast<u8>(low >> 8),
                                             static_cast<u8>(low)}});
     }
-    if (const auto mac = arp_.find(r->next_hop, now)) return finish_frame(std::move(p), *mac);
+    const auto mac = arp_.find(r->next_hop, now);
+    if (mac && !arp_.has_output()) [[likely]]
+        return finish_frame(std::move(p), *mac);
+    stirred_ = true;
+    if (mac) return finish_frame(std::move(p), *mac);  // known, and asked again
     arp_.wait_for(r->next_hop, std::move(p), now);
     return std::nullopt;
 }
@@ -142,6 +146,7 @@ void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination,
     const Bytes whole = p.data();
     const usize room = (path_mtu_ - sizeof(Ipv4Header)) & ~usize{7};
     const u16 id = ++fragment_id_;
+    stirred_ = true;
     PacketQueue pieces;
     for (usize at = 0; at < whole.size(); at += room) {
         const usize length = std::min(room, whole.size() - at);
@@ -164,6 +169,7 @@ void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination,
 void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now) {
     const IpAddr& to = out.to.address;
     if (!to.is_ipv4()) {
+        stirred_ = true;
         if (ipv6_) frame = ipv6_->send_udp(std::move(out.packet), out.source, to, now);
         return;
     }
@@ -179,14 +185,39 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
 }
 
 bool Stack::has_output() const {
-    return tcp_.has_output() || udp_.has_output() || arp_.has_output() || arp_.has_resolved() || dhcp_.has_output() ||
-           !replies_.empty() || !fragments_.empty() || !loopback_.empty() || pings_.has_output() ||
-           groups_.has_report() || (ipv6_ && ipv6_->has_output());
+    return tcp_.has_output() || udp_.has_output() || !loopback_.empty() || (stirred_ && others_have_output());
+}
+
+bool Stack::others_have_output() const {
+    return arp_.has_output() || arp_.has_resolved() || dhcp_.has_output() || !replies_.empty() || !fragments_.empty() ||
+           pings_.has_output() || groups_.has_report() || (ipv6_ && ipv6_->has_output());
 }
 
 /// One step of output in the order of urgency: false when nobody had anything. `frame` stays empty when what was said
 /// went elsewhere: into the loopback, behind an ARP question, or nowhere, counted.
 bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
+    if (stirred_ && others_next_packet(frame, now)) return true;
+    if (auto out = udp_.output()) {
+        udp_output(std::move(*out), frame, now);
+        return true;
+    }
+    if (auto out = tcp_.output(now)) {
+        if (!out->destination.is_ipv4()) {
+            stirred_ = true;
+            if (ipv6_) frame = ipv6_->send(std::move(out->packet), out->source, out->destination, IpProtocol::tcp, now);
+        } else if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp)) {
+            frame = send(std::move(out->packet), out->destination.ipv4(), now);
+        }
+        return true;
+    }
+    if (stirred_ && !others_have_output()) {
+        stirred_ = false;
+        others_due_ = others_deadline();
+    }
+    return false;
+}
+
+bool Stack::others_next_packet(std::optional<PacketBuffer>& frame, Instant now) {
     if (arp_.has_resolved()) {
         frame = arp_.resolved();
         return true;
@@ -209,18 +240,6 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
     if (dhcp_.has_output()) {
         frame = dhcp_output(now);
         if (!dhcp_.has_output()) return true;
-    }
-    if (auto out = udp_.output()) {
-        udp_output(std::move(*out), frame, now);
-        return true;
-    }
-    if (auto out = tcp_.output(now)) {
-        if (!out->destination.is_ipv4()) {
-            if (ipv6_) frame = ipv6_->send(std::move(out->packet), out->source, out->destination, IpProtocol::tcp, now);
-        } else if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp)) {
-            frame = send(std::move(out->packet), out->destination.ipv4(), now);
-        }
-        return true;
     }
     return false;
 }

@@ -73,6 +73,7 @@ Result<AddressList> NameResolver::resolve(std::string_view name, Family family, 
     configure(*held->stack);
     Resolver& resolver = state_->resolver;
     const u32 id = TRY(resolver.start(name, family, kernel::now()));
+    held->rouse_agents();
     Result<AddressList> result = fail(Error::would_block);
     waiters.push_back(waiter);
     const bool in_time = service_.wait(held, waiter, until, [&] {
@@ -82,6 +83,8 @@ Result<AddressList> NameResolver::resolve(std::string_view name, Family family, 
     waiters.remove(waiter);
     if (in_time) return result;
     resolver.cancel(id);
+    held->rouse_agents();  // its sockets are of no use any more
+    service_.interrupt();
     return fail(Error::timed_out);
 }
 

@@ -15,15 +15,17 @@ bool Core::pump(Instant now) {
     if (!stack) return false;
     bool again = pump_link(link, *stack, now);
     wake_ready();
-    if (!agents.empty()) again |= run_agents(now);
+    if (now >= agents_due) again |= run_agents(now);
     return again;
 }
 
 bool Core::run_agents(Instant now) {
     bool sent = false;
+    agents_due = Instant::never();
     for (Agent& a : agents) {
         const Agent::Did did = a.run(a, *stack, now);
         sent |= did == Agent::Did::sent || did == Agent::Did::both;
+        agents_due = std::min(agents_due, a.deadline);
         if (did != Agent::Did::changed && did != Agent::Did::both) continue;
         for (Waiter& w : a.waiters) w.wake->set();
     }
@@ -38,12 +40,17 @@ void Core::notify(Watch& watch) {
 }
 
 void Core::wake_ready() {
-    while (const auto h = stack->tcp().next_ready())
-        if (auto* watch = static_cast<Watch*>(stack->tcp().user_data(*h))) notify(*watch);
-    while (const auto h = stack->udp().next_ready())
-        if (auto* watch = static_cast<Watch*>(stack->udp().user_data(*h))) notify(*watch);
-    if (stack->take_change())
-        for (Waiter& w : stack_waiters) w.wake->set();
+    auto tell = [this](void* watch) {
+        if (watch != nullptr)
+            notify(*static_cast<Watch*>(watch));
+        else
+            rouse_agents();
+    };
+    while (const auto h = stack->tcp().next_ready()) tell(stack->tcp().user_data(*h));
+    while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
+    if (!stack->take_change()) return;
+    for (Waiter& w : stack_waiters) w.wake->set();
+    rouse_agents();
 }
 
 }  // namespace detail

@@ -71,8 +71,9 @@ struct Watch : ListNode<ReadyTag>, ListNode<MemberTag> {
     u8 interest = 0;
 };
 
-/// A protocol above the sockets that runs under the monitor, after every round of the stack: name resolution, time.
-/// It is one more reader and writer of the stack's sockets, which have no Watch; it lives as long as the service.
+/// A protocol above the sockets that runs under the monitor: name resolution, time. It is one more reader and writer of
+/// the stack's sockets, which have no Watch; it lives as long as the service. It runs after a round of the stack in
+/// which such a socket became ready or the addressing changed, when its deadline is due, and when it is roused.
 struct Agent : ListNode<> {
     /// Looks at its sockets and timers, sets `deadline`.
     enum class Did : u8 { nothing, changed, sent, both };  ///< changed: its waiters want to know; sent: to be pumped
@@ -88,21 +89,20 @@ struct Core {
     std::optional<Stack> stack;  ///< empty until Service::open()
     void* link = nullptr;
     bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
-    LinkControl* control = nullptr;                  ///< of the link, when it has one
-    List<Waiter> stack_waiters;                      ///< for an address or an echo reply
+    LinkControl* control = nullptr;  ///< of the link, when it has one
+    List<Waiter> stack_waiters;      ///< for an address or an echo reply
     List<Agent> agents;
+    Instant agents_due = Instant::never();           ///< the earliest of their deadlines, or: now
     Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
     bool run_agents(Instant now);
+    /// Something was asked of an agent: the next pump() runs them.
+    void rouse_agents() { agents_due = {}; }
     /// When pump() must run at the latest.
-    Instant deadline() {
-        Instant d = stack->deadline();
-        for (const Agent& a : agents) d = a.deadline < d ? a.deadline : d;
-        return d;
-    }
+    Instant deadline() const { return std::min(stack->deadline(), agents_due); }
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
     void notify(Watch& watch);

@@ -25,8 +25,8 @@ Result<> TimeSync::start() {
     state_.reset(new (std::nothrow) State(key));
     if (state_ == nullptr) return fail(Error::no_memory);
     held->agents.push_back(*this);
-    (void)run(*this, *held->stack, kernel::now());
-    service_.push_output(held);
+    held->rouse_agents();
+    service_.interrupt();
     return {};
 }
 

@@ -73,6 +73,13 @@ public:
     /// True: another whole segment of new text may go, so that next_packet() has something to say for certain.
     bool has_whole_segment() const { return snd_nxt_ + mss_ <= fin_seq() && send_room() >= mss_; }
 
+    /// True: what has just been written may probably go at once.
+    bool may_send_more() const {
+        return sends_data() && !options_.cork && (snd_nxt_ == snd_una_ || options_.no_delay) && send_room() != 0;
+    }
+    /// An ACK must go, with data or without.
+    bool owes_ack() const { return ack_now_; }
+
     // --- the application
     Result<usize> read(MutableBytes to, Instant now);
     Result<usize> write(Bytes from);

@@ -177,7 +177,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
             active_.push_back(*e);
             deadlines_.schedule(*e, e->connection.deadline());
         } else {
-            settle(*e, now);
+            plan_ahead(*e, now);
         }
         if (packet) {
             starved_until_ = Instant::never();
@@ -224,7 +224,7 @@ void Tcp::set_link(bool up, Instant now) {
 }
 
 Instant Tcp::deadline() const {
-    return std::min({deadlines_.earliest(), starved_until_, writers_at_});
+    return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_);
 }
 
 void Tcp::on_unreachable(const Endpoint& local, const Endpoint& remote, SeqNum seq, Unreachable kind, u16 mtu,

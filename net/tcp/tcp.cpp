@@ -97,6 +97,18 @@ bool Tcp::make_room() {
     return count_ < capacity_;
 }
 
+void Tcp::activate(Entry& e) {
+    if (!static_cast<ListNode<ActiveTag>&>(e).linked()) active_.push_back(e);
+}
+
+/// Has `e` something to send, and when must it be looked at?
+void Tcp::plan_ahead(Entry& e, Instant now) {
+    Connection& c = e.connection;
+    // Linked: output() will look anyway.
+    if (!static_cast<ListNode<ActiveTag>&>(e).linked() && c.update(now)) active_.push_back(e);
+    deadlines_.schedule(e, c.deadline());
+}
+
 /// Draws the consequences of whatever just happened to `e`; false when it is gone.
 bool Tcp::settle(Entry& e, Instant now) {
     Connection& c = e.connection;
@@ -104,9 +116,7 @@ bool Tcp::settle(Entry& e, Instant now) {
         retire(e);
         return false;
     }
-    auto& active = static_cast<ListNode<ActiveTag>&>(e);
-    if (!active.linked() && c.update(now)) active_.push_back(e);  // linked: output() will look anyway
-    deadlines_.schedule(e, c.deadline());
+    plan_ahead(e, now);
     if (e.queue == Entry::Queue::half_open && c.is_synchronized()) {
         dequeue(e);
         enqueue(e, Entry::Queue::accept);
@@ -273,10 +283,8 @@ Result<usize> Tcp::read(Handle h, MutableBytes to, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.read(to, now);
-    if (e->hashed)
-        settle(*e, now);
-    else
-        e->reported = e->connection.readiness_bits();
+    if (e->hashed && e->connection.owes_ack()) activate(*e);
+    e->reported &= e->connection.readiness_bits();  // reading raises nothing
     return n;
 }
 
@@ -285,7 +293,13 @@ Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.write(from);
     if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
-    if (e->hashed) settle(*e, now);
+    if (e->hashed) {
+        if (e->connection.may_send_more())
+            activate(*e);  // without planning it twice
+        else
+            plan_ahead(*e, now);
+    }
+    e->reported &= e->connection.readiness_bits();  // nor does writing
     return n;
 }
 

@@ -129,6 +129,8 @@ private:
     // tcp.cpp
     Entry* create(const Endpoint& local, const Endpoint& remote);
     bool make_room();
+    void activate(Entry& e);
+    void plan_ahead(Entry& e, Instant now);
     bool settle(Entry& e, Instant now);
     void enqueue(Entry& e, Entry::Queue queue);
     void dequeue(Entry& e);

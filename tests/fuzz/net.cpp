@@ -124,7 +124,10 @@ struct World {
     void act(Script& s);
     Frame frame(Script& s) const;
     Frame payload(Script& s, u8& protocol, bool v6) const;
-    void check() const { require(pool.free() + stack.packets_held() == pool.total(), "packets are lost or doubled"); }
+    void check() const {
+        require(pool.free() + stack.packets_held() == pool.total(), "packets are lost or doubled");
+        require(stack.others_are_known(), "a protocol has something to say and is not asked");
+    }
 };
 
 /// What IP carries: one of every protocol, sound before the script changes it.

@@ -113,6 +113,7 @@ struct Net {
         for (Machine* m : {&a, &b}) {
             auto held = m->service.lock();
             CHECK(m->pool.free() + held->stack->packets_held() == m->pool.total());
+            CHECK(held->stack->others_are_known());
         }
     }
 };

@@ -41,7 +41,10 @@ struct Host {
     explicit Host(u8 n) : Host(config(n)) {}
     ~Host() { check_conservation(); }
 
-    void check_conservation() const { CHECK(pool.free() + stack.packets_held() == pool.total()); }
+    void check_conservation() const {
+        CHECK(pool.free() + stack.packets_held() == pool.total());
+        CHECK(stack.others_are_known());
+    }
 
     void input(const Frame& f, Instant now) {
         auto p = pool.allocate();
