@@ -145,10 +145,11 @@ Result<> Fdt::for_each_reservation(FunctionRef<void(arch::MmioRange)> visit) con
     return fail(Error::corrupt);
 }
 
-Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
+/// Every node, enabled or not; `visit` sets `hide` to pass over a node's children.
+Result<> Fdt::walk_all(FunctionRef<bool(const FdtNode&, bool& hide)> visit) const {
     FdtNode node;
     node.fdt_ = this;
-    usize hidden_from = 0;  // the depth of the disabled node we are inside of; 0: none
+    usize hidden_from = 0;  // the depth of the node whose children are passed over; 0: none
     for (usize at = 0;;) {
         const auto token = token_at(structure_, at);
         if (!token) return fail(Error::corrupt);
@@ -156,13 +157,11 @@ Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
         switch (token->kind) {
         case kBeginNode: {
             if (node.depth_ == FdtNode::kMaxDepth) return fail(Error::corrupt);
-            node.levels_[node.depth_++] = {token->name, static_cast<u32>(at)};
+            node.levels_[node.depth_++] = {token->name, static_cast<u32>(at), {}, {}};
             if (hidden_from != 0) break;
-            const std::string_view status = node.text("status");
-            if (!status.empty() && status != "okay" && status != "ok")
-                hidden_from = node.depth_;
-            else if (!visit(node))
-                return {};
+            bool hide = false;
+            if (!visit(node, hide)) return {};
+            if (hide) hidden_from = node.depth_;
             break;
         }
         case kEndNode:
@@ -182,16 +181,20 @@ Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
     }
 }
 
-Result<FdtNode> Fdt::find(std::string_view path) const {
+Result<> Fdt::walk(FunctionRef<bool(const FdtNode&)> visit) const {
+    return walk_all([&](const FdtNode& node, bool& hide) {
+        hide = !node.is_enabled(node.depth_ - 1);
+        return hide || visit(node);
+    });
+}
+
+/// The first enabled node that matches. Only of those that do is it asked whether they are enabled: it costs more.
+Result<FdtNode> Fdt::first(FunctionRef<bool(const FdtNode&)> matches) const {
     FdtNode found;
-    if (!path.starts_with('/')) {
-        const auto aliases = find("/aliases");
-        if (!aliases) return fail(Error::not_found);
-        path = aliases->text(path);
-        if (!path.starts_with('/')) return fail(Error::not_found);
-    }
-    TRY(walk([&](const FdtNode& node) {
-        if (!node.path_is(path)) return true;
+    TRY(walk_all([&](const FdtNode& node, bool&) {
+        if (!matches(node)) return true;
+        for (usize level = 0; level < node.depth_; ++level)
+            if (!node.is_enabled(level)) return true;
         found = node;
         return false;
     }));
@@ -199,15 +202,19 @@ Result<FdtNode> Fdt::find(std::string_view path) const {
     return found;
 }
 
+Result<FdtNode> Fdt::find(std::string_view path) const {
+    if (!path.starts_with('/')) {
+        const auto aliases = find("/aliases");
+        if (!aliases) return fail(Error::not_found);
+        path = aliases->text(path);
+        if (!path.starts_with('/')) return fail(Error::not_found);
+    }
+    return first([&](const FdtNode& node) { return node.path_is(path); });
+}
+
 Result<FdtNode> Fdt::find_phandle(u32 phandle) const {
-    FdtNode found;
-    TRY(walk([&](const FdtNode& node) {
-        if (node.cell("phandle") != phandle && node.cell("linux,phandle") != phandle) return true;
-        found = node;
-        return false;
-    }));
-    if (found.fdt_ == nullptr) return fail(Error::not_found);
-    return found;
+    return first(
+        [&](const FdtNode& node) { return node.cell("phandle") == phandle || node.cell("linux,phandle") == phandle; });
 }
 
 Result<InterruptParent> Fdt::interrupt_parent(u32 phandle) const {
@@ -264,16 +271,32 @@ std::string_view FdtNode::text(std::string_view name) const {
     return text_at(*value, 0).value_or(std::string_view{});
 }
 
-bool FdtNode::compatible(std::string_view what) const {
-    const auto value = property("compatible");
-    if (!value) return false;
-    for (usize at = 0; at < value->size();) {
-        const auto one = text_at(*value, at);
+bool FdtNode::lists(Bytes list, std::string_view what) {
+    for (usize at = 0; at < list.size();) {
+        const auto one = text_at(list, at);
         if (!one) return false;
         if (*one == what) return true;
         at += one->size() + 1;
     }
     return false;
+}
+
+bool FdtNode::is_enabled(usize level) const {
+    const auto value = property_of(level, "status");
+    const std::string_view status = value ? text_at(*value, 0).value_or(std::string_view{}) : std::string_view{};
+    return status.empty() || status == "okay" || status == "ok";
+}
+
+u32 FdtNode::address_cells_of(usize level) const {
+    std::optional<u32>& known = levels_[level].address_cells;
+    if (!known) known = cell_of(level, "#address-cells", 2);
+    return *known;
+}
+
+u32 FdtNode::size_cells_of(usize level) const {
+    std::optional<u32>& known = levels_[level].size_cells;
+    if (!known) known = cell_of(level, "#size-cells", 1);
+    return *known;
 }
 
 bool FdtNode::path_is(std::string_view path) const {
@@ -304,11 +327,13 @@ usize FdtNode::reg_count() const {
 }
 
 Result<arch::MmioRange> FdtNode::reg(usize index) const {
-    if (index >= reg_count()) return fail(Error::not_found);
+    const auto value = property("reg");
+    if (!value || depth_ < 2) return fail(Error::not_found);
     const u32 address = address_cells_of(depth_ - 2), size = size_cells_of(depth_ - 2);
-    const usize at = index * usize{address + size} * 4;
-    const Bytes value = *property("reg");
-    const auto base = number_at(value, at, address), bytes = number_at(value, at + usize{address} * 4, size);
+    if (address > 3 || size > 2 || address + size == 0) return fail(Error::not_found);
+    const usize row = usize{address + size} * 4, at = index * row;
+    if (index >= value->size() / row) return fail(Error::not_found);
+    const auto base = number_at(*value, at, address), bytes = number_at(*value, at + usize{address} * 4, size);
     if (!base || !bytes) return fail(Error::unsupported);
     const u64 cpu = TRY(translate_from_parent_bus(*base, *bytes));
     return arch::MmioRange{PhysAddr(cpu), *bytes};

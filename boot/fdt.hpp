@@ -40,7 +40,9 @@ public:
     /// The property as text up to its NUL; empty when absent.
     std::string_view text(std::string_view name) const;
     /// Is `what` one of the strings of `compatible`?
-    bool compatible(std::string_view what) const;
+    bool compatible(std::string_view what) const { return lists(property("compatible").value_or(Bytes{}), what); }
+    /// Is `what` one of the strings of `list`, a property's value?
+    static bool lists(Bytes list, std::string_view what);
     /// "/a/b@0" with or without the unit addresses (a trailing ":options" is not accepted here).
     bool path_is(std::string_view path) const;
     /// The parent's node; must not be called on the root (it returns the root again).
@@ -63,11 +65,13 @@ private:
     struct Level {
         std::string_view name;
         u32 properties = 0;  ///< offset of the first token after the name, in the structure block
+        mutable std::optional<u32> address_cells, size_cells;  ///< of its children, once they were asked for
     };
     std::optional<Bytes> property_of(usize level, std::string_view name) const;
     u32 cell_of(usize level, std::string_view name, u32 otherwise) const;
-    u32 address_cells_of(usize level) const { return cell_of(level, "#address-cells", 2); }
-    u32 size_cells_of(usize level) const { return cell_of(level, "#size-cells", 1); }
+    bool is_enabled(usize level) const;
+    u32 address_cells_of(usize level) const;
+    u32 size_cells_of(usize level) const;
 
     const Fdt* fdt_ = nullptr;
     usize depth_ = 0;
@@ -107,6 +111,8 @@ public:
 
 private:
     friend class FdtNode;
+    Result<FdtNode> first(FunctionRef<bool(const FdtNode&)> matches) const;
+    Result<> walk_all(FunctionRef<bool(const FdtNode&, bool& hide)> visit) const;
     Bytes structure_, strings_, reservations_;
     usize used_ = 0;
     mutable InterruptParent last_parent_;

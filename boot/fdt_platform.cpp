@@ -73,27 +73,27 @@ Result<> PlatformReader::run() {
 }
 
 void PlatformReader::visit(const FdtNode& node) {
-    if (node.text("device_type") == "cpu") ++cpus_;
-    if (!node.has("compatible")) return;
-    if (node.compatible("virtio,mmio")) return virtio_mmio(node);
-    if (node.compatible("arm,gic-v3")) return gic(node, arch::GicVersion::v3);
-    for (const std::string_view name : {"arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"})
-        if (node.compatible(name)) return gic(node, arch::GicVersion::v2);
-    if (node.compatible("arm,gic-v3-its")) return its(node);
-    if (node.compatible("arm,gic-v2m-frame")) {
+    const auto compatible = node.property("compatible");
+    if (!compatible) return;
+    if (node.depth() == 3 && node.text("device_type") == "cpu") ++cpus_;  // §3.8: children of /cpus
+    const auto is = [&](auto... names) { return (FdtNode::lists(*compatible, names) || ...); };
+    if (is("virtio,mmio")) return virtio_mmio(node);
+    if (is("arm,gic-v3")) return gic(node, arch::GicVersion::v3);
+    if (is("arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic")) return gic(node, arch::GicVersion::v2);
+    if (is("arm,gic-v3-its")) return its(node);
+    if (is("arm,gic-v2m-frame")) {
         if (const auto range = node.reg())
             out_.gic.v2m = *range;
         else
             skipped(node, to_string(range.error()));
         return;
     }
-    if (node.compatible("arm,armv8-timer")) return timer(node);
-    for (const std::string_view name : {"arm,psci-1.0", "arm,psci-0.2", "arm,psci"})
-        if (node.compatible(name)) return psci(node);
-    if (node.compatible("arm,pl011")) return serial(node, arch::SerialKind::pl011);
-    if (node.compatible("ns16550a") || node.compatible("ns16550")) return serial(node, arch::SerialKind::ns16550_mmio);
-    if (node.compatible("arm,pl031")) return rtc(node);
-    if (node.compatible("pci-host-ecam-generic")) return pci(node);
+    if (is("arm,armv8-timer")) return timer(node);
+    if (is("arm,psci-1.0", "arm,psci-0.2", "arm,psci")) return psci(node);
+    if (is("arm,pl011")) return serial(node, arch::SerialKind::pl011);
+    if (is("ns16550a", "ns16550")) return serial(node, arch::SerialKind::ns16550_mmio);
+    if (is("arm,pl031")) return rtc(node);
+    if (is("pci-host-ecam-generic")) return pci(node);
 }
 
 void PlatformReader::gic(const FdtNode& node, arch::GicVersion version) {
