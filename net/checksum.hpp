@@ -19,6 +19,17 @@ public:
     void add(Bytes bytes);
     /// Copies `from` to the front of `to` (at least as long, not overlapping) and adds it: one pass over the memory.
     void add_copying(MutableBytes to, Bytes from);
+    /// `kBytes` at an even offset, without a call: for a header.
+    template <usize kBytes> void add_header(const std::byte* p) {
+        static_assert(kBytes % 4 == 0);
+        u64 sum = 0;  // far from overflowing
+        for (usize i = 0; i < kBytes; i += 4) {
+            u32 word;
+            std::memcpy(&word, p + i, sizeof(word));
+            sum += word;
+        }
+        accumulate(sum);
+    }
     constexpr void add_u16(u16 v) { accumulate(__builtin_bswap16(v)); }
     constexpr void add_u32(u32 v) { accumulate(__builtin_bswap32(v)); }
     /// Adds a piece that was summed by itself and begins at `offset` of the whole: an odd one swaps its bytes.

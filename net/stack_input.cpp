@@ -108,7 +108,10 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
     p.trim_to(ip.total_length);
     if (origin != Origin::loopback) {
         InternetSum sum;
-        sum.add(p.data().first(header_bytes));
+        if (header_bytes == sizeof(Ipv4Header))
+            sum.add_header<sizeof(Ipv4Header)>(p.data().data());
+        else
+            sum.add(p.data().first(header_bytes));
         if (!sum.is_valid()) {
             ++stats_.ip_bad_checksum;
             return;

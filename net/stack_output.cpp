@@ -52,7 +52,9 @@ void Stack::push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Ip
     ip->checksum = 0;
     ip->source = source.value;
     ip->destination = destination.value;
-    ip->checksum = internet_checksum({reinterpret_cast<const std::byte*>(ip), sizeof(Ipv4Header)});
+    InternetSum sum;
+    sum.add_header<sizeof(Ipv4Header)>(reinterpret_cast<const std::byte*>(ip));
+    ip->checksum = sum.checksum();
     if (p.meta().checksum == PacketMeta::Checksum::partial) p.meta().csum_start = sizeof(Ipv4Header);
     if (p.meta().gso != PacketMeta::Gso::none)
         p.meta().header_bytes = static_cast<u16>(p.meta().header_bytes + sizeof(Ipv4Header));
@@ -197,11 +199,11 @@ bool Stack::others_have_output() const {
 /// went elsewhere: into the loopback, behind an ARP question, or nowhere, counted.
 bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
     if (stirred_ && others_next_packet(frame, now)) return true;
-    if (auto out = udp_.output()) {
+    if (auto out = udp_.has_output() ? udp_.output() : std::nullopt) {
         udp_output(std::move(*out), frame, now);
         return true;
     }
-    if (auto out = tcp_.output(now)) {
+    if (auto out = tcp_.has_output() ? tcp_.output(now) : std::nullopt) {
         if (!out->destination.is_ipv4()) {
             stirred_ = true;
             if (ipv6_) frame = ipv6_->send(std::move(out->packet), out->source, out->destination, IpProtocol::tcp, now);

@@ -73,7 +73,7 @@ void Udp::mark_ready(Socket& s) {
     ready_tail_ = &s;
 }
 
-std::optional<UdpHandle> Udp::next_ready() {
+std::optional<UdpHandle> Udp::take_ready() {
     while (ready_head_ != nullptr) {
         Socket& s = *ready_head_;
         ready_head_ = s.next_ready;

@@ -91,7 +91,7 @@ public:
     void set_user_data(UdpHandle h, void* data);
     void* user_data(UdpHandle h) const;
     /// Sockets that became readable or writable since they were last returned.
-    std::optional<UdpHandle> next_ready();
+    std::optional<UdpHandle> next_ready() { return ready_head_ == nullptr ? std::nullopt : take_ready(); }
     void for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const;
     bool has_output() const { return queued_output_ != 0; }
     usize packets_held() const { return held_ + queued_output_; }
@@ -104,6 +104,7 @@ private:
     Verdict deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram);
     std::optional<PacketBuffer> copy(const PacketBuffer& datagram);
     void mark_ready(Socket& s);
+    std::optional<UdpHandle> take_ready();
     bool is_taken(u16 port) const;
     u16 ephemeral_port();
 

@@ -18,10 +18,10 @@ Ready look(const Stack& stack, const Watch& w) {
         r.writable = writes && stack.udp().writable(w.udp);
         return r;
     }
-    const tcp::Readiness now = stack.tcp().readiness(w.tcp);
-    r.readable = reads && now.readable;
-    r.writable = writes && now.writable;
-    r.finished = now.closed || now.error;
+    const u8 now = stack.tcp().ready_bits(w.tcp);
+    r.readable = reads && (now & tcp::kReadable) != 0;
+    r.writable = writes && (now & tcp::kWritable) != 0;
+    r.finished = (now & (tcp::kClosed | tcp::kError)) != 0;
     return r;
 }
 

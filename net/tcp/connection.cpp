@@ -226,19 +226,6 @@ void Connection::finish(std::optional<Error> error) {
     account();
 }
 
-u8 Connection::readiness_bits() const {
-    const bool ended = state_ == State::closed;
-    u8 bits = fin_consumed_ ? kFinished | kReadable : 0;
-    if (!receive_.empty() || ended) bits |= kReadable;
-    if (ended || state_ == State::time_wait) bits |= kClosed;
-    if (pending_error_) bits |= kError;
-    if (hears_urgent_) bits |= kUrgent;
-    // A quarter of the buffer, so that a writer is not woken for every ACK.
-    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_ && !write_refused_;
-    if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
-    return bits;
-}
-
 Readiness Connection::readiness() const {
     const u8 bits = readiness_bits();
     Readiness r;

@@ -221,7 +221,7 @@ private:
         return state_ == State::established || state_ == State::close_wait || state_ == State::fin_wait_1 ||
                state_ == State::closing || state_ == State::last_ack;
     }
-    u32 packet_limit() const { return receive_limit_ / 1024 + 4; }  ///< twice the window in buffers of 2 KiB
+    u32 packet_limit() const { return receive_limit_ / 1024 + 4; }  ///< the window in short segments
     u32 in_flight() const { return snd_nxt_ - snd_una_; }
     /// RFC 6675 §4: bytes in the network. Without SACK each duplicate ACK stands for a segment that has left it.
     u32 pipe() const {
@@ -291,5 +291,18 @@ private:
     u32 retransmissions_ = 0;
     std::optional<Error> error_, pending_error_, soft_error_;
 };
+
+inline u8 Connection::readiness_bits() const {
+    const bool ended = state_ == State::closed;
+    u8 bits = fin_consumed_ ? kFinished | kReadable : 0;
+    if (!receive_.empty() || ended) bits |= kReadable;
+    if (ended || state_ == State::time_wait) bits |= kClosed;
+    if (pending_error_) bits |= kError;
+    if (hears_urgent_) bits |= kUrgent;
+    // A quarter of the buffer, so that a writer is not woken for every ACK.
+    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_ && !write_refused_;
+    if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
+    return bits;
+}
 
 }  // namespace ringlet::net::tcp

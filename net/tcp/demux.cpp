@@ -223,10 +223,6 @@ void Tcp::set_link(bool up, Instant now) {
     });
 }
 
-Instant Tcp::deadline() const {
-    return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_);
-}
-
 void Tcp::on_unreachable(const Endpoint& local, const Endpoint& remote, SeqNum seq, Unreachable kind, u16 mtu,
                          Instant now) {
     Entry* e = table_.find(local, remote);

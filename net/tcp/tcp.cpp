@@ -402,6 +402,7 @@ Result<> Tcp::take_error(Handle h) {
     if (e == nullptr) return fail(Error::invalid);
     const std::optional<Error> error = e->connection.readiness().error;
     e->connection.clear_pending_error();
+    e->reported &= e->connection.readiness_bits();
     if (error) return fail(*error);
     return {};
 }
@@ -444,12 +445,6 @@ void Tcp::set_user_data(Handle h, void* data) {
 void* Tcp::user_data(Handle h) const {
     const Socket* s = slots_.find(h);
     return s == nullptr ? nullptr : s->user_data;
-}
-
-std::optional<Handle> Tcp::next_ready() {
-    Socket* s = ready_.pop_front();
-    if (s == nullptr) return std::nullopt;
-    return slots_.handle_of(*s);
 }
 
 void Tcp::for_each(FunctionRef<void(const Info&)> visit) const {

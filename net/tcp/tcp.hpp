@@ -51,7 +51,7 @@ public:
     /// Fires the timers that are due.
     void poll(Instant now);
     /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
-    Instant deadline() const;
+    Instant deadline() const { return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_); }
 
     /// Without a link only connections within this host are asked for output; those to others keep what they have to
     /// say and start no timers for it. When it is back they say it at once, as if they had not waited.
@@ -93,6 +93,11 @@ public:
     void abort(Handle h, Instant now);
 
     Readiness readiness(Handle h) const;  ///< stale handle: closed, Error::invalid
+    /// The same as ReadyBit, kept up to date: for whoever asks often.
+    u8 ready_bits(Handle h) const {
+        const Socket* s = slots_.find(h);
+        return s == nullptr ? kClosed | kError : s->reported;
+    }
     /// The pending error once (SO_ERROR); success when there is none.
     Result<> take_error(Handle h);
     Result<> configure(Handle h, const Options& options, Instant now);
@@ -101,7 +106,11 @@ public:
     void set_user_data(Handle h, void* data);
     void* user_data(Handle h) const;
     /// Handles whose readiness may have changed since they were last returned; nothing when all are drained.
-    std::optional<Handle> next_ready();
+    std::optional<Handle> next_ready() {
+        Socket* s = ready_.pop_front();
+        if (s == nullptr) return std::nullopt;
+        return slots_.handle_of(*s);
+    }
 
     /// Every connection and listener, in no particular order; `visit` must not call back into Tcp.
     void for_each(FunctionRef<void(const Info&)> visit) const;
