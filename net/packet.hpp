@@ -1,4 +1,4 @@
-// A packet: one 2 KiB DMA buffer with a movable window, or a chain of them (fragments) when it is larger than a frame.
+// A packet: one 4 KiB DMA buffer with a movable window, or a chain of them (fragments) when it is larger than a frame.
 // Exactly one owner at a time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied,
 // never counted; destroyed means back in the pool, the whole chain. Metadata lives outside the DMA memory, so a device
 // cannot change it. A chain's headers lie in its first buffer; data(), size(), push, pull and append mean that buffer.
@@ -36,7 +36,7 @@ class PacketQueue;
 
 class PacketBuffer {
 public:
-    static constexpr usize kSize = 2048;
+    static constexpr usize kSize = 4096;     ///< a page: half as many for a large segment as there would be of 2 KiB
     static constexpr usize kHeadroom = 128;  ///< virtio header + Ethernet + IP + TCP with options
 
     PacketBuffer(PacketBuffer&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
@@ -56,7 +56,7 @@ public:
     /// The device's name for data().front().
     DmaAddr dma() const;
 
-    /// Moves the window: [begin, end) of the 2 KiB. Our own arithmetic only.
+    /// Moves the window: [begin, end) of the buffer. Our own arithmetic only.
     void window(usize begin, usize end) {
         ASSERT(begin <= end && end <= kSize);
         slot_->begin = u16(begin);
@@ -148,7 +148,7 @@ private:
 /// with the last of its views, for a device may still be reading. There are half as many views as buffers.
 class PacketPool {
 public:
-    /// `memory`: count * 2 KiB of DMA memory whose device address is `dma`; kept by the caller for the pool's lifetime.
+    /// `memory`: count * kSize of DMA memory whose device address is `dma`; kept by the caller for the pool's lifetime.
     PacketPool(MutableBytes memory, DmaAddr dma);
     ~PacketPool();
     PacketPool(const PacketPool&) = delete;

@@ -44,7 +44,7 @@ template <NetConfig kC = NetConfig{}, Transport T = AnyTransport> class Net fina
     static constexpr u16 kLeastMtu = 576;
     /// Of a receive buffer for 64 KiB, when merged frames come without MRG_RXBUF: buffers in it, and how many are
     /// posted.
-    static constexpr u16 kBigFragments = 34, kBigBuffers = 4;
+    static constexpr u16 kBigFragments = 65'536 / net::PacketBuffer::kSize + 2, kBigBuffers = 4;
     static constexpr usize kLeastPoolForBig = 2 * kBigBuffers * kBigFragments;
     static constexpr Duration kTransmitPatience = Duration::from_s(5);  ///< as FreeBSD's and Linux's watchdogs
 

@@ -1,7 +1,7 @@
 // Out-of-order payload (RFC 9293 §3.10.7.4, seventh): disjoint pieces in sequence order, each in the packet it came in,
-// its sequence number in meta().owner_word. Bounded in packets, not bytes: each piece pins 2 KiB however short it is.
-// What arrived first wins where segments overlap. It also remembers what a SACK option should say (RFC 2018 §4): the
-// blocks that arrived last, the latest first. Context: the network monitor.
+// its sequence number in meta().owner_word. Bounded in packets, not bytes: each piece pins a buffer however short it
+// is. What arrived first wins where segments overlap. It also remembers what a SACK option should say (RFC 2018 §4):
+// the blocks that arrived last, the latest first. Context: the network monitor.
 #pragma once
 
 #include <span>

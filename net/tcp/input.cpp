@@ -9,7 +9,8 @@ constexpr Duration kDelayedAckTime = Duration::from_ms(40);
 constexpr Duration kChallengeWindow = Duration::from_ms(500);
 constexpr u8 kChallengesPerWindow = 4;
 constexpr Duration kTimestampLifetime = Duration::from_s(24 * 24 * 3600);  // RFC 7323 §5.5
-constexpr u16 kSmallestMss = 64;  // whatever a peer announces: fewer bytes per segment only burn cycles
+constexpr u32 kWorthJoining = 512;  // bytes that cost less to copy than to hold a buffer for
+constexpr u16 kSmallestMss = 64;    // whatever a peer announces: fewer bytes per segment only burn cycles
 
 /// Timestamps wrap like sequence numbers do.
 bool older(u32 a, u32 b) {
@@ -431,7 +432,7 @@ bool Connection::take_in_order(PacketBuffer& packet) {
         std::optional<PacketBuffer> rest = packet.take_rest();
         if (packet.size() != 0) {  // an empty buffer in the queue would read as the end of the stream
             const PacketQueue::Ref last = receive_.back();
-            if (!(last && last->tailroom() >= packet.size()) && !may_hold_another()) return false;
+            if (!may_hold_another() && !(last && last->tailroom() >= packet.size())) return false;
             append_in_order(std::move(packet));
         }
         if (!rest) return true;
@@ -463,7 +464,8 @@ void Connection::keep_ahead(SeqNum seq, PacketBuffer& packet) {
 void Connection::append_in_order(PacketBuffer p) {
     const u32 n = static_cast<u32>(p.size());
     PacketQueue::Ref last = receive_.back();
-    if (last && last->tailroom() >= n)
+    // Small ones are put together, so that a queue of them does not hold a buffer each; larger ones when they must.
+    if (last && last->tailroom() >= n && (n <= kWorthJoining || !may_hold_another()))
         std::memcpy(last->append(n).data(), p.data().data(), n);
     else
         receive_.push_back(std::move(p));

@@ -35,7 +35,7 @@ public:
     struct Pieces {
         Bytes first, second;
     };
-    /// The `length` <= 2048 bytes at `offset`; the caller keeps them inside size().
+    /// The `length` <= PacketBuffer::kSize bytes at `offset`; the caller keeps them inside size().
     Pieces at(u32 offset, u32 length);
     /// Appends views of `length` bytes at `offset` to `packet`; as many bytes as there are views for are returned.
     u32 lend(PacketBuffer& packet, u32 offset, u32 length);

@@ -445,7 +445,7 @@ TEST_CASE("IPv4 datagrams larger than the MTU leave in fragments that come toget
     };
     REQUIRE(net.a.stack.send_to(a, {Ipv4Addr::of(10, 0, 0, 2), 2}, bytes_of(data), net.now));
     net.settle();
-    CHECK(fragments == 2);
+    CHECK(fragments == (data.size() + 8 + 1479) / 1480);
     CHECK(received(net.b, b) == data);
     CHECK(net.b.stack.statistics().reassembled == 1);
 }

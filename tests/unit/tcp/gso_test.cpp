@@ -99,7 +99,7 @@ TEST_CASE("A large segment carries whole segments, bounded by the congestion win
     CHECK(s->gso_size == kMss);
     CHECK((s->flags & P) == 0);  // there is more
     CHECK(s->data == all.substr(0, s->length));
-    CHECK(s->fragments >= 2 + s->length / 2048);
+    CHECK(s->fragments >= 2 + s->length / PacketBuffer::kSize);
     CHECK_FALSE(t.out());
     CHECK(t.tcp->stats().gso_out > 1);
 }
@@ -195,7 +195,7 @@ TEST_CASE("What a device still reads is kept although it was acknowledged") {
     REQUIRE(o);
     t.send(1, t.start + 20 * kMss, A, "", 65535);
     CHECK(t.tcp->info(t.h)->send_queue == 0);
-    CHECK(t.buffers.pool.orphans() >= 20 * kMss / 2048);
+    CHECK(t.buffers.pool.orphans() >= 20 * kMss / PacketBuffer::kSize);
     REQUIRE(t.write(Harness::text(30'000, 'x')));
     const auto bytes = test::joined(o->packet);
     const std::string read(reinterpret_cast<const char*>(bytes.data()) + o->packet.size(), 20 * kMss);

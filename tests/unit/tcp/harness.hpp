@@ -23,7 +23,7 @@ inline const Ipv4Addr kUs = Ipv4Addr::of(10, 0, 2, 15), kPeer = Ipv4Addr::of(10,
 inline constexpr u16 kPort = 80, kPeerPort = 40000;
 inline constexpr u32 kPeerIsn = 0xffff'ff00;  // wraps soon in every test
 
-/// 2 KiB buffers, and the proof at the end that all of them came home.
+/// Buffers, and the proof at the end that all of them came home.
 struct TestPool {
     explicit TestPool(usize count)
         : memory(static_cast<std::byte*>(std::aligned_alloc(64, count * PacketBuffer::kSize))),

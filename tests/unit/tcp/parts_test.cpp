@@ -272,13 +272,14 @@ TEST_CASE("Send buffers share a budget: who has two buffers waits sooner than wh
     TestPool t(16);
     SendMemory memory{t.pool};
     memory.soft = 4, memory.hard = 5;
+    constexpr u32 kBuffer = PacketBuffer::kSize;
     SendBuffer a(memory, 100'000), b(memory, 100'000), c(memory, 100'000);
-    CHECK(a.write(bytes_of(std::string(20'000, 'a'))) == 4 * 2048);
+    CHECK(a.write(bytes_of(std::string(20'000, 'a'))) == 4 * kBuffer);
     CHECK_FALSE(memory.refused);
-    CHECK(b.write(bytes_of(std::string(20'000, 'b'))) == 2048);
+    CHECK(b.write(bytes_of(std::string(20'000, 'b'))) == kBuffer);
     CHECK(c.write(bytes_of("c")) == 0);
     CHECK(memory.refused);
-    a.drop(2048 + 5);
+    a.drop(kBuffer + 5);
     CHECK(memory.held == 4);
     CHECK(a.write(bytes_of("x")) == 0);
     CHECK(c.write(bytes_of("c")) == 1);

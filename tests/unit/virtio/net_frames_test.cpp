@@ -77,7 +77,7 @@ TEST_CASE("Without MRG_RXBUF merged frames arrive in buffers of 64 KiB") {
 }
 
 TEST_CASE("A pool too small for large buffers does without merged frames") {
-    Small w(Way::mmio, 1, 200);
+    Small w(Way::mmio, 1, 140);
     w.dev.withdraw(F::mrg_rxbuf);
     REQUIRE(w.start());
     CHECK_FALSE(w.nic->offloads().guest_tso);
@@ -178,8 +178,9 @@ TEST_CASE("Received segmentation and checksums are believed only inside the fram
     CHECK(m.header_bytes == 0);
     CHECK(w.value("rx_csum_bad_offset") == 1);
     h = kTso4;
-    h.csum_start = 1930;  // the TCP header would reach into the second buffer
-    m = meta(3000, h);
+    // The TCP header would reach into the second buffer.
+    h.csum_start = PacketBuffer::kSize - PacketBuffer::kHeadroom - 10;
+    m = meta(6000, h);
     CHECK(m.gso == PacketMeta::Gso::tcp4);
     CHECK(m.header_bytes == 0);
     h = kTso4, h.hdr_len = 0xffff, h.gso_type = 0x81;
