@@ -112,6 +112,35 @@ Result<usize> TcpStream::try_read(MutableBytes to) {
     return n;
 }
 
+ReceivedBytes::~ReceivedBytes() {
+    if (!packet_) return;
+    auto held = service_->lock();
+    packet_.reset();
+    if (held->stack->is_starved()) service_->push_output(held);  // reception may be waiting for just these
+}
+
+Result<ReceivedBytes> TcpStream::take(usize most) {
+    auto taken = TRY(
+        block(Service::after(read_timeout_), [&](Stack& s) { return s.tcp().take(watch_->tcp, most, kernel::now()); }));
+    return ReceivedBytes(*service_, std::move(taken));
+}
+
+Result<ReceivedBytes> TcpStream::try_take(usize most) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    auto taken = TRY(held->stack->tcp().take(watch_->tcp, most, kernel::now()));
+    push(held);
+    return ReceivedBytes(*service_, std::move(taken));
+}
+
+Result<usize> TcpStream::try_write_urgent(Bytes from) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const auto n = held->stack->tcp().write_urgent(watch_->tcp, from, kernel::now());
+    if (n) push(held);
+    return n;
+}
+
 Result<> TcpStream::write(Bytes from) {
     while (!from.empty()) {
         const usize n = TRY(block(Service::after(write_timeout_),

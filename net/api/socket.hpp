@@ -49,6 +49,32 @@ protected:
 
 }  // namespace detail
 
+/// Received bytes in the network's own buffers, lent until this object dies: read without a copy. Move-only. Whoever
+/// keeps many of them keeps buffers from everybody.
+class ReceivedBytes {
+public:
+    ReceivedBytes(ReceivedBytes&& o) noexcept : service_(o.service_), packet_(std::exchange(o.packet_, std::nullopt)) {}
+    ReceivedBytes& operator=(ReceivedBytes&& o) noexcept {
+        std::swap(service_, o.service_);
+        std::swap(packet_, o.packet_);
+        return *this;
+    }
+    ~ReceivedBytes();
+    /// 0: the peer finished.
+    usize size() const { return packet_ ? packet_->total_size() : 0; }
+    /// visit(Bytes piece), in the order of the stream.
+    template <class F> void for_each(F visit) const {
+        if (packet_) packet_->for_each_fragment([&](MutableBytes piece, DmaAddr) { visit(Bytes(piece)); });
+    }
+
+private:
+    friend class TcpStream;
+    ReceivedBytes(Service& service, std::optional<PacketBuffer> packet)
+        : service_(&service), packet_(std::move(packet)) {}
+    Service* service_;
+    std::optional<PacketBuffer> packet_;
+};
+
 class TcpStream : public detail::Socket {
 public:
     /// unreachable, connection_refused, timed_out, no_memory, no_space.
@@ -60,10 +86,17 @@ public:
     Result<usize> read(MutableBytes to);
     /// The same, would_block instead of waiting.
     Result<usize> try_read(MutableBytes to);
+    /// Reading without a copy: what has come, at most `most` bytes or one buffer; at the end of the stream none.
+    /// no_memory: buffers are scarce, read() instead. Else as read() and try_read().
+    Result<ReceivedBytes> take(usize most = 64 * 1024);
+    Result<ReceivedBytes> try_take(usize most = 64 * 1024);
     /// All of `from`, or an error (then an unknown part has been sent). The write timeout runs from the last progress.
     Result<> write(Bytes from);
     /// As much as fits, at least one byte; would_block when nothing does.
     Result<usize> try_write(Bytes from);
+    /// As try_write(), and everything written so far is urgent (RFC 9293 §3.8.5). For peers that need it: RFC 6093 §5
+    /// advises against it. What the peer marks so stays in the stream: info().urgent_bytes.
+    Result<usize> try_write_urgent(Bytes from);
     /// Our side is finished; reading goes on.
     Result<> shutdown_write();
     /// Resets the connection instead of finishing it.

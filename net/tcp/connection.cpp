@@ -102,12 +102,18 @@ void Connection::open_cookie(const Segment& ack, u16 mss, Instant now) {
     learn_options(syn);
 }
 
+/// Why the queue is empty; success: the peer finished.
+Result<> Connection::nothing_to_read() const {
+    if (error_) return fail(*error_);
+    if (state_ == State::syn_sent || state_ == State::syn_received) return fail(Error::not_connected);
+    if (fin_consumed_ || state_ == State::closed) return {};
+    return fail(Error::would_block);
+}
+
 Result<usize> Connection::read(MutableBytes to, Instant now) {
     if (receive_.empty()) {
-        if (error_) return fail(*error_);
-        if (state_ == State::syn_sent || state_ == State::syn_received) return fail(Error::not_connected);
-        if (fin_consumed_ || state_ == State::closed) return usize{0};
-        return fail(Error::would_block);
+        TRY(nothing_to_read());
+        return usize{0};
     }
     usize copied = 0;
     while (copied < to.size()) {
@@ -119,10 +125,32 @@ Result<usize> Connection::read(MutableBytes to, Instant now) {
         first->pull_bytes(n);
         if (first->size() == 0) receive_.pop_front();
     }
-    receive_bytes_ -= static_cast<u32>(copied);
+    was_read(static_cast<u32>(copied), now);
+    return copied;
+}
+
+Result<std::optional<PacketBuffer>> Connection::take(usize most, Instant now) {
+    std::optional<PacketBuffer> all = receive_.pop_front();
+    if (!all) {
+        TRY(nothing_to_read());
+        return all;
+    }
+    usize taken = all->size();
+    for (PacketQueue::Ref next = receive_.front(); next && next->size() <= most - std::min(most, taken);
+         next = receive_.front()) {
+        taken += next->size();
+        all->append_fragment(*receive_.pop_front());
+    }
+    was_read(static_cast<u32>(taken), now);
+    return all;
+}
+
+/// The application has taken `bytes` out of the receive queue.
+void Connection::was_read(u32 bytes, Instant now) {
+    receive_bytes_ -= bytes;
     if (hears_urgent_ && urgent_bytes() == 0) hears_urgent_ = false;
     account();
-    read_bytes_ += static_cast<u32>(copied);
+    read_bytes_ += bytes;
     if (receive_limit_ < env_.config.receive_buffer_most) tune_window(now);
     // A window update is worth a segment when it frees a sender that may have stopped (§3.8.6.2.2).
     const u32 promised = rcv_adv_ - rcv_nxt_;
@@ -130,7 +158,6 @@ Result<usize> Connection::read(MutableBytes to, Instant now) {
     if (receiving && !fin_consumed_ && promised < receive_limit_ / 2 &&
         window_to_offer() >= promised + std::min(receive_limit_ / 2, 2u * largest_received_))
         ack_now_ = true;
-    return copied;
 }
 
 /// The window follows the reader: twice what he took in the last round trip, for the sender may double its own in the

@@ -82,6 +82,9 @@ public:
 
     // --- the application
     Result<usize> read(MutableBytes to, Instant now);
+    /// read() that hands the buffers over instead of copying them: a chain of at most `most` bytes, but at least one
+    /// buffer; nothing when the peer finished.
+    Result<std::optional<PacketBuffer>> take(usize most, Instant now);
     Result<usize> write(Bytes from);
     /// What was written so far is urgent; nothing written, nothing is.
     void mark_urgent();
@@ -162,6 +165,10 @@ private:
     void challenge(Instant now);
     void account();
     void tune_window(Instant now);
+
+    // connection.cpp
+    Result<> nothing_to_read() const;
+    void was_read(u32 bytes, Instant now);
 
     // recovery.cpp
     void arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now);

@@ -283,9 +283,22 @@ Result<usize> Tcp::read(Handle h, MutableBytes to, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.read(to, now);
-    if (e->hashed && e->connection.owes_ack()) activate(*e);
-    e->reported &= e->connection.readiness_bits();  // reading raises nothing
+    after_read(*e);
     return n;
+}
+
+Result<std::optional<PacketBuffer>> Tcp::take(Handle h, usize most, Instant now) {
+    Entry* e = find_connection(h);
+    if (e == nullptr) return fail(Error::invalid);
+    if (env_.pool.free() < env_.pool.total() / 4) return fail(Error::no_memory);
+    auto taken = e->connection.take(most, now);
+    after_read(*e);
+    return taken;
+}
+
+void Tcp::after_read(Entry& e) {
+    if (e.hashed && e.connection.owes_ack()) activate(e);
+    e.reported &= e.connection.readiness_bits();  // reading raises nothing
 }
 
 Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {

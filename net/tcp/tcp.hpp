@@ -78,6 +78,10 @@ public:
     /// Copies out up to to.size() bytes in order. 0: the peer finished. would_block: nothing there yet.
     /// not_connected: still opening; else the connection's error.
     Result<usize> read(Handle h, MutableBytes to, Instant now);
+    /// read() without a copy: what came, as a chain of buffers that are the caller's now, of at most `most` bytes or
+    /// one buffer; nothing when the peer finished. no_memory: the pool needs what it has left (a quarter), read()
+    /// instead.
+    Result<std::optional<PacketBuffer>> take(Handle h, usize most, Instant now);
     /// Copies in as much as there is room for (at least one byte). would_block: full, or still opening.
     /// closed: after shutdown_write(); else the connection's error.
     Result<usize> write(Handle h, Bytes from, Instant now);
@@ -139,6 +143,7 @@ private:
     Entry* create(const Endpoint& local, const Endpoint& remote);
     bool make_room();
     void activate(Entry& e);
+    void after_read(Entry& e);
     void plan_ahead(Entry& e, Instant now);
     bool settle(Entry& e, Instant now);
     void enqueue(Entry& e, Entry::Queue queue);

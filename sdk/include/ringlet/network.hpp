@@ -21,6 +21,7 @@ using net::LinkAbilities;
 using net::LinkControl;
 using net::MacAddr;
 using net::Ready;
+using net::ReceivedBytes;
 using net::RxMode;
 using net::Selector;
 using net::TcpListener;
