@@ -19,8 +19,8 @@ void Arp::ask(Entry& e) {
 }
 
 void Arp::release(Entry& e) {
+    if (e.state == State::reachable) resolved_count_ -= e.waiting.count();
     stats_.arp_unresolved += e.waiting.count();
-    waiting_ -= e.waiting.count();
     e.waiting.clear();
     if (e.ask) --pending_requests_;
     e.ask = false;
@@ -75,18 +75,17 @@ void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {
     }
     if (e->waiting.count() == kWaiting) {  // the newest packets are the ones still wanted
         (void)e->waiting.pop_front();
-        --waiting_;
         ++stats_.arp_queue_overflow;
     }
-    if (waiting_ >= kWaitingTotal) {
+    if (packets_held() + packet.buffers() > kWaitingTotal) {
         ++stats_.arp_queue_overflow;
         return;
     }
     e->waiting.push_back(std::move(packet));
-    ++waiting_;
 }
 
 void Arp::learn(Entry& e, const MacAddr& mac, Instant now) {
+    if (e.state == State::incomplete) resolved_count_ += e.waiting.count();
     e.mac = mac;
     e.state = State::reachable;
     e.changed = now;
@@ -94,11 +93,18 @@ void Arp::learn(Entry& e, const MacAddr& mac, Instant now) {
     e.tries = 0;
     if (e.ask) --pending_requests_;
     e.ask = false;
-    while (auto p = e.waiting.pop_front()) {
-        --waiting_;
-        push_ethernet(*p, mac, mac_, EtherType::ipv4);
-        resolved_.push_back(std::move(*p));
+}
+
+std::optional<Arp::Resolved> Arp::resolved() {
+    if (resolved_count_ == 0) return std::nullopt;
+    for (auto& set : sets_) {
+        for (Entry& e : set) {
+            if (e.state != State::reachable || e.waiting.empty()) continue;
+            --resolved_count_;
+            return Resolved{*e.waiting.pop_front(), e.mac};
+        }
     }
+    return std::nullopt;
 }
 
 void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now) {
@@ -283,7 +289,7 @@ void Arp::for_each(FunctionRef<void(const NeighbourInfo&)> visit) const {
 }
 
 usize Arp::packets_held() const {
-    usize n = resolved_.buffers();
+    usize n = 0;
     for (const auto& set : sets_)
         for (const Entry& e : set) n += e.waiting.buffers();
     return n;

@@ -19,7 +19,7 @@ class Arp {
 public:
     static constexpr usize kSets = 16, kWays = 4;
     static constexpr usize kWaiting = 4;        ///< packets per unresolved neighbour
-    static constexpr usize kWaitingTotal = 32;  ///< packets over all of them
+    static constexpr usize kWaitingTotal = 64;  ///< buffers over all of them: one largest datagram has 45
     static constexpr int kTries = 4;
     static constexpr Duration kRetry = Duration::from_s(1);
     static constexpr Duration kFresh = Duration::from_s(240);  ///< then it is asked again while in use
@@ -59,9 +59,13 @@ public:
     /// The next ARP frame to send, complete, as Ethernet frame; needs a packet from `pool`.
     std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
     bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_ || probe_due_; }
-    /// A packet whose neighbour has answered (window = Ethernet frame).
-    std::optional<PacketBuffer> resolved() { return resolved_.pop_front(); }
-    bool has_resolved() const { return !resolved_.empty(); }
+    struct Resolved {
+        PacketBuffer packet;
+        MacAddr mac;
+    };
+    /// A packet whose neighbour has answered.
+    std::optional<Resolved> resolved();
+    bool has_resolved() const { return resolved_count_ != 0; }
     void for_each(FunctionRef<void(const NeighbourInfo&)> visit) const;
     usize packets_held() const;  ///< buffers; walks them
 
@@ -97,7 +101,7 @@ private:
     std::array<Reply, 8> replies_{};
     usize reply_count_ = 0;
     u32 pending_requests_ = 0;  // entries with `ask` set
-    usize waiting_ = 0;
+    u32 resolved_count_ = 0;    // packets behind reachable neighbours
     bool announce_ = false;
     int announcements_left_ = 0;
     Instant next_announcement_ = Instant::never();
@@ -108,7 +112,6 @@ private:
     Duration probe_interval_;
     Instant next_probe_ = Instant::never();
     Instant deadline_ = Instant::never();
-    PacketQueue resolved_;
 };
 
 }  // namespace ringlet::net

@@ -68,7 +68,7 @@ private:
     bool source_is_plausible(const IpAddr& source, Origin origin) const;
     // ipv6_icmp.cpp
     void icmp_input(PacketBuffer p, const Received& r, Instant now);
-    void echo_reply(PacketBuffer p, const Received& r, Instant now);
+    void echo_reply(PacketBuffer p, const Received& r);
     void error_input(Bytes message, Instant now);
     void send_error(PacketBuffer offender, u8 type, u8 code, u32 word, Instant now);
     // ipv6_discovery.cpp
@@ -91,7 +91,8 @@ private:
     std::optional<PacketBuffer> route(PacketBuffer p, const IpAddr& destination, Instant now);
     std::optional<PacketBuffer> frame_to(PacketBuffer p, const MacAddr& to);
     void complete_icmp(PacketBuffer& p, const IpAddr& source, const IpAddr& destination);
-    void cut_fragments(PacketBuffer p, const IpAddr& source, const IpAddr& destination, IpProtocol protocol, u16 mtu);
+    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to, Instant now);
+    std::optional<PacketBuffer> cut(PacketBuffer p, const MacAddr& to, usize mtu);
     bool source_may_send(const IpAddr& source, const IpAddr& destination) const;
 
     StackParts parts_;
@@ -103,7 +104,7 @@ private:
     RateLimit errors_{kErrorsPerSecond};
     PacketQueue frames_;     // complete
     PacketQueue replies_;    // window = IPv6 packet, routed when pulled
-    PacketQueue fragments_;  // of what is going out: window = IPv6 packet
+    PacketQueue fragments_;  // of what is going out: complete frames
     u32 fragment_id_;
     std::array<IpAddr, Slaac::kAddresses> node_groups_{};  // the solicited-node groups that are joined
     bool running_ = false;

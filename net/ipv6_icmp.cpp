@@ -19,7 +19,7 @@ void Ipv6::icmp_input(PacketBuffer p, const Received& r, Instant now) {
     switch (h->type) {
     case Icmpv6Header::kEcho:
         ++stats_.icmp_echo_in;
-        echo_reply(std::move(p), r, now);
+        echo_reply(std::move(p), r);
         return;
     case Icmpv6Header::kEchoReply:
         parts_.pings.answered(r.source, static_cast<u16>(h->word >> 16), static_cast<u16>(h->word),
@@ -49,13 +49,13 @@ void Ipv6::icmp_input(PacketBuffer p, const Received& r, Instant now) {
     }
 }
 
-void Ipv6::echo_reply(PacketBuffer p, const Received& r, Instant now) {
+void Ipv6::echo_reply(PacketBuffer p, const Received& r) {
     // Groups get no answer: it would make us an amplifier. Nor does nobody in particular.
     if (r.origin == Origin::wire_broadcast || r.destination.is_multicast() || r.source.is_unspecified()) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() + fragments_.count() >= kReplies) {
+    if (replies_.count() >= kReplies) {
         ++stats_.reply_overflow;
         return;
     }
@@ -63,9 +63,6 @@ void Ipv6::echo_reply(PacketBuffer p, const Received& r, Instant now) {
     p.meta() = {};
     complete_icmp(p, r.destination, r.source);
     ++stats_.icmp_echo_replied;
-    const u16 mtu = path_mtu(r.source, now);
-    if (p.size() + sizeof(Ipv6Header) > mtu && r.origin != Origin::loopback)  // it came in fragments
-        return cut_fragments(std::move(p), r.destination, r.source, IpProtocol::icmpv6, mtu);
     push_header(p, r.destination, r.source, IpProtocol::icmpv6, slaac_.hop_limit());
     replies_.push_back(std::move(p));
 }

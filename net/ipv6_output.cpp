@@ -35,8 +35,8 @@ std::optional<PacketBuffer> Ipv6::send(PacketBuffer p, const IpAddr& wanted, con
         return std::nullopt;
     }
     const bool local = is_ours(destination);
-    if (!local && p.meta().gso == PacketMeta::Gso::none && p.total_size() + sizeof(Ipv6Header) > parts_.config.mtu)
-        [[unlikely]] {
+    if (protocol == IpProtocol::tcp && !local && p.meta().gso == PacketMeta::Gso::none &&
+        p.total_size() + sizeof(Ipv6Header) > parts_.config.mtu) [[unlikely]] {
         ++stats_.ip_too_large;
         return std::nullopt;
     }
@@ -53,8 +53,10 @@ std::optional<PacketBuffer> Ipv6::route(PacketBuffer p, const IpAddr& destinatio
     }
     if (destination.is_multicast()) {  // RFC 2464 §7
         const u32 low = static_cast<u32>(destination.low());
-        return frame_to(std::move(p), {{0x33, 0x33, static_cast<u8>(low >> 24), static_cast<u8>(low >> 16),
-                                        static_cast<u8>(low >> 8), static_cast<u8>(low)}});
+        return finish_frame(std::move(p),
+                            {{0x33, 0x33, static_cast<u8>(low >> 24), static_cast<u8>(low >> 16),
+                              static_cast<u8>(low >> 8), static_cast<u8>(low)}},
+                            now);
     }
     std::optional<IpAddr> hop;
     const Destinations::Entry* known = destinations_.find(destination, now);
@@ -66,7 +68,7 @@ std::optional<PacketBuffer> Ipv6::route(PacketBuffer p, const IpAddr& destinatio
         ++stats_.ip6_no_route;
         return std::nullopt;
     }
-    if (const auto mac = ndp_.find(*hop, now)) return frame_to(std::move(p), *mac);
+    if (const auto mac = ndp_.find(*hop, now)) return finish_frame(std::move(p), *mac, now);
     ndp_.wait_for(*hop, std::move(p), now);
     return std::nullopt;
 }
@@ -84,55 +86,57 @@ std::optional<PacketBuffer> Ipv6::send_udp(PacketBuffer p, const IpAddr& wanted,
     const usize length = p.total_size();
     InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), length);
     h->checksum = 0;
-    const u16 mtu = is_ours(destination) ? u16{0xffff} : path_mtu(destination, now);
-    const bool cut = length + sizeof(Ipv6Header) > mtu;
-    if (parts_.config.offloads.tx_checksum && !cut) {
+    const bool whole = p.fragments() == 1 && length + sizeof(Ipv6Header) <= path_mtu(destination, now);
+    if (is_ours(destination) || (parts_.config.offloads.tx_checksum && whole)) {
         h->checksum = sum.sum();
         p.meta().checksum = PacketMeta::Checksum::partial;
         p.meta().csum_offset = offsetof(UdpHeader, checksum);
     } else {
-        sum.add(p.data());
+        sum.add_at(sum_of(p), 0);
         const u16 checksum = sum.checksum();
         h->checksum = checksum == 0 ? u16{0xffff} : checksum;
     }
-    if (!cut) return send(std::move(p), source, destination, IpProtocol::udp, now);
-    if (!source_may_send(source, destination)) {
-        ++stats_.ip_no_address;
-        return std::nullopt;
-    }
-    cut_fragments(std::move(p), source, destination, IpProtocol::udp, mtu);
-    if (auto first = fragments_.pop_front()) return route(std::move(*first), destination, now);
-    return std::nullopt;
+    return send(std::move(p), source, destination, IpProtocol::udp, now);
 }
 
-/// RFC 8200 §4.5: `p`, what is behind the header, in one buffer, as fragments of at most `mtu` bytes in fragments_. All
-/// or none of them: what is incomplete is of no use to anybody.
-void Ipv6::cut_fragments(PacketBuffer p, const IpAddr& source, const IpAddr& destination, IpProtocol protocol,
-                         u16 mtu) {
-    const Bytes whole = p.data();
-    const usize room = (mtu - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader)) & ~usize{7};
-    const u32 id = ++fragment_id_;
+/// A frame to the neighbour `to`, or the first of several: the others are in fragments_. TCP's segments, and what waits
+/// for the device to complete its checksum, go as they are.
+std::optional<PacketBuffer> Ipv6::finish_frame(PacketBuffer p, const MacAddr& to, Instant now) {
+    const auto* ip = reinterpret_cast<const Ipv6Header*>(p.data().data());
+    if (IpProtocol{ip->next_header} == IpProtocol::tcp || p.meta().checksum == PacketMeta::Checksum::partial)
+        return frame_to(std::move(p), to);
+    const u16 mtu = path_mtu(IpAddr::from(ip->destination), now);
+    if (p.fragments() == 1 && p.size() <= mtu) return frame_to(std::move(p), to);
+    return cut(std::move(p), to, mtu);
+}
+
+/// RFC 8200 §4.5: a packet without extension headers as frames of at most `mtu` bytes of IPv6, all or none of them:
+/// what is incomplete is of no use to anybody. Its buffers become the fragments; only what is in one buffer and does
+/// not fit is copied.
+std::optional<PacketBuffer> Ipv6::cut(PacketBuffer p, const MacAddr& to, usize mtu) {
+    const Ipv6Header whole = *read_at<Ipv6Header>(p.data(), 0);
+    p.pull_bytes(sizeof(Ipv6Header));
+    const usize size = p.total_size(), room = (mtu - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader)) & ~usize{7};
     PacketQueue pieces;
-    for (usize at = 0; at < whole.size(); at += room) {
-        const usize length = std::min(room, whole.size() - at);
-        auto f = parts_.pool.allocate();
-        if (!f) {
-            ++stats_.no_packet;
-            return;
-        }
-        std::memcpy(f->append(length).data(), whole.data() + at, length);
-        auto* h = f->push<Ipv6FragmentHeader>();
-        h->next_header = static_cast<u8>(protocol);
+    if (!pieces.push_back_cut(std::move(p), room, parts_.pool)) {
+        ++stats_.no_packet;
+        return std::nullopt;
+    }
+    stats_.fragments_out += pieces.count();
+    const u32 id = ++fragment_id_;
+    usize at = 0;
+    while (auto piece = pieces.pop_front()) {
+        const usize offset = std::exchange(at, at + piece->size());
+        auto* h = piece->push<Ipv6FragmentHeader>();
+        h->next_header = whole.next_header;
         h->reserved = 0;
-        h->offset_more = static_cast<u16>(at | (at + length < whole.size() ? 1u : 0u));
+        h->offset_more = static_cast<u16>(offset | (at < size ? 1u : 0u));
         h->id = id;
-        push_header(*f, source, destination, IpProtocol::fragment, slaac_.hop_limit());
-        pieces.push_back(std::move(*f));
+        push_header(*piece, IpAddr::from(whole.source), IpAddr::from(whole.destination), IpProtocol::fragment,
+                    whole.hop_limit);
+        fragments_.push_back(*frame_to(std::move(*piece), to));
     }
-    while (auto f = pieces.pop_front()) {
-        ++stats_.fragments_out;
-        fragments_.push_back(std::move(*f));
-    }
+    return fragments_.pop_front();
 }
 
 void Ipv6::complete_icmp(PacketBuffer& p, const IpAddr& source, const IpAddr& destination) {
@@ -160,15 +164,14 @@ bool Ipv6::has_output() const {
 }
 
 bool Ipv6::next_frame(std::optional<PacketBuffer>& frame, Instant now) {
+    if ((frame = fragments_.pop_front())) return true;
     if (ndp_.has_resolved()) {
         auto r = ndp_.resolved();
-        frame = frame_to(std::move(r->packet), r->mac);
+        frame = finish_frame(std::move(r->packet), r->mac, now);
         return true;
     }
     if ((frame = frames_.pop_front())) return true;
-    for (PacketQueue* queue : {&fragments_, &replies_}) {
-        auto p = queue->pop_front();
-        if (!p) continue;
+    if (auto p = replies_.pop_front()) {
         const auto ip = read_at<Ipv6Header>(p->data(), 0);
         frame = route(std::move(*p), IpAddr::from(ip->destination), now);
         return true;

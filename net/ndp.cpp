@@ -32,7 +32,7 @@ void Ndp::enter(Entry& e, State state, Instant until) {
 void Ndp::release(Entry& e) {
     stats_.nd_unresolved += e.waiting.count();
     // Those of a known neighbour count as resolved, not as waiting.
-    (e.mac == MacAddr{} ? waiting_ : resolved_count_) -= e.waiting.count();
+    if (e.mac != MacAddr{}) resolved_count_ -= e.waiting.count();
     e.waiting.clear();
     enter(e, State::free, Instant::never());
 }
@@ -92,20 +92,17 @@ void Ndp::wait_for(const IpAddr& neighbour, PacketBuffer packet, Instant now) {
     }
     if (e->waiting.count() == kWaiting) {  // §7.2.2: the newest packets are the ones still wanted
         (void)e->waiting.pop_front();
-        --waiting_;
         ++stats_.nd_queue_overflow;
     }
-    if (waiting_ >= kWaitingTotal) {
+    if (packets_held() + packet.buffers() > kWaitingTotal) {
         ++stats_.nd_queue_overflow;
         return;
     }
     e->waiting.push_back(std::move(packet));
-    ++waiting_;
 }
 
 /// What waited may go.
 void Ndp::flush(Entry& e) {
-    waiting_ -= e.waiting.count();
     resolved_count_ += e.waiting.count();
 }
 
@@ -202,7 +199,7 @@ void Ndp::poll(Instant now) {
                         break;
                     }
                     stats_.nd_unresolved += e.waiting.count();
-                    (e.mac == MacAddr{} ? waiting_ : resolved_count_) -= e.waiting.count();
+                    if (e.mac != MacAddr{}) resolved_count_ -= e.waiting.count();
                     while (auto p = e.waiting.pop_front())
                         if (failed_.count() < kWaiting) failed_.push_back(std::move(*p));
                     e.mac = {};

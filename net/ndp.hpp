@@ -21,7 +21,7 @@ class Ndp {
 public:
     static constexpr usize kSets = 16, kWays = 4;
     static constexpr usize kWaiting = 4;        ///< packets per unresolved neighbour
-    static constexpr usize kWaitingTotal = 32;  ///< packets over all of them
+    static constexpr usize kWaitingTotal = 64;  ///< buffers over all of them: one largest datagram has 45
     static constexpr u8 kTries = 3;             ///< MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT (§10)
     static constexpr Duration kRetransmit = Duration::from_s(1);
     static constexpr Duration kReachable = Duration::from_s(30);
@@ -92,8 +92,8 @@ private:
     SipKey key_;
     Statistics& stats_;
     std::array<std::array<Entry, kWays>, kSets> sets_;
-    u32 pending_ = 0;                         // entries with `ask` set
-    usize waiting_ = 0, resolved_count_ = 0;  // packets behind unresolved and behind resolved neighbours
+    u32 pending_ = 0;           // entries with `ask` set
+    usize resolved_count_ = 0;  // packets behind resolved neighbours
     Instant deadline_ = Instant::never();
     PacketQueue failed_;
 };

@@ -1,6 +1,6 @@
 // The packet pool: a stack of free slots, most recently used first (its memory is likeliest still in the cache).
 // Context: the network monitor.
-#include "net/packet.hpp"
+#include "net/packet_queue.hpp"
 
 #include <new>
 
@@ -88,6 +88,23 @@ void PacketBuffer::trim_across(usize length) {
         slot_->followers = kept;
         return;
     }
+}
+
+bool PacketQueue::push_back_cut(PacketBuffer p, usize room, PacketPool& pool) {
+    PacketQueue pieces;
+    for (std::optional<PacketBuffer> buffer = std::move(p), rest; buffer; buffer = std::exchange(rest, std::nullopt)) {
+        rest = buffer->take_rest();
+        while (buffer->size() > room) {
+            auto piece = pool.allocate();
+            if (!piece) return false;
+            std::memcpy(piece->append(room).data(), buffer->data().data(), room);
+            buffer->pull_bytes(room);
+            pieces.push_back(std::move(*piece));
+        }
+        pieces.push_back(std::move(*buffer));
+    }
+    while (auto piece = pieces.pop_front()) push_back(std::move(*piece));
+    return true;
 }
 
 PacketPool::PacketPool(MutableBytes memory, DmaAddr dma) : memory_(memory.data()), dma_(dma) {

@@ -160,11 +160,14 @@ public:
     /// views are in use.
     std::optional<PacketBuffer> view(const PacketBuffer& buffer, usize offset, usize length);
 
+    /// Somebody waits for more buffers than are free: as good as a failed allocation.
+    void note_shortage() { ++exhausted_; }
+
     usize total() const { return total_; }
     usize free() const { return free_; }
     usize free_views() const { return free_views_; }
     usize orphans() const { return orphans_; }    ///< buffers that are alive only because of their views
-    u64 exhausted() const { return exhausted_; }  ///< failed allocations
+    u64 exhausted() const { return exhausted_; }  ///< failed allocations, and shortages noted
 
 private:
     friend class PacketBuffer;

@@ -85,6 +85,10 @@ public:
         }
     }
 
+    /// Appends a packet's buffers as packets of their own of at most `room` bytes; what does not fit is copied. All or
+    /// none: false when `pool` had no buffer.
+    bool push_back_cut(PacketBuffer p, usize room, PacketPool& pool);
+
 private:
     Slot* head_ = nullptr;
     Slot* tail_ = nullptr;

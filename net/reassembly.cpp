@@ -87,8 +87,7 @@ PacketBuffer Reassembly::finish(Datagram& d) {
 std::optional<PacketBuffer> Reassembly::add(const Key& key, Fragment f, Duration lifetime, Instant now) {
     ++stats_.fragments_in;
     const usize length = f.packet.size() - f.header_bytes;
-    if (f.packet.fragments() != 1 || length == 0 || (f.more && length % 8 != 0) ||
-        f.offset + length + f.header_bytes > kLargest) {
+    if (f.packet.fragments() != 1 || length == 0 || (f.more && length % 8 != 0) || f.offset + length > kLargest) {
         ++stats_.fragments_bad;
         return std::nullopt;
     }

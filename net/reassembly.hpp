@@ -18,8 +18,8 @@ namespace ringlet::net {
 class Reassembly {
 public:
     static constexpr usize kDatagrams = 16;
-    static constexpr u32 kFragments = 64;  ///< of one datagram: 64 KiB in pieces of 1280 are 54
-    static constexpr u32 kLargest = 65'535;
+    static constexpr u32 kFragments = 64;    ///< of one datagram: 64 KiB in pieces of 1280 are 54
+    static constexpr u32 kLargest = 65'535;  ///< bytes behind the headers
 
     struct Key {
         IpAddr source, destination;

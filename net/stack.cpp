@@ -108,7 +108,9 @@ void Stack::apply(const Ipv4Config& next, Instant now) {
     const bool moved = ipv4_.address != next.address || ipv4_.prefix != next.prefix;
     ipv4_ = next;
     changed_ = true;
-    if (moved) arp_.address_changed(ipv4_, now);
+    if (!moved) return;
+    arp_.address_changed(ipv4_, now);
+    paths_.clear();
 }
 
 /// `told`: what the network says packets may be; 0: nothing.
@@ -161,6 +163,7 @@ void Stack::carrier_changed(bool up, Instant now) {
     tcp_.set_link(up, now);
     if (!up) return;
     arp_.address_changed(ipv4_, now);
+    paths_.clear();
     groups_.restart(now);
     if (ipv6_) ipv6_->restart(now);
     dhcp_.reconfirm(now);
@@ -195,6 +198,11 @@ void Stack::poll_others(Instant now) {
     if (ipv6_) ipv6_->poll(now);
 }
 
+u16 Stack::path_mtu(Ipv4Addr destination, Instant now) const {
+    const Destinations::Entry* known = paths_.find(destination, now);
+    return known != nullptr && known->mtu < path_mtu_ ? known->mtu : path_mtu_;
+}
+
 Instant Stack::deadline() const {
     if (!loopback_.empty() || output_cut_) return Instant{};
     return std::min(std::min(tcp_.deadline(), retry_at_), stirred_ ? others_deadline() : others_due_);
@@ -221,9 +229,17 @@ Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {
     if (to.port == 0) to = TRY(udp_.remote(h));
     const IpAddr local = TRY(udp_.local(h)).address;
     if (local != IpAddr{} && local.is_ipv4() != to.address.is_ipv4()) return fail(Error::invalid);
-    if (to.address.is_ipv4() ? !route(to.address.ipv4()) : !ipv6_ || !ipv6_->source_for(to.address, now))
-        return fail(Error::unreachable);
-    return udp_.send_to(h, to, payload, kLargestDatagram);  // in fragments when the path is narrower
+    Udp::Layout layout;
+    if (to.address.is_ipv4()) {
+        const auto r = route(to.address.ipv4());
+        if (!r) return fail(Error::unreachable);
+        if (!r->local) layout = Udp::Layout::of(path_mtu(to.address.ipv4(), now), sizeof(Ipv4Header));
+    } else {
+        if (!ipv6_ || !ipv6_->source_for(to.address, now)) return fail(Error::unreachable);
+        if (!ipv6_->is_ours(to.address))
+            layout = Udp::Layout::of(ipv6_->path_mtu(to.address, now), sizeof(Ipv6Header), sizeof(Ipv6FragmentHeader));
+    }
+    return udp_.send_to(h, to, payload, layout);
 }
 
 Result<u32> Stack::ping(const IpAddr& to, u16 bytes, Instant now) {

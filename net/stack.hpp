@@ -10,6 +10,7 @@
 
 #include "net/arp.hpp"
 #include "net/config.hpp"
+#include "net/destinations.hpp"
 #include "net/dhcp.hpp"
 #include "net/groups.hpp"
 #include "net/headers.hpp"
@@ -29,8 +30,8 @@ public:
     static constexpr usize kReplies = 64;        ///< ICMP answers waiting for room
     static constexpr usize kLoopbackBurst = 64;  ///< packets to ourselves per output()
     static constexpr usize kOutputSteps = 256;   ///< packets per output() that yield no frame
-    static constexpr usize kLargestDatagram = PacketBuffer::kSize - PacketBuffer::kHeadroom;  ///< bytes of UDP payload
     static constexpr u32 kIcmpErrorsPerSecond = 20;
+    static constexpr u16 kLeastPathMtu = 552;  ///< nobody is believed who says less (RFC 1191 §3 allows 68)
     static constexpr Duration kReassembly = Duration::from_s(30);
 
     Stack(const StackConfig& config, PacketPool& pool);
@@ -143,6 +144,8 @@ private:
         Ipv4Addr next_hop, source;
         bool local;
     };
+    /// May a packet be larger than its path and go out in fragments? Then it has no DF, and a complete checksum.
+    enum class Cut : u8 { no, allowed };
 
     // stack.cpp
     void poll_others(Instant now);
@@ -153,6 +156,8 @@ private:
     void addressing_changed(Instant now);
     void carrier_changed(bool up, Instant now);
     void mac_changed(const MacAddr& mac, Instant now);
+    /// IP bytes that reach `destination` in one piece, as far as is known.
+    u16 path_mtu(Ipv4Addr destination, Instant now) const;
     bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
     // stack_input.cpp
     void ip_input(PacketBuffer p, Origin origin, Instant now);
@@ -168,6 +173,7 @@ private:
     void echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin);
     void echo_answered(const PacketBuffer& p, const IcmpHeader& h, const Ipv4Header& ip, Instant now);
     void icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now);
+    void learn_path_mtu(const Endpoint& local, const Endpoint& remote, u16 told, u16 sent, Instant now);
     void send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin origin, Instant now);
     void ping_output(std::optional<PacketBuffer>& frame, Instant now);
     // stack_igmp.cpp
@@ -178,16 +184,17 @@ private:
     bool next_packet(std::optional<PacketBuffer>& frame, Instant now);
     bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);
     bool others_have_output() const;
-    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to);
+    /// A frame to the neighbour `to`, or the first of several: the others are in fragments_.
+    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to, Instant now);
     /// Prepends the IPv4 header; nothing, counted, when there is no route or it is too large.
-    bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
+    bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut = Cut::no);
     /// Completes or arranges the UDP checksum.
-    void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination);
+    void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut);
     /// Hands an IP packet on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
     std::optional<PacketBuffer> send(PacketBuffer p, Ipv4Addr destination, Instant now);
     std::optional<PacketBuffer> dhcp_output(Instant now);
     void udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now);
-    void cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol);
+    std::optional<PacketBuffer> cut(PacketBuffer p, const MacAddr& to, usize mtu);
     void push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id, u16 fragment);
 
     StackConfig config_;
@@ -201,10 +208,11 @@ private:
     Ipv4Config ipv4_;
     PacketQueue replies_;    // ICMP answers: window = IP packet, routed when pulled
     PacketQueue loopback_;   // window = IP packet to one of our addresses
-    PacketQueue fragments_;  // of what is going out: window = IP packet
+    PacketQueue fragments_;  // of what is going out: complete frames
     Pings pings_;
     Reassembly reassembly_;
-    Groups groups_;  // of IPv4
+    Destinations paths_;  // narrower ones, of IPv4 (RFC 1191); TCP keeps its own
+    Groups groups_;       // of IPv4
     RateLimit icmp_errors_{kIcmpErrorsPerSecond};
     u16 fragment_id_ = 0;
     u16 path_mtu_;  // what IPv4 packets may be: as the link says, or less when DHCP says so

@@ -41,7 +41,7 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() + fragments_.count() >= kReplies) {
+    if (replies_.count() >= kReplies) {
         ++stats_.reply_overflow;
         return;
     }
@@ -50,9 +50,8 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     h->checksum = checksum_update(h->checksum, IcmpHeader::kEcho << 8, IcmpHeader::kEchoReply << 8);
     p.meta() = {};
     ++stats_.icmp_echo_replied;
-    if (p.size() + sizeof(Ipv4Header) > config_.mtu && origin == Origin::wire)  // it came in fragments
-        return cut_fragments(std::move(p), {ip.destination}, {ip.source}, IpProtocol::icmp);
-    if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp)) return;
+    const bool large = p.size() + sizeof(Ipv4Header) > config_.mtu;  // it came in fragments
+    if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp, large ? Cut::allowed : Cut::no)) return;
     replies_.push_back(std::move(p));
 }
 
@@ -103,10 +102,11 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
         return;
     }
     case IpProtocol::udp:
-        udp_.on_error(local, remote,
-                      kind == tcp::Unreachable::port                   ? Error::connection_refused
-                      : kind == tcp::Unreachable::fragmentation_needed ? Error::too_large
-                                                                       : Error::unreachable);
+        if (kind == tcp::Unreachable::fragmentation_needed)
+            learn_path_mtu(local, remote, h.sequence, ip->total_length, now);
+        else
+            udp_.on_error(local, remote,
+                          kind == tcp::Unreachable::port ? Error::connection_refused : Error::unreachable);
         return;
     case IpProtocol::icmp: {
         const auto echo = read_at<IcmpHeader>(*l4, 0);
@@ -117,6 +117,20 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
     default:
         ++stats_.icmp_errors_ignored;
     }
+}
+
+/// RFC 1191 §3, §5: a datagram of `sent` IP bytes was too large for a path that takes `told` (0: an old router that
+/// does not say; then the next lower of the sizes that are common). Later ones go in fragments.
+void Stack::learn_path_mtu(const Endpoint& local, const Endpoint& remote, u16 told, u16 sent, Instant now) {
+    constexpr u16 kCommon[] = {1492, 1006, 576, kLeastPathMtu};
+    for (const u16 common : kCommon)
+        if (told == 0 && common < sent) told = common;
+    const Ipv4Addr destination = remote.address.ipv4();
+    if (told == 0 || told >= sent || told >= path_mtu(destination, now) || !udp_.talks_to(local, remote)) {
+        ++stats_.icmp_errors_ignored;
+        return;
+    }
+    paths_.set_mtu(destination, std::max(told, kLeastPathMtu), now);
 }
 
 /// `offender`: window = the IP packet that cannot be served. Quotes its header and eight bytes (RFC 792).

@@ -162,6 +162,10 @@ void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, 
     auto packet =
         reassembly_.add(key, {std::move(p), static_cast<u16>(ip.header_bytes()), offset, more}, kReassembly, now);
     if (!packet) return;
+    if (packet->total_size() > 0xffff) {  // the first fragment's options are longer than the others'
+        ++stats_.fragments_bad;
+        return;
+    }
     auto* whole = reinterpret_cast<Ipv4Header*>(packet->data().data());
     whole->total_length = static_cast<u16>(packet->total_size());
     whole->flags_fragment = 0;

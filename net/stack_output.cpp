@@ -16,16 +16,18 @@ std::optional<Stack::Route> Stack::route(Ipv4Addr destination) const {
     return Route{ipv4_.gateway, ipv4_.address, false};
 }
 
-bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
+bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut) {
     const usize length = p.total_size() + sizeof(Ipv4Header);
-    if (length > config_.mtu && p.meta().gso == PacketMeta::Gso::none) {
-        ++stats_.ip_too_large;
-        return false;
-    }
     const auto r = route(destination);
     if (!r) {
         ++(ipv4_.address.is_unspecified() ? stats_.ip_no_address : stats_.ip_no_route);
         return false;
+    }
+    if (length > config_.mtu && p.meta().gso == PacketMeta::Gso::none) [[unlikely]] {
+        if (length > 0xffff || (cut == Cut::no && !r->local)) {
+            ++stats_.ip_too_large;
+            return false;
+        }
     }
     if (source.is_unspecified()) source = r->source;
     // An address that we have lost must not go out any more, and 127/8 never.
@@ -34,7 +36,10 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
         return false;
     }
     // RFC 6864 §4.1: the id is meaningless in what is never fragmented, and so it reveals nothing.
-    push_ipv4(p, source, destination, protocol, 0, Ipv4Header::kDontFragment);
+    if (cut == Cut::no)
+        push_ipv4(p, source, destination, protocol, 0, Ipv4Header::kDontFragment);
+    else
+        push_ipv4(p, source, destination, protocol, ++fragment_id_, 0);
     return true;
 }
 
@@ -61,22 +66,26 @@ void Stack::push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Ip
     ++stats_.ip_out;
 }
 
-void Stack::finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination) {
+void Stack::finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut) {
     auto* h = reinterpret_cast<UdpHeader*>(p.data().data());
-    InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), p.size());
+    const usize length = p.total_size();
+    InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::udp), length);
     h->checksum = 0;
-    if (config_.offloads.tx_checksum && p.size() + sizeof(Ipv4Header) <= path_mtu_) {
+    if (is_ours(destination) || (config_.offloads.tx_checksum && cut == Cut::no)) {
         h->checksum = sum.sum();
         p.meta().checksum = PacketMeta::Checksum::partial;
         p.meta().csum_offset = offsetof(UdpHeader, checksum);
         return;
     }
-    sum.add(p.data());
+    sum.add_at(sum_of(p), 0);
     const u16 checksum = sum.checksum();
     h->checksum = checksum == 0 ? u16{0xffff} : checksum;  // zero would mean "none"
 }
 
-std::optional<PacketBuffer> Stack::finish_frame(PacketBuffer p, const MacAddr& to) {
+std::optional<PacketBuffer> Stack::finish_frame(PacketBuffer p, const MacAddr& to, Instant now) {
+    const auto* ip = reinterpret_cast<const Ipv4Header*>(p.data().data());
+    if ((ip->flags_fragment & Ipv4Header::kDontFragment) == 0) [[unlikely]]
+        return cut(std::move(p), to, path_mtu({ip->destination}, now));
     push_ethernet(p, to, config_.mac, EtherType::ipv4);
     return p;
 }
@@ -93,17 +102,18 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Ipv4Addr destination, In
         return std::nullopt;
     }
     if (destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination))
-        return finish_frame(std::move(p), MacAddr::broadcast());
+        return finish_frame(std::move(p), MacAddr::broadcast(), now);
     if (destination.is_multicast()) {  // RFC 1112 §6.4
         const u32 low = destination.value & 0x7f'ffff;
-        return finish_frame(std::move(p), {{0x01, 0x00, 0x5e, static_cast<u8>(low >> 16), static_cast<u8>(low >> 8),
-                                            static_cast<u8>(low)}});
+        return finish_frame(
+            std::move(p),
+            {{0x01, 0x00, 0x5e, static_cast<u8>(low >> 16), static_cast<u8>(low >> 8), static_cast<u8>(low)}}, now);
     }
     const auto mac = arp_.find(r->next_hop, now);
     if (mac && !arp_.has_output()) [[likely]]
-        return finish_frame(std::move(p), *mac);
+        return finish_frame(std::move(p), *mac, now);
     stirred_ = true;
-    if (mac) return finish_frame(std::move(p), *mac);  // known, and asked again
+    if (mac) return finish_frame(std::move(p), *mac, now);  // known, and asked again
     arp_.wait_for(r->next_hop, std::move(p), now);
     return std::nullopt;
 }
@@ -120,7 +130,7 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
     udp->source_port = 68;
     udp->destination_port = 67;
     udp->length = static_cast<u16>(p->size());
-    finish_udp(*p, to->source, to->destination);
+    finish_udp(*p, to->source, to->destination, Cut::no);
     if (!to->source.is_unspecified()) {
         if (!add_ipv4(*p, to->source, to->destination, IpProtocol::udp)) return std::nullopt;
         return send(std::move(*p), to->destination, now);
@@ -138,34 +148,38 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
     ip->checksum = internet_checksum({reinterpret_cast<const std::byte*>(ip), sizeof(Ipv4Header)});
     if (p->meta().checksum == PacketMeta::Checksum::partial) p->meta().csum_start = sizeof(Ipv4Header);
     ++stats_.ip_out;
-    return finish_frame(std::move(*p), MacAddr::broadcast());
+    return finish_frame(std::move(*p), MacAddr::broadcast(), now);
 }
 
-/// RFC 791 §2.3: `p`, what is behind the header, in one buffer, as fragments in fragments_, all or none. Their id is
-/// one of 65,536, so datagrams that come faster than these wrap within the peer's patience may be mixed up there: its
-/// checksum finds that (RFC 6864 §4.3).
-void Stack::cut_fragments(PacketBuffer p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol) {
-    const Bytes whole = p.data();
-    const usize room = (path_mtu_ - sizeof(Ipv4Header)) & ~usize{7};
-    const u16 id = ++fragment_id_;
+/// RFC 791 §2.3: an IP packet without options as frames of at most `mtu` bytes of IP, all or none. Its buffers become
+/// the fragments; only what is in one buffer and does not fit is copied. Their id is one of 65,536, so datagrams that
+/// come faster than these wrap within the peer's patience may be mixed up there: its checksum finds that (RFC 6864
+/// §4.3).
+std::optional<PacketBuffer> Stack::cut(PacketBuffer p, const MacAddr& to, usize mtu) {
+    const Ipv4Header whole = *read_at<Ipv4Header>(p.data(), 0);
+    if (p.fragments() == 1 && p.size() <= mtu) {
+        push_ethernet(p, to, config_.mac, EtherType::ipv4);
+        return p;
+    }
     stirred_ = true;
+    p.pull_bytes(sizeof(Ipv4Header));
+    const usize size = p.total_size(), room = (mtu - sizeof(Ipv4Header)) & ~usize{7};
     PacketQueue pieces;
-    for (usize at = 0; at < whole.size(); at += room) {
-        const usize length = std::min(room, whole.size() - at);
-        auto f = pool_.allocate();
-        if (!f) {
-            ++stats_.no_packet;
-            return;
-        }
-        std::memcpy(f->append(length).data(), whole.data() + at, length);
-        const u32 more = at + length < whole.size() ? Ipv4Header::kMoreFragments : 0;
-        push_ipv4(*f, source, destination, protocol, id, static_cast<u16>(at / 8 | more));
-        pieces.push_back(std::move(*f));
+    if (!pieces.push_back_cut(std::move(p), room, pool_)) {
+        ++stats_.no_packet;
+        return std::nullopt;
     }
-    while (auto f = pieces.pop_front()) {
-        ++stats_.fragments_out;
-        fragments_.push_back(std::move(*f));
+    stats_.fragments_out += pieces.count();
+    usize at = 0;
+    while (auto piece = pieces.pop_front()) {
+        const usize offset = std::exchange(at, at + piece->size());
+        const u32 more = at < size ? Ipv4Header::kMoreFragments : 0;
+        push_ipv4(*piece, {whole.source}, {whole.destination}, IpProtocol{whole.protocol}, whole.id,
+                  static_cast<u16>(offset / 8 | more));
+        push_ethernet(*piece, to, config_.mac, EtherType::ipv4);
+        fragments_.push_back(std::move(*piece));
     }
+    return fragments_.pop_front();
 }
 
 void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now) {
@@ -178,11 +192,12 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
     const Ipv4Addr destination = to.ipv4();
     const auto r = route(destination);
     const Ipv4Addr source = out.source.is_unspecified() && r ? r->source : out.source.ipv4();
-    finish_udp(out.packet, source, destination);
-    const bool cut = r && !r->local && is_ours(source) && out.packet.size() + sizeof(Ipv4Header) > path_mtu_;
-    if (cut)
-        cut_fragments(std::move(out.packet), source, destination, IpProtocol::udp);
-    else if (add_ipv4(out.packet, source, destination, IpProtocol::udp))
+    // RFC 1191 §3: DF finds out how narrow the path is; of the narrowest that is believed it may be narrower still.
+    const u16 mtu = path_mtu(destination, now);
+    const bool whole = out.packet.fragments() == 1 && out.packet.size() + sizeof(Ipv4Header) <= mtu;
+    const Cut cut = (r && r->local) || (whole && mtu > kLeastPathMtu) ? Cut::no : Cut::allowed;
+    finish_udp(out.packet, source, destination, cut);
+    if (add_ipv4(out.packet, source, destination, IpProtocol::udp, cut))
         frame = send(std::move(out.packet), destination, now);
 }
 
@@ -220,14 +235,14 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, Instant now) {
 }
 
 bool Stack::others_next_packet(std::optional<PacketBuffer>& frame, Instant now) {
+    if ((frame = fragments_.pop_front())) return true;
     if (arp_.has_resolved()) {
-        frame = arp_.resolved();
+        auto r = arp_.resolved();
+        frame = finish_frame(std::move(r->packet), r->mac, now);
         return true;
     }
     if (arp_.has_output() && (frame = arp_.output(ipv4_, pool_))) return true;
-    for (PacketQueue* queue : {&fragments_, &replies_}) {
-        auto p = queue->pop_front();
-        if (!p) continue;
+    if (auto p = replies_.pop_front()) {
         const Ipv4Addr to{reinterpret_cast<const Ipv4Header*>(p->data().data())->destination};
         frame = send(std::move(*p), to, now);
         return true;

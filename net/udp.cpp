@@ -26,10 +26,11 @@ Endpoint take_peer(PacketBuffer& p) {
 }  // namespace
 
 struct Udp::Socket {
-    bool open = false, in_ready = false, was_full = false;
+    bool open = false, in_ready = false;
     PortUse use = PortUse::exclusive;
     std::optional<Error> error;  // what ICMP said, not yet reported
     u32 generation = 0;
+    usize wants = 0;  // buffers it was refused; 0: it was not
     Endpoint local;
     Endpoint remote;     // port 0: not connected
     Endpoint last_peer;  // whom an ICMP error may be about
@@ -125,7 +126,7 @@ Udp::Verdict Udp::deliver(Socket& s, const Endpoint& from, PacketBuffer datagram
         ++stats_.udp_queue_full;
         return Verdict::dropped;
     }
-    if (held_ >= pool_.total() / 4) {  // readers that do not read must not starve everybody else
+    if (held_ + datagram.buffers() > pool_.total() / 4) {  // readers that do not read must not starve everybody else
         ++s.dropped;
         ++stats_.udp_memory;
         return Verdict::dropped;
@@ -143,6 +144,7 @@ std::optional<PacketBuffer> Udp::copy(const PacketBuffer& datagram) {
     bool whole = true;
     datagram.for_each_fragment([&](MutableBytes piece, DmaAddr) {
         auto p = pool_.allocate();
+        if (p && all) p->window(0, 0);
         if (!p || piece.size() > p->tailroom()) {
             whole = false;
             return;
@@ -179,19 +181,22 @@ Udp::Verdict Udp::deliver_to_all(const Endpoint& from, const Endpoint& to, Packe
 }
 
 std::optional<Udp::Outgoing> Udp::output() {
-    if (queued_output_ == 0) return std::nullopt;
+    if (queued_output_ == 0) {
+        if (blocked_ != 0) wake_blocked();
+        return std::nullopt;
+    }
     for (u16 i = 0; i < capacity_; ++i) {
         if (next_output_ >= capacity_) next_output_ = 0;
         Socket& s = sockets_[next_output_++];
         auto p = s.transmit.pop_front();
         if (!p) continue;
-        --queued_output_;
-        if (std::exchange(s.was_full, false)) mark_ready(s);
+        queued_output_ -= p->buffers();
+        if (blocked_ != 0) wake_blocked();
         const Endpoint peer = take_peer(*p);
         auto* h = p->push<UdpHeader>();
         h->source_port = s.local.port;
         h->destination_port = peer.port;
-        h->length = static_cast<u16>(p->size());
+        h->length = static_cast<u16>(p->total_size());
         h->checksum = 0;
         ++stats_.udp_out;
         return Outgoing{std::move(*p), s.local.address, peer};
@@ -230,7 +235,6 @@ Result<UdpHandle> Udp::open(Endpoint local, PortUse use) {
     ++free->generation;
     free->use = use;
     free->local = local;
-    free->was_full = false;
     free->error.reset();
     free->dropped = 0;
     free->user_data = nullptr;
@@ -242,7 +246,8 @@ void Udp::close(UdpHandle h) {
     Socket* s = find(h);
     if (s == nullptr) return;
     held_ -= s->receive.buffers();
-    queued_output_ -= s->transmit.count();
+    queued_output_ -= s->transmit.buffers();
+    if (std::exchange(s->wants, 0) != 0) --blocked_;
     s->receive.clear();
     s->transmit.clear();
     s->open = false;
@@ -295,32 +300,61 @@ std::optional<IpAddr> Udp::leave_one(UdpHandle h) {
     return group;
 }
 
-bool Udp::has_room() const {
-    return queued_output_ < pool_.total() / 4 && pool_.free() != 0;
+bool Udp::has_room(const Socket& s, usize buffers) const {
+    return s.transmit.count() < kTransmitQueue && queued_output_ + buffers <= queue_limit() && pool_.free() >= buffers;
 }
 
-Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload) {
+Error Udp::refuse(Socket& s, usize buffers) {
+    if (pool_.free() < buffers) ++stats_.no_packet;
+    if (s.wants == 0) ++blocked_;
+    s.wants = buffers;
+    return Error::would_block;
+}
+
+/// Whoever was refused hears of it when as much as it wanted would fit now, not before: it would only ask in vain.
+void Udp::wake_blocked() {
+    for (u16 i = 0; i < capacity_; ++i) {
+        Socket& s = sockets_[i];
+        if (s.wants == 0) continue;
+        if (pool_.free() < s.wants) pool_.note_shortage();
+        if (!has_room(s, s.wants)) continue;
+        s.wants = 0;
+        --blocked_;
+        mark_ready(s);
+    }
+}
+
+/// The caller knows that there are enough buffers.
+PacketBuffer Udp::lay_out(Bytes payload, Layout layout) {
+    PacketBuffer all = *pool_.allocate();
+    const bool whole = payload.size() + sizeof(UdpHeader) <= layout.whole;
+    usize room = (whole ? layout.whole : layout.piece) - sizeof(UdpHeader);
+    for (bool first = true; first || !payload.empty(); first = false, room = layout.piece) {
+        std::optional<PacketBuffer> next;
+        if (!first) next = pool_.allocate();
+        const Bytes piece = payload.first(std::min(room, payload.size()));
+        if (!piece.empty()) std::memcpy((next ? *next : all).append(piece.size()).data(), piece.data(), piece.size());
+        payload = payload.subspan(piece.size());
+        if (next) all.append_fragment(std::move(*next));
+    }
+    return all;
+}
+
+Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, Layout layout) {
     Socket* s = find(h);
     if (s == nullptr) return fail(Error::invalid);
     if (to.port == 0 && to.address.is_unspecified()) to = s->remote;
     if (to.port == 0 || !s->hears(to)) return fail(Error::invalid);
-    if (payload.size() > max_payload || payload.size() > PacketBuffer::kSize - PacketBuffer::kHeadroom)
-        return fail(Error::too_large);
-    if (s->transmit.count() >= kTransmitQueue || queued_output_ >= pool_.total() / 4) {
-        s->was_full = true;
-        return fail(Error::would_block);
-    }
-    auto p = pool_.allocate();
-    if (!p) {
-        ++stats_.no_packet;
-        s->was_full = true;
-        return fail(Error::would_block);
-    }
-    if (!payload.empty()) std::memcpy(p->append(payload.size()).data(), payload.data(), payload.size());
-    put_peer(*p, to);
+    if (payload.size() > kLargestPayload) return fail(Error::too_large);
+    const usize size = payload.size() + sizeof(UdpHeader);
+    const usize buffers = size <= layout.whole ? 1 : (size + layout.piece - 1) / layout.piece;
+    if (buffers > queue_limit()) return fail(Error::no_memory);
+    if (!has_room(*s, buffers)) return fail(refuse(*s, buffers));
+    PacketBuffer p = lay_out(payload, layout);
+    put_peer(p, to);
     s->last_peer = to;
-    s->transmit.push_back(std::move(*p));
-    ++queued_output_;
+    s->transmit.push_back(std::move(p));
+    queued_output_ += buffers;
     return {};
 }
 
@@ -368,7 +402,7 @@ bool Udp::readable(UdpHandle h) const {
 
 bool Udp::writable(UdpHandle h) const {
     const Socket* s = find(h);
-    return s != nullptr && s->transmit.count() < kTransmitQueue && has_room();
+    return s != nullptr && has_room(*s, std::max<usize>(s->wants, 1));
 }
 
 Result<Endpoint> Udp::local(UdpHandle h) const {

@@ -30,7 +30,9 @@ class Udp {
 public:
     static constexpr usize kReceiveQueue = 32;  ///< datagrams per socket
     static constexpr usize kTransmitQueue = 64;
-    static constexpr usize kGroups = 8;            ///< multicast groups per socket
+    static constexpr usize kLargestPayload = 65'507;  ///< of a datagram: what fits an IPv4 packet (RFC 791 §3.1)
+    static constexpr usize kPiece = PacketBuffer::kSize - PacketBuffer::kHeadroom;  ///< most bytes of one in a buffer
+    static constexpr usize kGroups = 8;                                             ///< multicast groups per socket
     static constexpr u16 kFirstEphemeral = 32768;  ///< up to 65535: as many as can be without the usual servers' ports
 
     /// The table is allocated here; without memory for it every open fails. `pool` and `stats` outlive it.
@@ -61,9 +63,20 @@ public:
     /// remote.port 0: undone. invalid.
     Result<> connect(UdpHandle h, Endpoint remote);
     Result<Endpoint> remote(UdpHandle h) const;  ///< not_connected
-    /// Queues one datagram; `to` with port 0 is the connected peer. would_block: a queue is full or no packet is free.
-    /// too_large: beyond `max_payload`. invalid: no peer, or another than the connected one.
-    Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, usize max_payload);
+    /// How a datagram lies in its buffers, so that IP can send it without copying: with its header in one buffer when
+    /// it is not larger than `whole`, else `piece` bytes (a multiple of 8) in each, which become the fragments.
+    struct Layout {
+        usize whole = kPiece, piece = kPiece;
+        static Layout of(usize path_mtu, usize ip_header, usize fragment_header = 0) {
+            const auto fits = [](usize n) { return n < kPiece ? n : kPiece; };
+            return {fits(path_mtu - ip_header), fits(path_mtu - ip_header - fragment_header) & ~usize{7}};
+        }
+    };
+    /// Queues one datagram; `to` with port 0 is the connected peer. All its buffers are taken here: nothing that was
+    /// queued is lost for want of them. would_block: a queue is full or too few buffers are free; the socket becomes
+    /// ready when there is room for as much. no_memory: more than all sockets together may queue. too_large: beyond
+    /// kLargestPayload. invalid: no peer, or another than the connected one.
+    Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, Layout layout);
     struct Received {
         usize size;
         Endpoint from;
@@ -93,13 +106,17 @@ public:
     /// Sockets that became readable or writable since they were last returned.
     std::optional<UdpHandle> next_ready() { return ready_head_ == nullptr ? std::nullopt : take_ready(); }
     void for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const;
-    bool has_output() const { return queued_output_ != 0; }
+    bool has_output() const { return queued_output_ != 0 || blocked_ != 0; }
     usize packets_held() const { return held_ + queued_output_; }
 
 private:
     struct Socket;
     Socket* find(UdpHandle h) const;
-    bool has_room() const;
+    usize queue_limit() const { return pool_.total() / 4; }
+    bool has_room(const Socket& s, usize buffers) const;
+    Error refuse(Socket& s, usize buffers);
+    void wake_blocked();
+    PacketBuffer lay_out(Bytes payload, Layout layout);
     Verdict deliver(Socket& s, const Endpoint& from, PacketBuffer datagram);
     Verdict deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram);
     std::optional<PacketBuffer> copy(const PacketBuffer& datagram);
@@ -110,9 +127,10 @@ private:
 
     Socket* sockets_ = nullptr;
     u16 capacity_ = 0;
-    u16 next_output_ = 0;    // round robin
-    u32 queued_output_ = 0;  // datagrams waiting in all transmit queues, at most a quarter of the pool
-    usize held_ = 0;         // packets in all receive queues, at most a quarter of the pool
+    u16 next_output_ = 0;      // round robin
+    u16 blocked_ = 0;          // sockets that were refused and wait for room
+    usize queued_output_ = 0;  // buffers in all transmit queues, at most a quarter of the pool
+    usize held_ = 0;           // buffers in all receive queues, at most a quarter of the pool
     Socket* ready_head_ = nullptr;
     Socket* ready_tail_ = nullptr;
     SipKey key_;

@@ -148,7 +148,8 @@ public:
     Result<> join(IpAddr group);
     Result<> leave(IpAddr group);
 
-    /// One datagram; waits for queue room up to `timeout`. too_large beyond the path's MTU - 28.
+    /// One datagram; waits for queue room up to `timeout`. In fragments when the path is narrower; too_large beyond
+    /// 65,507 bytes; no_memory when it needs more than a quarter of all packet buffers.
     Result<> send_to(Endpoint to, Bytes payload, Duration timeout = Duration::from_s(5));
     Result<> try_send_to(Endpoint to, Bytes payload);
     /// To the connected peer; not_connected.

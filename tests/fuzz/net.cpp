@@ -66,7 +66,7 @@ constexpr MacAddr kOurMac{{2, 0, 0, 0, 0, 1}};
 constexpr Ipv4Addr kOurs = Ipv4Addr::of(10, 0, 0, 1), kPeer = Ipv4Addr::of(10, 0, 0, 9);
 
 struct World {
-    std::vector<std::byte> memory, data = std::vector<std::byte>(3000);
+    std::vector<std::byte> memory, data = std::vector<std::byte>(70'000);
     PacketPool pool;
     Stack stack;
     Instant now{1};
@@ -270,7 +270,7 @@ void World::act(Script& s) {
         return;
     case 3: {
         const IpAddr to = s.byte() % 2 == 0 ? IpAddr(kPeer) : IpAddr::of(u64{0xfe80} << 48, s.byte() % 8);
-        (void)stack.send_to(udp, {to, 9}, Bytes(data).first(s.word() % 2000), now);
+        (void)stack.send_to(udp, {to, 9}, Bytes(data).first(s.word() % data.size()), now);
         return;
     }
     case 4:

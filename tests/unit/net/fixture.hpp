@@ -96,7 +96,9 @@ struct Pair {
     std::function<bool(const Frame&)> tap = [](const Frame&) { return true; };
 
     Pair() : Pair(Host::config(1), Host::config(2)) {}
-    Pair(const StackConfig& ca, const StackConfig& cb) : a(ca), b(cb) { settle(); }
+    Pair(const StackConfig& ca, const StackConfig& cb, usize packets = 64) : a(ca, packets), b(cb, packets) {
+        settle();
+    }
 
     void settle() {
         for (int i = 0; i < 1000; ++i) {

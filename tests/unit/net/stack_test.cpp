@@ -200,7 +200,7 @@ TEST_CASE("udp: there and back, with and without checksum offload") {
     REQUIRE(r);
     CHECK(r->size == 6);
     CHECK(r->from == to);
-    const std::vector<std::byte> large(Stack::kLargestDatagram + 1);
+    const std::vector<std::byte> large(Udp::kLargestPayload + 1);
     CHECK(net.a.stack.send_to(a, to, large, {}).error() == Error::too_large);
     REQUIRE(net.a.stack.send_to(a, to, Bytes(large).first(1472), {}));
     net.settle();
