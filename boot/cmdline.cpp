@@ -331,6 +331,9 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
         } else if (key == "root") {
             options.root = v;
+        } else if (key == "probe") {
+            options.probe = v != "off";
+            if (v != "on" && v != "off") bad_value(complain, key, v, "on or off");
         } else if (key == "console") {
             options.console = v;
         } else if (key == "page_poison") {

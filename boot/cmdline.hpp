@@ -68,6 +68,7 @@ struct Options {
     std::string_view search;
     FixedVector<net::HostEntry, 16> hosts;
     std::string_view console;  ///< console=ttyS0|ttyAMA0|none
+    bool probe = true;         ///< probe=off: addresses are used without asking whether somebody has them
     bool page_poison = false;  ///< page_poison=1: kernel/mm/page_poison.hpp
 };
 

@@ -107,6 +107,13 @@ std::optional<Arp::Resolved> Arp::resolved() {
     return std::nullopt;
 }
 
+void Arp::note_conflict(Ipv4Addr address, const MacAddr& by, Instant now) {
+    ++stats_.arp_conflicts;
+    const bool is_news = conflict_.seen == 0 || conflict_.address != address || now >= conflict_.at + kDefendInterval;
+    conflict_news_ |= is_news;
+    conflict_ = {address, by, is_news ? now : conflict_.at, conflict_.seen + 1};
+}
+
 void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now) {
     const auto arp = read_at<ArpPacket>(packet.data(), 0);
     if (!arp || arp->htype != 1 || arp->ptype != static_cast<u16>(EtherType::ipv4) || arp->hlen != 6 ||
@@ -123,14 +130,15 @@ void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now)
     // RFC 5227 §2.1.1: anything from its owner, and a probe of somebody else's for it.
     if (!probed_.is_unspecified() && (sender == probed_ || (sender.is_unspecified() && target == probed_))) {
         probe_taken_ = true;
-        ++stats_.arp_conflicts;
+        note_conflict(probed_, arp->sha, now);
+        if (probed_ == self.address) return;  // it is used already, but not ours yet: neither defended nor answered for
     }
     if (self.address.is_unspecified()) {
         ++stats_.arp_ignored;
         return;
     }
     if (sender == self.address) {  // RFC 5227 §2.4: somebody else uses our address; say once in a while that it is ours
-        ++stats_.arp_conflicts;
+        note_conflict(sender, arp->sha, now);
         if (!defended_ || now >= *defended_ + kDefendInterval) {
             defended_ = now;
             announce_ = true;
@@ -205,22 +213,23 @@ Arp::Probe Arp::probe(Ipv4Addr address, Duration interval, Instant now) {
     return probes_left_ < 0 ? Probe::free : Probe::asking;
 }
 
-void Arp::address_changed(const Ipv4Config& self, Instant now) {
+void Arp::address_changed(const Ipv4Config& self, Instant tell_at) {
     for (auto& set : sets_)
         for (Entry& e : set) release(e);
     reply_count_ = 0;
     announce_ = false;
     announcements_left_ = self.address.is_unspecified() ? 0 : kAnnouncements;
-    next_announcement_ = announcements_left_ == 0 ? Instant::never() : now;
+    next_announcement_ = announcements_left_ == 0 ? Instant::never() : tell_at;
     defended_.reset();
     deadline_ = std::min(next_announcement_, probed_.is_unspecified() ? Instant::never() : next_probe_);
 }
 
 void Arp::announce(const Ipv4Config& self, Instant now) {
     if (self.address.is_unspecified()) return;
-    announcements_left_ = kAnnouncements;
-    next_announcement_ = now;
-    due(now);
+    announce_ = true;
+    announcements_left_ = kAnnouncements - 1;
+    next_announcement_ = now + kAnnounceInterval;
+    due(next_announcement_);
 }
 
 std::optional<PacketBuffer> Arp::build(PacketPool& pool, u16 oper, Ipv4Addr sender, const MacAddr& to,

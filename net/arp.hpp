@@ -1,10 +1,11 @@
-// The neighbour cache (RFC 826, RFC 5227's announcements and defence, RFC 1122 §2.3.2): bounded, 4-way associative by
-// the address's low bits, so that a lookup compares at most four entries. Packets wait in bounded queues for an answer.
-// Context: the network monitor.
+// The neighbour cache (RFC 826, RFC 5227's probes, announcements and defence, RFC 1122 §2.3.2): bounded, 4-way
+// associative by the address's low bits, so that a lookup compares at most four entries. Packets wait in bounded queues
+// for an answer. Context: the network monitor.
 #pragma once
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "lib/function_ref.hpp"
 #include "lib/time.hpp"
@@ -41,8 +42,8 @@ public:
     Instant deadline() const { return deadline_; }
     /// Our hardware address from now on. Nobody is told yet: see announce().
     void set_mac(const MacAddr& mac) { mac_ = mac; }
-    /// Our address is `self.address` from now on: forget the neighbours, tell everybody.
-    void address_changed(const Ipv4Config& self, Instant now);
+    /// Our address is `self.address` from now on: forget the neighbours, tell everybody, but not before `tell_at`.
+    void address_changed(const Ipv4Config& self, Instant tell_at);
 
     /// Tells everybody again where `self` is (the host asked: our link moved).
     void announce(const Ipv4Config& self, Instant now);
@@ -58,6 +59,12 @@ public:
 
     /// The next ARP frame to send, complete, as Ethernet frame; needs a packet from `pool`.
     std::optional<PacketBuffer> output(const Ipv4Config& self, PacketPool& pool);
+    /// The last one who used our address too, or one that we asked for; nothing yet: seen is 0.
+    const AddressConflict& conflict() const { return conflict_; }
+    /// True once after a conflict, at most every kDefendInterval.
+    bool has_conflict_news() const { return conflict_news_; }
+    bool take_conflict_news() { return std::exchange(conflict_news_, false); }
+
     bool has_output() const { return pending_requests_ != 0 || reply_count_ != 0 || announce_ || probe_due_; }
     struct Resolved {
         PacketBuffer packet;
@@ -87,6 +94,7 @@ private:
     };
     Entry* lookup(Ipv4Addr address);
     Entry& claim(Ipv4Addr address, Instant now);
+    void note_conflict(Ipv4Addr address, const MacAddr& by, Instant now);
     void learn(Entry& e, const MacAddr& mac, Instant now);
     void ask(Entry& e);
     void release(Entry& e);
@@ -106,6 +114,8 @@ private:
     int announcements_left_ = 0;
     Instant next_announcement_ = Instant::never();
     std::optional<Instant> defended_;
+    AddressConflict conflict_;
+    bool conflict_news_ = false;
     Ipv4Addr probed_;  // unspecified: no probe
     bool probe_due_ = false, probe_taken_ = false;
     int probes_left_ = 0;

@@ -106,8 +106,9 @@ struct StackConfig {
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
     Duration dhcp_patience = Duration::from_s(10);
-    /// Between the three ARP probes for an address that DHCP gave, and after the last of them; 0: none are sent.
-    /// RFC 5227 §1.1 has 1 to 2 s, for links that come up slowly; a virtual one answers within microseconds.
+    /// Between the three ARP probes for an address, and after the last of them; 0: none are sent. RFC 5227 §1.1 has 1
+    /// to 2 s, for links that come up slowly; a virtual one answers within microseconds. What DHCP gave is used when
+    /// nobody answered; the fixed address at once, and given up when somebody does (docs/ip.md).
     Duration probe_interval = Duration::from_ms(20);
     std::string_view hostname = "ringlet";  ///< sent to the DHCP server; at most 63 bytes are used; outlives the stack
     std::array<u8, 16> secret{};            ///< random, per boot; TCP's is derived from it
@@ -153,6 +154,14 @@ struct Ipv6Info {
     usize addresses_used = 0, routers_used = 0, dns_used = 0;
 };
 
+/// Somebody else with an address of ours (RFC 5227).
+struct AddressConflict {
+    Ipv4Addr address;
+    MacAddr by;
+    Instant at;    ///< of the last that was told
+    u64 seen = 0;  ///< ARP packets that said so
+};
+
 struct InterfaceInfo {
     MacAddr mac;
     u16 mtu = 0;
@@ -161,6 +170,8 @@ struct InterfaceInfo {
     Ipv4Config ipv4;
     DhcpState dhcp = DhcpState::off;
     bool fallback = false;  ///< `ipv4` is the fixed address because DHCP has not answered
+    AddressConflict conflict;
+    bool refused = false;  ///< the fixed address is not used because of `conflict`; it is asked for again
     Ipv4Addr dhcp_server;
     Instant lease_end = Instant::never();
     Ipv6Info ipv6;

@@ -75,10 +75,10 @@ void Stack::start(Instant now) {
     case Addressing::none:
         break;
     case Addressing::fixed:
-        if (is_usable(config_.fixed)) apply(config_.fixed, now);
+        use_fixed(now);
         break;
     case Addressing::dhcp_then_fixed:
-        fallback_at_ = now + config_.dhcp_patience;
+        fixed_at_ = now + config_.dhcp_patience;
         [[fallthrough]];
     case Addressing::dhcp:
         dhcp_.start(now);
@@ -91,10 +91,8 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
     if (uses_fixed && !is_usable(fixed)) return fail(Error::invalid);
     dhcp_.stop();
     (void)dhcp_.take_change();
-    arp_.end_probe();
+    leave_fixed();
     use_mtu(0);
-    fallback_at_ = Instant::never();
-    fallback_ = false;
     config_.addressing = addressing;
     config_.fixed = fixed;
     if (addressing != Addressing::fixed) apply({}, now);
@@ -103,13 +101,13 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
     return {};
 }
 
-void Stack::apply(const Ipv4Config& next, Instant now) {
+void Stack::apply(const Ipv4Config& next, Instant tell_at) {
     stirred_ = true;
     const bool moved = ipv4_.address != next.address || ipv4_.prefix != next.prefix;
     ipv4_ = next;
     changed_ = true;
     if (!moved) return;
-    arp_.address_changed(ipv4_, now);
+    arp_.address_changed(ipv4_, tell_at);
     paths_.clear();
 }
 
@@ -119,10 +117,53 @@ void Stack::use_mtu(u16 told) {
     tcp_.set_mss(static_cast<u16>(path_mtu_ - 40));
 }
 
+/// The fixed address is used at once, while it is asked whether it is free, and told to everybody when it is: a server
+/// is there when it has booted, and yet a mistake does no more harm than an answer to who asks for us (docs/ip.md). One
+/// that was taken before is used only when it is free.
+void Stack::use_fixed(Instant now) {
+    fixed_at_ = Instant::never();
+    if (!is_usable(config_.fixed)) return;
+    fallback_ = config_.addressing == Addressing::dhcp_then_fixed;
+    if (config_.probe_interval.ns <= 0) return apply(config_.fixed, now);
+    probing_fixed_ = true;
+    arp_.end_probe();
+    if (!fixed_refused_) apply(config_.fixed, Instant::never());
+    drive_fixed(now);
+}
+
+void Stack::drive_fixed(Instant now) {
+    const auto answer = arp_.probe(config_.fixed.address, config_.probe_interval, now);
+    if (answer == Arp::Probe::asking) return;
+    arp_.end_probe();
+    probing_fixed_ = false;
+    changed_ = true;
+    if (answer == Arp::Probe::taken) {
+        ++stats_.arp_refused;
+        fixed_refused_ = true;
+        fallback_ = false;
+        apply({}, now);
+        fixed_at_ = now + kAskAgain;
+        return;
+    }
+    fixed_refused_ = false;
+    if (ipv4_ == config_.fixed)
+        arp_.announce(ipv4_, now);
+    else
+        apply(config_.fixed, now);
+}
+
+/// Another address takes its place.
+void Stack::leave_fixed() {
+    if (probing_fixed_) arp_.end_probe();
+    probing_fixed_ = fixed_refused_ = fallback_ = false;
+    fixed_at_ = Instant::never();
+}
+
 /// Timers, and the question whether an acknowledged address is free.
 void Stack::drive_dhcp(Instant now) {
     dhcp_.poll(now);
     if (const auto address = dhcp_.address_to_probe()) [[unlikely]] {
+        probing_fixed_ = false;  // one question at a time, and this address is the better one
         const auto answer =
             config_.probe_interval.ns > 0 ? arp_.probe(*address, config_.probe_interval, now) : Arp::Probe::free;
         if (answer != Arp::Probe::asking) {
@@ -136,15 +177,14 @@ void Stack::drive_dhcp(Instant now) {
 /// DHCP's lease came, changed or went.
 void Stack::addressing_changed(Instant now) {
     if (dhcp_.lease()) {
-        fallback_ = false;
-        fallback_at_ = Instant::never();
+        leave_fixed();
         apply(dhcp_.lease()->ipv4, now);
         use_mtu(dhcp_.lease()->hints.mtu);
         return;
     }
     use_mtu(0);
     apply({}, now);
-    if (config_.addressing == Addressing::dhcp_then_fixed) fallback_at_ = now + config_.dhcp_patience;
+    if (config_.addressing == Addressing::dhcp_then_fixed) fixed_at_ = now + config_.dhcp_patience;
 }
 
 /// A lease is kept: it is renewed, or lost, under the new address.
@@ -162,7 +202,8 @@ void Stack::carrier_changed(bool up, Instant now) {
     carrier_ = up;
     tcp_.set_link(up, now);
     if (!up) return;
-    arp_.address_changed(ipv4_, now);
+    if (ipv4_ == config_.fixed || fixed_refused_) use_fixed(now);  // another network perhaps, in which it is somebody's
+    arp_.address_changed(ipv4_, probing_fixed_ ? Instant::never() : now);
     paths_.clear();
     groups_.restart(now);
     if (ipv6_) ipv6_->restart(now);
@@ -179,13 +220,9 @@ void Stack::poll_others(Instant now) {
     stirred_ = true;
     arp_.poll(now);
     drive_dhcp(now);
-    if (now >= fallback_at_) {
-        fallback_at_ = Instant::never();
-        if (is_usable(config_.fixed)) {
-            fallback_ = true;
-            apply(config_.fixed, now);
-        }
-    }
+    if (now >= fixed_at_) use_fixed(now);
+    if (probing_fixed_) [[unlikely]]
+        drive_fixed(now);
     groups_.poll(now);
     if (now >= reassembly_.deadline()) {
         reassembly_.poll(now, [&](PacketBuffer first) {
@@ -209,7 +246,7 @@ Instant Stack::deadline() const {
 }
 
 Instant Stack::others_deadline() const {
-    return std::min({arp_.deadline(), dhcp_.deadline(), fallback_at_, groups_.deadline(), reassembly_.deadline(),
+    return std::min({arp_.deadline(), dhcp_.deadline(), fixed_at_, groups_.deadline(), reassembly_.deadline(),
                      ipv6_ ? ipv6_->deadline() : Instant::never()});
 }
 
@@ -305,6 +342,8 @@ InterfaceInfo Stack::interface() const {
     i.ipv4 = ipv4_;
     i.dhcp = dhcp_.state();
     i.fallback = fallback_;
+    i.conflict = arp_.conflict();
+    i.refused = fixed_refused_;
     if (dhcp_.lease()) {
         i.dhcp_server = dhcp_.lease()->server;
         i.lease_end = dhcp_.lease()->ends_at;

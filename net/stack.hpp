@@ -32,6 +32,7 @@ public:
     static constexpr usize kOutputSteps = 256;   ///< packets per output() that yield no frame
     static constexpr u32 kIcmpErrorsPerSecond = 20;
     static constexpr u16 kLeastPathMtu = 552;  ///< nobody is believed who says less (RFC 1191 §3 allows 68)
+    static constexpr Duration kAskAgain = Duration::from_s(10);  ///< for a fixed address that somebody else has
     static constexpr Duration kReassembly = Duration::from_s(30);
 
     Stack(const StackConfig& config, PacketPool& pool);
@@ -129,6 +130,8 @@ public:
     const Ipv6Layer* ipv6() const { return ipv6_.get(); }
     void for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const;
     PacketPool& pool() { return pool_; }
+    /// True once after somebody else was found to use an address of ours: interface() has who.
+    bool take_conflict_news() { return arp_.take_conflict_news(); }
     /// True once after a ping ended or the address changed: wake whoever waits for such a thing.
     bool take_change() {
         sources_version_ += changed_;
@@ -150,7 +153,11 @@ private:
     // stack.cpp
     void poll_others(Instant now);
     Instant others_deadline() const;
-    void apply(const Ipv4Config& next, Instant now);
+    /// Uses `next` from now on, and tells the neighbours at `tell_at`.
+    void apply(const Ipv4Config& next, Instant tell_at);
+    void use_fixed(Instant now);
+    void drive_fixed(Instant now);
+    void leave_fixed();
     void use_mtu(u16 told);
     void drive_dhcp(Instant now);
     void addressing_changed(Instant now);
@@ -223,7 +230,8 @@ private:
     // nothing to say, and when the earliest of their timers is due. Whoever calls one of them sets stirred_.
     bool stirred_ = true;
     Instant others_due_{};  // while !stirred_
-    Instant fallback_at_ = Instant::never(), retry_at_ = Instant::never();
+    bool probing_fixed_ = false, fixed_refused_ = false;
+    Instant fixed_at_ = Instant::never(), retry_at_ = Instant::never();
     std::unique_ptr<Ipv6Layer> ipv6_;  // last: it refers to the others
 };
 

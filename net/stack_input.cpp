@@ -38,6 +38,7 @@ void Stack::input(PacketBuffer frame, Instant now) {
         stirred_ = true;
         ++stats_.arp_in;
         arp_.input(frame, ipv4_, now);
+        changed_ |= arp_.has_conflict_news();
         return;
     case EtherType::vlan:
     case EtherType::service_vlan:

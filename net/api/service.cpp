@@ -4,10 +4,24 @@
 #include <memory>
 #include <new>
 
+#include "kernel/log.hpp"
 #include "kernel/sched/thread.hpp"
 #include "net/api/selector.hpp"
 
 namespace ringlet::net {
+
+namespace {
+
+void report_conflict(const Stack& stack) {
+    const AddressConflict& c = stack.arp().conflict();
+    char address[kAddressText], mac[18];
+    kernel::log(kernel::LogLevel::warning, "network: {} has the address {} too: {}",
+                to_text(c.by, std::span<char, sizeof(mac)>(mac)),
+                to_text(IpAddr(c.address), std::span<char, kAddressText>(address)),
+                stack.ipv4().address == c.address ? "we keep it" : "we do not use it, and ask again");
+}
+
+}  // namespace
 
 namespace detail {
 
@@ -49,6 +63,7 @@ void Core::wake_ready() {
     while (const auto h = stack->tcp().next_ready()) tell(stack->tcp().user_data(*h));
     while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
     if (!stack->take_change()) return;
+    if (stack->take_conflict_news()) report_conflict(*stack);
     for (Waiter& w : stack_waiters) w.wake->set();
     rouse_agents();
 }

@@ -122,10 +122,15 @@ Outcome ip(Shell&, const Arguments& args) {
     }
     print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu,
           net::to_text(info.mac, std::span<char, 18>(mac)));
-    if (info.ipv4.address.is_unspecified())
-        print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
-    else
+    if (!info.ipv4.address.is_unspecified())
         print_addressing(info);
+    else if (!info.refused)
+        print("  no address yet (dhcp {})\n", net::to_string(info.dhcp));
+    if (info.conflict.seen != 0) {
+        AddressText address;
+        print("  conflict: {} has {} too, seen {} times{}\n", net::to_text(info.conflict.by, std::span<char, 18>(mac)),
+              address.of(info.conflict.address), info.conflict.seen, info.refused ? "; not used, asked for again" : "");
+    }
     print_ipv6(info.ipv6);
     (void)network().for_each_neighbour([](const net::NeighbourInfo& n) {
         AddressText address;

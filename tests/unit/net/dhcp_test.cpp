@@ -90,6 +90,7 @@ struct Client {
     static StackConfig config(Addressing a) {
         StackConfig c = Host::config(1);
         c.addressing = a;
+        c.probe_interval = StackConfig{}.probe_interval;
         c.hostname = "box";
         return c;
     }
