@@ -131,7 +131,7 @@ void Connection::establish(const Segment& s, Instant now) {
     recovery_.point = iss_;
     peak_round_ = snd_una_;
     congestion_.start(mss_, rtt_.backoffs() != 0, snd_nxt_);
-    rtt_.progress();
+    rtt_.established();
     configure(options_, now);
     ++env_.stats.established;
     if (fin_queued_) state_ = State::fin_wait_1;

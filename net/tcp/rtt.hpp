@@ -10,7 +10,8 @@ namespace ringlet::net::tcp {
 
 class RttEstimator {
 public:
-    static constexpr Duration kInitial = Duration::from_s(1);  // RFC 6298 (2.1)
+    static constexpr Duration kInitial = Duration::from_s(1);       // RFC 6298 (2.1)
+    static constexpr Duration kAfterLostSyn = Duration::from_s(3);  // (5.7)
     /// RFC 6298 (2.4) says one second; every stack in use takes less, and 200 ms still covers a delayed ACK.
     static constexpr Duration kMinimum = Duration::from_ms(200);
     static constexpr Duration kMaximum = Duration::from_s(60);  // (2.5)
@@ -43,6 +44,12 @@ public:
     constexpr void back_off() {
         if (backoff_ < 16) ++backoff_;
     }
+    /// The handshake is over. One whose SYN had to be sent again says that the path may be slower than kInitial, as
+    /// long as nothing was measured.
+    constexpr void established() {
+        if (backoff_ != 0) initial_ = kAfterLostSyn;
+        backoff_ = 0;
+    }
     /// New data was acknowledged: the path works again.
     constexpr void progress() { backoff_ = 0; }
     constexpr u8 backoffs() const { return backoff_; }
@@ -52,13 +59,13 @@ public:
         return previous_minimum_.ns != 0 ? std::min(minimum_, previous_minimum_) : minimum_;
     }
     constexpr Duration rto() const {
-        const Duration base = srtt_.ns == 0 ? kInitial : std::clamp(srtt_ + rttvar_ * 4, kMinimum, kMaximum);
+        const Duration base = srtt_.ns == 0 ? initial_ : std::clamp(srtt_ + rttvar_ * 4, kMinimum, kMaximum);
         if (backoff_ == 0) return base;
         return std::min(base * (i64{1} << std::min<u8>(backoff_, 10)), kMaximum);
     }
 
 private:
-    Duration srtt_{}, rttvar_{};
+    Duration srtt_{}, rttvar_{}, initial_ = kInitial;
     Duration minimum_{}, previous_minimum_{};
     Instant minimum_since_{};
     u8 backoff_ = 0;

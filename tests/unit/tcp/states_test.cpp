@@ -261,6 +261,32 @@ TEST_CASE("SYN-SENT (§3.10.7.3)") {
     }
 }
 
+TEST_CASE("RFC 6298 (5.7): after a SYN that had to be sent again, three seconds until something was measured") {
+    for (const bool lost : {false, true}) {
+        CAPTURE(lost);
+        Harness t;
+        t.to_syn_sent();
+        if (lost) {
+            t.advance(Duration::from_s(1));
+            t.expect(0, 0, S);
+            t.send(0, 1, S | A);
+        } else {
+            t.advance(Duration::from_ms(100));
+            t.send(0, 1, S | A);
+        }
+        REQUIRE(t.state() == State::established);
+        t.drain();
+        CHECK(t.write("x"));
+        t.drain();
+        t.advance(Duration::from_ms(lost ? 2999 : 150));
+        if (lost) t.expect_none();
+        t.advance(Duration::from_ms(lost ? 1 : 300));
+        CHECK(t.next().has_value());
+        t.drain();
+        t.send(1, 2, A);  // measured or not, what is acknowledged ends the back-off
+    }
+}
+
 TEST_CASE("SYN-RECEIVED (§3.10.7.4)") {
     SECTION("the SYN again: SYN-ACK again") {
         Harness t;
