@@ -54,7 +54,29 @@ bool Groups::is_member(const IpAddr& group) const {
     return g != nullptr && g->users != 0;
 }
 
-void Groups::on_query(const IpAddr& group, Duration most, Instant now) {
+Groups::Version Groups::version(Instant now) const {
+    if (now < oldest_until_) return Version::oldest;
+    return now < older_until_ ? Version::older : Version::current;
+}
+
+/// RFC 3376 §7.2.1: what was planned in another version is not said any more.
+void Groups::forget_plans() {
+    for (usize i = count_; i-- != 0;) {
+        Group& g = groups_[i];
+        g.next = Instant::never();
+        g.changes = 0;
+        g.due = false;
+        if (g.users == 0) g = groups_[--count_];
+    }
+    due_ = 0;
+    deadline_ = Instant::never();
+}
+
+void Groups::on_query(const IpAddr& group, Duration most, Version of, Instant now) {
+    const Version before = version(now);
+    if (of == Version::oldest) oldest_until_ = now + kOlderQuerierPresent;
+    if (of == Version::older) older_until_ = now + kOlderQuerierPresent;
+    if (version(now) != before) forget_plans();
     for (usize i = 0; i < count_; ++i) {
         Group& g = groups_[i];
         if (g.users == 0 || (!group.is_unspecified() && g.address != group)) continue;
@@ -81,9 +103,11 @@ std::optional<Groups::Report> Groups::next_report(Instant now) {
         if (!std::exchange(g.due, false)) continue;
         --due_;
         const bool change = g.changes != 0;
-        const Report r{g.address, !change        ? Record::mode_is_exclude
-                                  : g.users != 0 ? Record::change_to_exclude
-                                                 : Record::change_to_include};
+        const Report r{g.address,
+                       !change        ? Record::mode_is_exclude
+                       : g.users != 0 ? Record::change_to_exclude
+                                      : Record::change_to_include,
+                       version(now)};
         if (change && --g.changes != 0)
             plan(g, now + random_delay(kUnsolicitedInterval));
         else if (g.users == 0)
@@ -105,6 +129,7 @@ void Groups::clear() {
     count_ = 0;
     due_ = 0;
     deadline_ = Instant::never();
+    oldest_until_ = older_until_ = {};
 }
 
 }  // namespace ringlet::net

@@ -37,7 +37,7 @@ public:
     std::optional<PacketBuffer> send(PacketBuffer packet, const IpAddr& source, const IpAddr& destination,
                                      IpProtocol protocol, Instant now) override;
     std::optional<PacketBuffer> send_udp(PacketBuffer packet, const IpAddr& source, const IpAddr& destination,
-                                         Instant now) override;
+                                         MulticastLoop loop, Instant now) override;
     bool send_echo(PacketBuffer packet, const IpAddr& destination, std::optional<PacketBuffer>& frame,
                    Instant now) override;
     std::optional<IpAddr> source_for(const IpAddr& destination, Instant now) const override;

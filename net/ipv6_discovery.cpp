@@ -155,10 +155,11 @@ void Ipv6::on_redirect(Bytes message, const Received& r, Instant now) {
         ndp_.heard_of(target, *mac, now);
 }
 
-/// RFC 3810 §5.1, §6.2. Both versions of the query are answered in the second's form.
+/// RFC 3810 §5.1, §6.2, §8.1.
 void Ipv6::on_mld_query(Bytes message, const Received& r, Instant now) {
     ++stats_.mld_in;
-    if (message.size() < 24 || !r.source.is_link_local() || r.hop_limit != 1) {
+    if (message.size() < 24 || (message.size() > 24 && message.size() < 28) || !r.source.is_link_local() ||
+        r.hop_limit != 1) {
         ++stats_.mld_bad;
         return;
     }
@@ -168,8 +169,9 @@ void Ipv6::on_mld_query(Bytes message, const Received& r, Instant now) {
         return;
     }
     u32 most = *read_at<be16>(message, 4);
-    if (most >= 0x8000) most = (0x1000u | (most & 0xfff)) << ((most >> 12 & 7) + 3);  // §5.1.3
-    groups_.on_query(group, Duration::from_ms(most), now);
+    const bool older = message.size() == 24;                                                    // RFC 3810 §8.1
+    if (most >= 0x8000 && !older) most = (0x1000u | (most & 0xfff)) << ((most >> 12 & 7) + 3);  // §5.1.3
+    groups_.on_query(group, Duration::from_ms(most), older ? Groups::Version::older : Groups::Version::current, now);
 }
 
 // --- what we say
@@ -280,20 +282,25 @@ std::optional<PacketBuffer> Ipv6::build_mld_report(const Groups::Report& report)
         return std::nullopt;  // the next query asks again
     }
     const IpAddr source = slaac_.link_local().value_or(IpAddr{});
+    const bool current = report.version == Groups::Version::current;
+    const bool leaves = report.record == Groups::Record::change_to_include;
+    const IpAddr to = current ? kMld2Routers : leaves ? kAllRouters : report.group;  // RFC 2710 §3, §4
     auto* h = reinterpret_cast<Icmpv6Header*>(p->append(sizeof(Icmpv6Header)).data());
-    h->type = Icmpv6Header::kMld2Report;
+    h->type = current ? Icmpv6Header::kMld2Report : leaves ? Icmpv6Header::kMldDone : Icmpv6Header::kMldReport;
     h->code = 0;
-    h->word = 1;  // records
-    const MutableBytes record = p->append(20);
-    std::memset(record.data(), 0, 4);
-    record[0] = static_cast<std::byte>(report.record);
-    report.group.store(record.subspan<4, 16>());
-    complete_icmp(*p, source, kMld2Routers);
+    h->word = current ? 1 : 0;  // records
+    if (current) {
+        const MutableBytes record = p->append(4);
+        std::memset(record.data(), 0, 4);
+        record[0] = static_cast<std::byte>(report.record);
+    }
+    report.group.store(p->append(16).first<16>());
+    complete_icmp(*p, source, to);
     constexpr u8 kAlert[8] = {static_cast<u8>(IpProtocol::icmpv6), 0, 5, 2, 0, 0, 1, 0};
     std::memcpy(p->push_bytes(sizeof(kAlert)).data(), kAlert, sizeof(kAlert));
-    push_header(*p, source, kMld2Routers, IpProtocol::hop_by_hop, 1);
+    push_header(*p, source, to, IpProtocol::hop_by_hop, 1);
     ++stats_.mld_out;
-    return route(std::move(*p), kMld2Routers, {});
+    return route(std::move(*p), to, {});
 }
 
 }  // namespace ringlet::net

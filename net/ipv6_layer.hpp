@@ -65,7 +65,7 @@ public:
                                              IpProtocol protocol, Instant now) = 0;
     /// One UDP datagram without its checksum; larger than the path it goes out in fragments.
     virtual std::optional<PacketBuffer> send_udp(PacketBuffer packet, const IpAddr& source, const IpAddr& destination,
-                                                 Instant now) = 0;
+                                                 MulticastLoop loop, Instant now) = 0;
     /// One ICMPv6 echo request without type and checksum; false: unreachable.
     virtual bool send_echo(PacketBuffer packet, const IpAddr& destination, std::optional<PacketBuffer>& frame,
                            Instant now) = 0;

@@ -79,7 +79,7 @@ std::optional<PacketBuffer> Ipv6::frame_to(PacketBuffer p, const MacAddr& to) {
 }
 
 std::optional<PacketBuffer> Ipv6::send_udp(PacketBuffer p, const IpAddr& wanted, const IpAddr& destination,
-                                           Instant now) {
+                                           MulticastLoop loop, Instant now) {
     IpAddr source = wanted;
     if (source.is_unspecified()) source = source_for(destination, now).value_or(IpAddr{});
     auto* h = reinterpret_cast<UdpHeader*>(p.data().data());
@@ -95,6 +95,15 @@ std::optional<PacketBuffer> Ipv6::send_udp(PacketBuffer p, const IpAddr& wanted,
         sum.add_at(sum_of(p), 0);
         const u16 checksum = sum.checksum();
         h->checksum = checksum == 0 ? u16{0xffff} : checksum;
+    }
+    if (destination.is_multicast() && loop == MulticastLoop::on && groups_.is_member(destination) && is_ours(source)) {
+        if (auto copy = parts_.pool.copy(p)) {
+            push_header(*copy, source, destination, IpProtocol::udp, slaac_.hop_limit());
+            ++stats_.loopback;
+            parts_.loopback.push_back(std::move(*copy));
+        } else {
+            ++stats_.no_packet;
+        }
     }
     return send(std::move(p), source, destination, IpProtocol::udp, now);
 }

@@ -148,6 +148,25 @@ std::optional<PacketBuffer> PacketPool::allocate() {
     return PacketBuffer(slot);
 }
 
+std::optional<PacketBuffer> PacketPool::copy(const PacketBuffer& packet) {
+    std::optional<PacketBuffer> all;
+    bool whole = true;
+    packet.for_each_fragment([&](MutableBytes piece, DmaAddr) {
+        auto p = whole ? allocate() : std::nullopt;
+        if (p && all) p->window(0, 0);
+        whole = p && piece.size() <= p->tailroom();
+        if (!whole) return;
+        if (!piece.empty()) std::memcpy(p->append(piece.size()).data(), piece.data(), piece.size());
+        if (all)
+            all->append_fragment(std::move(*p));
+        else
+            all = std::move(p);
+    });
+    if (!whole) return std::nullopt;
+    all->meta() = packet.meta();
+    return all;
+}
+
 std::optional<PacketBuffer> PacketPool::view(const PacketBuffer& buffer, usize offset, usize length) {
     Slot* of = buffer.slot_;
     ASSERT(length != 0 && offset + length <= buffer.size() && !is_view(of));

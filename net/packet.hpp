@@ -160,6 +160,9 @@ public:
     /// views are in use.
     std::optional<PacketBuffer> view(const PacketBuffer& buffer, usize offset, usize length);
 
+    /// All bytes of `packet`, and what is known of its checksum, in buffers of their own; nothing when there are too
+    /// few.
+    std::optional<PacketBuffer> copy(const PacketBuffer& packet);
     /// Somebody waits for more buffers than are free: as good as a failed allocation.
     void note_shortage() { ++exhausted_; }
 

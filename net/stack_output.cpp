@@ -186,7 +186,7 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
     const IpAddr& to = out.to.address;
     if (!to.is_ipv4()) {
         stirred_ = true;
-        if (ipv6_) frame = ipv6_->send_udp(std::move(out.packet), out.source, to, now);
+        if (ipv6_) frame = ipv6_->send_udp(std::move(out.packet), out.source, to, out.loop, now);
         return;
     }
     const Ipv4Addr destination = to.ipv4();
@@ -197,8 +197,16 @@ void Stack::udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, In
     const bool whole = out.packet.fragments() == 1 && out.packet.size() + sizeof(Ipv4Header) <= mtu;
     const Cut cut = (r && r->local) || (whole && mtu > kLeastPathMtu) ? Cut::no : Cut::allowed;
     finish_udp(out.packet, source, destination, cut);
-    if (add_ipv4(out.packet, source, destination, IpProtocol::udp, cut))
-        frame = send(std::move(out.packet), destination, now);
+    if (!add_ipv4(out.packet, source, destination, IpProtocol::udp, cut)) return;
+    if (destination.is_multicast() && out.loop == MulticastLoop::on && groups_.is_member(destination)) {
+        if (auto copy = pool_.copy(out.packet)) {
+            ++stats_.loopback;
+            loopback_.push_back(std::move(*copy));
+        } else {
+            ++stats_.no_packet;
+        }
+    }
+    frame = send(std::move(out.packet), destination, now);
 }
 
 bool Stack::has_output() const {

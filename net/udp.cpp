@@ -28,6 +28,7 @@ Endpoint take_peer(PacketBuffer& p) {
 struct Udp::Socket {
     bool open = false, in_ready = false;
     PortUse use = PortUse::exclusive;
+    MulticastLoop loop = MulticastLoop::on;
     std::optional<Error> error;  // what ICMP said, not yet reported
     u32 generation = 0;
     usize wants = 0;  // buffers it was refused; 0: it was not
@@ -139,27 +140,6 @@ Udp::Verdict Udp::deliver(Socket& s, const Endpoint& from, PacketBuffer datagram
     return Verdict::delivered;
 }
 
-std::optional<PacketBuffer> Udp::copy(const PacketBuffer& datagram) {
-    std::optional<PacketBuffer> all;
-    bool whole = true;
-    datagram.for_each_fragment([&](MutableBytes piece, DmaAddr) {
-        auto p = pool_.allocate();
-        if (p && all) p->window(0, 0);
-        if (!p || piece.size() > p->tailroom()) {
-            whole = false;
-            return;
-        }
-        if (!piece.empty()) std::memcpy(p->append(piece.size()).data(), piece.data(), piece.size());
-        if (all)
-            all->append_fragment(std::move(*p));
-        else
-            all = std::move(p);
-    });
-    if (whole) return all;
-    ++stats_.no_packet;
-    return std::nullopt;
-}
-
 /// RFC 1122 §3.3.6, RFC 1112 §7: every socket on the port that is a member, or that hears broadcasts, gets its own.
 /// Nobody is told when there is none: an answer to a broadcast would come from everybody.
 Udp::Verdict Udp::deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram) {
@@ -171,8 +151,12 @@ Udp::Verdict Udp::deliver_to_all(const Endpoint& from, const Endpoint& to, Packe
         const bool any_address = s.local.address.is_unspecified() && to.address.is_covered_by(s.local.address);
         const bool fits = any_address || s.local.address == to.address;
         if (!s.open || s.local.port != to.port || !s.hears(from) || !fits || (group && !s.is_in(to.address))) continue;
-        if (last != nullptr)
-            if (auto p = copy(datagram)) (void)deliver(*last, from, std::move(*p));
+        if (last != nullptr) {
+            if (auto p = pool_.copy(datagram))
+                (void)deliver(*last, from, std::move(*p));
+            else
+                ++stats_.no_packet;
+        }
         last = &s;
     }
     if (last != nullptr) return deliver(*last, from, std::move(datagram));
@@ -199,7 +183,7 @@ std::optional<Udp::Outgoing> Udp::output() {
         h->length = static_cast<u16>(p->total_size());
         h->checksum = 0;
         ++stats_.udp_out;
-        return Outgoing{std::move(*p), s.local.address, peer};
+        return Outgoing{std::move(*p), s.local.address, peer, s.loop};
     }
     return std::nullopt;
 }
@@ -234,6 +218,7 @@ Result<UdpHandle> Udp::open(Endpoint local, PortUse use) {
     free->open = true;
     ++free->generation;
     free->use = use;
+    free->loop = MulticastLoop::on;
     free->local = local;
     free->error.reset();
     free->dropped = 0;
@@ -289,6 +274,13 @@ Result<> Udp::leave(UdpHandle h, IpAddr group) {
     if (at == s->groups.end()) return fail(Error::not_found);
     *at = s->groups[s->groups.size() - 1];
     s->groups.pop_back();
+    return {};
+}
+
+Result<> Udp::set_multicast_loop(UdpHandle h, MulticastLoop loop) {
+    Socket* s = find(h);
+    if (s == nullptr) return fail(Error::invalid);
+    s->loop = loop;
     return {};
 }
 

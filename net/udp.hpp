@@ -26,6 +26,9 @@ struct UdpHandle {
 /// address goes to each, any other to the connected one it is for, else to one of them.
 enum class PortUse : u8 { exclusive, shared };
 
+/// Do members on this machine hear what a socket sends to their group, itself included?
+enum class MulticastLoop : u8 { off, on };
+
 class Udp {
 public:
     static constexpr usize kReceiveQueue = 32;  ///< datagrams per socket
@@ -52,6 +55,7 @@ public:
         PacketBuffer packet;  ///< window = UDP header and payload; the checksum is not filled in yet
         IpAddr source;        ///< unspecified: the stack chooses
         Endpoint to;
+        MulticastLoop loop;
     };
     std::optional<Outgoing> output();
 
@@ -92,6 +96,8 @@ public:
     /// no_space, invalid: no multicast address; not_found.
     Result<> join(UdpHandle h, IpAddr group);
     Result<> leave(UdpHandle h, IpAddr group);
+    /// For what `h` sends from now on; at first it is on.
+    Result<> set_multicast_loop(UdpHandle h, MulticastLoop loop);
     /// Leaves any one group, and says which; nothing when it is in none.
     std::optional<IpAddr> leave_one(UdpHandle h);
 
@@ -119,7 +125,6 @@ private:
     PacketBuffer lay_out(Bytes payload, Layout layout);
     Verdict deliver(Socket& s, const Endpoint& from, PacketBuffer datagram);
     Verdict deliver_to_all(const Endpoint& from, const Endpoint& to, PacketBuffer& datagram);
-    std::optional<PacketBuffer> copy(const PacketBuffer& datagram);
     void mark_ready(Socket& s);
     std::optional<UdpHandle> take_ready();
     bool is_taken(u16 port) const;

@@ -260,6 +260,12 @@ Result<> UdpSocket::leave(IpAddr group) {
     return {};
 }
 
+Result<> UdpSocket::set_multicast_loop(MulticastLoop loop) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->udp().set_multicast_loop(watch_->udp, loop);
+}
+
 Result<usize> UdpSocket::send_batch(std::span<const OutgoingDatagram> all, Duration timeout) {
     if (all.empty()) return usize{0};
     return block(Service::after(timeout), [&](Stack& s) -> Result<usize> {

@@ -147,6 +147,8 @@ public:
     /// Multicast: what is sent to `group` and this port is received too. exists, not_found, no_space, invalid.
     Result<> join(IpAddr group);
     Result<> leave(IpAddr group);
+    /// Do members on this machine, this socket too, hear what it sends to their group? They do, unless told otherwise.
+    Result<> set_multicast_loop(MulticastLoop loop);
 
     /// One datagram; waits for queue room up to `timeout`. In fragments when the path is narrower; too_large beyond
     /// 65,507 bytes; no_memory when it needs more than a quarter of all packet buffers.
