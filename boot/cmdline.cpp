@@ -167,6 +167,23 @@ std::optional<IpOption> parse_ip(std::string_view text) {
     return ip;
 }
 
+std::optional<net::RouteInfo> parse_route(std::string_view text) {
+    const usize slash = text.find('/'), comma = text.find(',');
+    if (slash == std::string_view::npos || comma == std::string_view::npos || slash > comma) return std::nullopt;
+    std::string_view metric;
+    std::string_view router = text.substr(comma + 1);
+    if (const usize second = router.find(','); second != std::string_view::npos) {
+        metric = router.substr(second + 1);
+        router = router.substr(0, second);
+    }
+    const auto destination = net::Ipv4Addr::parse(text.substr(0, slash));
+    const auto prefix = parse_number<u8>(text.substr(slash + 1, comma - slash - 1));
+    const auto by = router == "link" ? net::Ipv4Addr{} : net::Ipv4Addr::parse(router);
+    const auto cost = metric.empty() ? u16{0} : parse_number<u16>(metric);
+    if (!destination || !prefix || *prefix > 32 || !by || !cost) return std::nullopt;
+    return net::RouteInfo{{*destination, *prefix, *by}, *cost};
+}
+
 std::optional<Ip6Option> parse_ip6(std::string_view text) {
     Ip6Option ip;
     if (text == "auto") return ip;
@@ -331,6 +348,9 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
         } else if (key == "root") {
             options.root = v;
+        } else if (key == "route") {
+            if (const auto route = parse_route(v); !route || !options.routes.try_push_back(*route))
+                bad_value(complain, key, v, "NETWORK/PREFIX,ROUTER[,METRIC], at most sixteen times");
         } else if (key == "probe") {
             options.probe = v != "off";
             if (v != "on" && v != "off") bad_value(complain, key, v, "on or off");

@@ -67,7 +67,8 @@ struct Options {
     FixedVector<net::IpAddr, net::NetworkHints::kServers> dns, ntp;
     std::string_view search;
     FixedVector<net::HostEntry, 16> hosts;
-    std::string_view console;  ///< console=ttyS0|ttyAMA0|none
+    FixedVector<net::RouteInfo, net::StackConfig::kRoutes> routes;  ///< route=NETWORK/PREFIX,ROUTER[,METRIC], often
+    std::string_view console;                                       ///< console=ttyS0|ttyAMA0|none
     bool probe = true;         ///< probe=off: addresses are used without asking whether somebody has them
     bool page_poison = false;  ///< page_poison=1: kernel/mm/page_poison.hpp
 };

@@ -111,6 +111,7 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
         config.fixed6 = {.address = ip6.address, .prefix = ip6.prefix, .gateway = ip6.gateway, .dns = {ip6.dns}};
     }
     config.names = {.dns = options.dns, .ntp = options.ntp, .search = options.search, .hosts = options.hosts};
+    config.routes = options.routes;
     if (!options.probe) config.probe_interval = {};
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));

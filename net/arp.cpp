@@ -149,8 +149,8 @@ void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now)
     const bool neighbour = !sender.is_unspecified() && (self.on_link(sender) || sender == self.gateway) &&
                            !self.is_subnet_broadcast(sender);
     bool useful = asks_us;
-    if (neighbour) {
-        Entry* e = lookup(sender);
+    if (Entry* asked = lookup(sender); neighbour || (asked != nullptr && !self.is_subnet_broadcast(sender))) {
+        Entry* e = asked;                                      // on-link routes reach beyond our own network
         if (e == nullptr && asks_us) e = &claim(sender, now);  // it will talk to us: RFC 826's merge and add
         if (e != nullptr) {
             // A MAC that changes within a second is a quarrel, not a move: the first word stands.

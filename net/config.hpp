@@ -51,6 +51,15 @@ struct ClasslessRoute {
     friend bool operator==(const ClasslessRoute&, const ClasslessRoute&) = default;
 };
 
+/// One route, and where it comes from.
+struct RouteInfo {
+    enum class Origin : u8 { configured, dhcp };
+    ClasslessRoute route;  ///< router unspecified: on the link
+    u16 metric = 0;        ///< among routes to the same network the smallest wins
+    Origin origin = Origin::configured;
+    friend bool operator==(const RouteInfo&, const RouteInfo&) = default;
+};
+
 /// A short text by value. What does not fit is not taken.
 template <usize kCapacity> class ShortText {
 public:
@@ -105,6 +114,8 @@ struct StackConfig {
     NameSettings names;
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
+    static constexpr usize kRoutes = 16;       ///< configured ones
+    FixedVector<RouteInfo, kRoutes> routes{};  ///< what is not valid (net/routes.hpp) is left out
     Duration dhcp_patience = Duration::from_s(10);
     /// Between the three ARP probes for an address, and after the last of them; 0: none are sent. RFC 5227 §1.1 has 1
     /// to 2 s, for links that come up slowly; a virtual one answers within microseconds. What DHCP gave is used when

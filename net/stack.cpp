@@ -55,6 +55,7 @@ Stack::Stack(const StackConfig& config, PacketPool& pool)
       udp_(config.max_udp_sockets, derive(key_, 3), pool, stats_), tcp_(tcp_config(config_, key_), pool),
       pings_(derive(key_, 4), stats_), reassembly_(pool, stats_), groups_(derive(key_, 5)),
       fragment_id_(static_cast<u16>(siphash(derive(key_, 6), 0, 0))), path_mtu_(config_.mtu) {
+    for (const RouteInfo& r : config_.routes) (void)routes_.add(r);
     if (config_.ipv6 == nullptr) return;
     ipv6_.reset(config_.ipv6({.config = config_,
                               .pool = pool_,
@@ -91,6 +92,7 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
     if (uses_fixed && !is_usable(fixed)) return fail(Error::invalid);
     dhcp_.stop();
     (void)dhcp_.take_change();
+    routes_.set_dhcp(nullptr);
     leave_fixed();
     use_mtu(0);
     config_.addressing = addressing;
@@ -176,6 +178,7 @@ void Stack::drive_dhcp(Instant now) {
 
 /// DHCP's lease came, changed or went.
 void Stack::addressing_changed(Instant now) {
+    routes_.set_dhcp(dhcp_.lease() ? &dhcp_.lease()->hints : nullptr);
     if (dhcp_.lease()) {
         leave_fixed();
         apply(dhcp_.lease()->ipv4, now);

@@ -19,6 +19,7 @@
 #include "net/ping.hpp"
 #include "net/rate_limit.hpp"
 #include "net/reassembly.hpp"
+#include "net/routes.hpp"
 #include "net/statistics.hpp"
 #include "net/tcp/tcp.hpp"
 #include "net/udp.hpp"
@@ -125,6 +126,10 @@ public:
     /// Is an address, and with it perhaps a name server, still to be expected before anybody can be asked?
     bool is_configuring() const;
     const Ipv4Config& ipv4() const { return ipv4_; }
+    /// Configured and DHCP's, best first; our own network and the gateway are not among them.
+    const Routes& routes() const { return routes_; }
+    Result<> add_route(const RouteInfo& r) { return routes_.add(r); }
+    Result<> remove_route(Ipv4Addr destination, u8 prefix) { return routes_.remove(destination, prefix); }
     const Statistics& statistics() const { return stats_; }
     const Arp& arp() const { return arp_; }
     const Ipv6Layer* ipv6() const { return ipv6_.get(); }
@@ -213,6 +218,7 @@ private:
     Udp udp_;
     tcp::Tcp tcp_;
     Ipv4Config ipv4_;
+    Routes routes_;
     PacketQueue replies_;    // ICMP answers: window = IP packet, routed when pulled
     PacketQueue loopback_;   // window = IP packet to one of our addresses
     PacketQueue fragments_;  // of what is going out: complete frames

@@ -10,8 +10,11 @@ std::optional<Stack::Route> Stack::route(Ipv4Addr destination) const {
     if (destination.is_loopback()) return Route{destination, destination, true};
     if (ipv4_.address.is_unspecified() || destination.is_unspecified()) return std::nullopt;
     if (destination == ipv4_.address) return Route{destination, destination, true};
-    if (destination.is_broadcast() || destination.is_multicast() || ipv4_.on_link(destination))
-        return Route{destination, ipv4_.address, false};
+    if (destination.is_broadcast() || destination.is_multicast()) return Route{destination, ipv4_.address, false};
+    if (!routes_.empty() && !ipv4_.is_subnet_broadcast(destination)) [[unlikely]] {
+        if (const auto hop = routes_.next_hop(destination, ipv4_)) return Route{*hop, ipv4_.address, false};
+    }
+    if (ipv4_.on_link(destination)) return Route{destination, ipv4_.address, false};
     if (ipv4_.gateway.is_unspecified()) return std::nullopt;
     return Route{ipv4_.gateway, ipv4_.address, false};
 }

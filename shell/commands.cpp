@@ -32,6 +32,7 @@ constexpr Command kNetworkCommands[] = {
      link},
     {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
     {"ping", "ping [-c COUNT] [-s BYTES] HOST", "ask a host for echoes", ping},
+    {"route", "route [add NETWORK/PREFIX ROUTER [METRIC]|del NETWORK/PREFIX]", "where packets go", route},
 };
 }  // namespace
 

@@ -276,6 +276,26 @@ Result<> Service::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> vis
     return {};
 }
 
+Result<> Service::add_route(const RouteInfo& route) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    return held->stack->add_route(route);
+}
+
+Result<> Service::remove_route(Ipv4Addr destination, u8 prefix) {
+    auto held = lock();
+    if (!held->stack) return fail(Error::not_found);
+    return held->stack->remove_route(destination, prefix);
+}
+
+FixedVector<RouteInfo, Routes::kEntries> Service::routes() {
+    auto held = lock();
+    FixedVector<RouteInfo, Routes::kEntries> all;
+    if (held->stack)
+        for (const RouteInfo& r : held->stack->routes()) all.try_push_back(r);
+    return all;
+}
+
 void Service::flush() {
     auto held = lock();
     if (held->stack) push_output(held);

@@ -158,6 +158,11 @@ public:
     Result<> for_each_socket(FunctionRef<void(const SocketInfo&)> visit);
     Result<> for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit);
 
+    /// Routes of IPv4 beside our own network and its gateway (net/routes.hpp): invalid, exists, no_space; not_found.
+    Result<> add_route(const RouteInfo& route);
+    Result<> remove_route(Ipv4Addr destination, u8 prefix);
+    FixedVector<RouteInfo, Routes::kEntries> routes();
+
     /// One ICMP echo with `bytes` of payload. timed_out, unreachable, too_large, no_space (too many at once).
     Result<PingReply> ping(IpAddr to, u16 bytes, Duration timeout);
 

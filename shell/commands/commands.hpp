@@ -31,6 +31,7 @@ Outcome version(Shell&, const Arguments&);
 // network.cpp
 Outcome ip(Shell&, const Arguments&);
 Outcome ping(Shell&, const Arguments&);
+Outcome route(Shell&, const Arguments&);
 Outcome netstat(Shell&, const Arguments&);
 // names.cpp
 Outcome host(Shell&, const Arguments&);

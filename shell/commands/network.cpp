@@ -141,6 +141,48 @@ Outcome ip(Shell&, const Arguments& args) {
     return Outcome::done;
 }
 
+namespace {
+
+void print_route(const net::RouteInfo& r, std::string_view from) {
+    AddressText to, by;
+    print("{}/{} {}", to.of(r.route.destination), r.route.prefix,
+          r.route.router.is_unspecified() ? std::string_view("link") : by.of(r.route.router));
+    if (r.metric != 0) print(" metric {}", r.metric);
+    print("{}\n", from);
+}
+
+void print_routes() {
+    for (const net::RouteInfo& r : network().routes())
+        print_route(r, r.origin == net::RouteInfo::Origin::dhcp ? " (dhcp)" : "");
+    const net::Ipv4Config c = network().interface().ipv4;
+    if (c.address.is_unspecified()) return;
+    print_route({{{c.address.value & c.mask().value}, c.prefix, {}}}, " (ours)");
+    if (!c.gateway.is_unspecified()) print_route({{{}, 0, c.gateway}}, " (gateway)");
+}
+
+}  // namespace
+
+Outcome route(Shell&, const Arguments& args) {
+    if (args.count == 1) return print_routes(), Outcome::done;
+    const bool adds = args[1] == "add";
+    if (adds ? args.count != 4 && args.count != 5 : args[1] != "del" || args.count != 3) return Outcome::usage;
+    const usize slash = args[2].find('/');
+    if (slash == std::string_view::npos) return Outcome::usage;
+    const auto destination = Ipv4Addr::parse(args[2].substr(0, slash));
+    const auto prefix = parse_number<u8>(args[2].substr(slash + 1));
+    if (!destination || !prefix) return Outcome::usage;
+    Result<> done;
+    if (adds) {
+        const auto router = args[3] == "link" ? Ipv4Addr{} : Ipv4Addr::parse(args[3]);
+        const auto metric = args.count == 5 ? parse_number<u16>(args[4]) : u16{0};
+        if (!router || !metric) return Outcome::usage;
+        done = network().add_route({{*destination, *prefix, *router}, *metric});
+    } else {
+        done = network().remove_route(*destination, *prefix);
+    }
+    return done ? Outcome::done : complain("route", args[2], done.error());
+}
+
 constinit NameLookup name_lookup = nullptr;
 
 Outcome ping(Shell& shell, const Arguments& args) {

@@ -127,6 +127,26 @@ TEST_CASE("names and time servers") {
     }
 }
 
+TEST_CASE("routes, and probing left out") {
+    const Read r = read("route=192.168.0.0/16,10.0.0.2 route=172.16.0.0/12,link,7 probe=off");
+    CHECK(r.complaints == "");
+    CHECK_FALSE(r.options.probe);
+    CHECK(read("probe=on").options.probe);
+    REQUIRE(r.options.routes.size() == 2);
+    CHECK(r.options.routes[0].route ==
+          net::ClasslessRoute{net::Ipv4Addr::of(192, 168, 0, 0), 16, net::Ipv4Addr::of(10, 0, 0, 2)});
+    CHECK(r.options.routes[1].route == net::ClasslessRoute{net::Ipv4Addr::of(172, 16, 0, 0), 12, {}});
+    CHECK(r.options.routes[1].metric == 7);
+    for (const char* bad : {"route", "route=", "route=1.0.0.0/8", "route=1.0.0.0,10.0.0.1", "route=1.0.0.0/33,10.0.0.1",
+                            "route=1.0.0.0/8,x", "route=1.0.0.0/8,10.0.0.1,65536", "route=,/", "probe=1", "probe"}) {
+        CAPTURE(bad);
+        const Read refused = read(bad);
+        CHECK(refused.complaints != "");
+        CHECK(refused.options.routes.empty());
+        CHECK(refused.options.probe);
+    }
+}
+
 TEST_CASE("bad values are named, unknown keys are listed once") {
     for (const char* bad : {"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=10.0.2.15/0", "ip=300.1.1.1/8", "ip=0.0.0.0/8",
                             "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1",
