@@ -12,7 +12,7 @@ namespace ringlet::net::tcp {
 struct ReadyTag;   ///< readiness has risen since next_ready()
 struct ActiveTag;  ///< has something to send
 struct ListenTag;  ///< all listeners
-struct QueueTag;   ///< half-open, waiting for accept(), or TIME-WAIT: one at a time
+struct QueueTag;   ///< half-open, waiting for accept(), closed by us, or TIME-WAIT: one at a time
 
 inline constexpr u32 kNone = ~u32{0};
 
@@ -36,7 +36,7 @@ struct Listener : Socket, ListNode<ListenTag> {
 };
 
 struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
-    enum class Queue : u8 { none, half_open, accept, time_wait };
+    enum class Queue : u8 { none, half_open, accept, orphan, time_wait };
     Connection connection;
     Entry* hash_next = nullptr;
     Listener* listener = nullptr;  ///< while half-open or waiting for accept()

@@ -85,11 +85,16 @@ Entry* Tcp::create(const Endpoint& local, const Endpoint& remote) {
     return e;
 }
 
-/// A full table gives up what matters least: an old TIME-WAIT, then an old half-open connection.
+/// A full table gives up what matters least: an old TIME-WAIT, then what nobody here waits for any more (a peer that
+/// never answers a FIN would hold it for a minute), then an old half-open connection.
 bool Tcp::make_room() {
     if (!time_wait_.empty()) {
         ++env_.stats.time_wait_recycled;
         kill(time_wait_.front());
+    } else if (!orphans_.empty()) {
+        ++env_.stats.orphans_evicted;
+        queue_reply(orphans_.front().connection.reset_segment());
+        kill(orphans_.front());
     } else if (!half_open_.empty()) {
         ++env_.stats.half_open_evicted;
         kill(half_open_.front());
@@ -122,7 +127,9 @@ bool Tcp::settle(Entry& e, Instant now) {
         enqueue(e, Entry::Queue::accept);
         notify(*e.listener, kReadable);
     }
-    if (c.state() == State::time_wait && e.queue == Entry::Queue::none) {
+    const bool leaving = e.queue == Entry::Queue::none || e.queue == Entry::Queue::orphan;
+    if (c.state() == State::time_wait && leaving) {
+        dequeue(e);
         if (time_wait_count_ >= env_.config.max_time_wait) {
             ++env_.stats.time_wait_recycled;
             kill(time_wait_.front());
@@ -144,6 +151,9 @@ void Tcp::enqueue(Entry& e, Entry::Queue queue) {
         e.listener->accepted.push_back(e);
         ++e.listener->pending;
         break;
+    case Entry::Queue::orphan:
+        orphans_.push_back(e);
+        break;
     case Entry::Queue::time_wait:
         time_wait_.push_back(e);
         ++time_wait_count_;
@@ -164,6 +174,8 @@ void Tcp::dequeue(Entry& e) {
         break;
     case Entry::Queue::time_wait:
         --time_wait_count_;
+        break;
+    case Entry::Queue::orphan:
         break;
     case Entry::Queue::none:
         return;
@@ -346,7 +358,7 @@ void Tcp::close(Handle h, Instant now) {
     }
     slots_.remove(e);
     if (static_cast<ListNode<ReadyTag>&>(e).linked()) List<Socket, ReadyTag>::remove(e);
-    settle(e, now);
+    if (settle(e, now) && e.queue == Entry::Queue::none) enqueue(e, Entry::Queue::orphan);
 }
 
 void Tcp::abort(Handle h, Instant now) {

@@ -170,7 +170,7 @@ private:
     List<Entry, ActiveTag> parked_;  ///< have something to say, but there is no link
     bool link_up_ = true;
     List<Socket, ReadyTag> ready_;
-    List<Entry, QueueTag> half_open_, time_wait_;  ///< oldest first
+    List<Entry, QueueTag> half_open_, orphans_, time_wait_;  ///< oldest first; no handle names an orphan any more
     List<Listener, ListenTag> listeners_;
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;

@@ -122,7 +122,7 @@ struct Stats {
     u64 beyond_window = 0;  ///< bytes cut off at the window's right edge
     u64 data_after_close = 0;
     u64 cookies_sent = 0, cookies_accepted = 0, cookies_rejected = 0;  ///< RFC 4987 §3.6
-    u64 listen_overflow = 0, half_open_evicted = 0, time_wait_recycled = 0, table_full = 0;
+    u64 listen_overflow = 0, half_open_evicted = 0, orphans_evicted = 0, time_wait_recycled = 0, table_full = 0;
     u64 receive_memory = 0;  ///< payload refused: too many packet buffers are held
     u64 send_memory = 0;     ///< writes refused: send buffers hold too many
     u64 reply_overflow = 0, challenge_limited = 0, no_packet = 0, no_memory = 0;

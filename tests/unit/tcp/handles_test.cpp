@@ -50,6 +50,39 @@ TEST_CASE("The tables are bounded") {
         CHECK(t.tcp->connections() == 2);
         CHECK(t.tcp->stats().time_wait_recycled == 3);
     }
+    SECTION("what was closed and never acknowledged makes room, the oldest first") {
+        Harness t(c);
+        t.listen(100);
+        std::vector<u32> isn;
+        for (u16 i = 0; i < 8; ++i) {
+            t.peer_port = static_cast<u16>(1000 + i);
+            t.send(0, 0, S);
+            t.drain();
+            isn.push_back(t.our_isn);
+            t.send(1, 1, A);
+            t.tcp->close(*t.tcp->accept(t.listener), t.now);
+            t.expect(1, 1, F | A);
+        }
+        t.peer_port = 1000, t.our_isn = isn[0];
+        t.send(1, 2, F | A);  // this one ends as it should
+        t.expect(2, 2, A);
+        for (u16 i = 0; i < 2; ++i) {
+            t.peer_port = static_cast<u16>(2000 + i);
+            t.send(0, 0, S);
+            while (const auto s = t.next()) {
+                if (!(s->flags & R)) continue;
+                CHECK(i == 1);
+                CHECK(s->raw.local.port == 1001);
+            }
+            t.send(1, 1, A);
+        }
+        CHECK(t.tcp->connections() == 8);
+        CHECK(t.tcp->stats().time_wait_recycled == 1);
+        CHECK(t.tcp->stats().orphans_evicted == 1);
+        CHECK(t.tcp->stats().table_full == 0);
+        CHECK(t.tcp->accept(t.listener).has_value());
+        CHECK(t.tcp->accept(t.listener).has_value());
+    }
     SECTION("connections: established ones are never thrown out") {
         Harness t(c);
         t.listen(100);
