@@ -132,7 +132,9 @@ std::optional<PacketBuffer> Ipv6::cut(PacketBuffer p, const MacAddr& to, usize m
         return std::nullopt;
     }
     stats_.fragments_out += pieces.count();
-    const u32 id = ++fragment_id_;
+    // RFC 7739 §5.3: each destination's ids start elsewhere, so that they do not tell those in what others get.
+    const auto [high, low] = IpAddr::from(whole.destination).words();
+    const u32 id = static_cast<u32>(siphash(parts_.key, {4, high, low})) + ++fragment_id_;
     usize at = 0;
     while (auto piece = pieces.pop_front()) {
         const usize offset = std::exchange(at, at + piece->size());

@@ -207,6 +207,7 @@ private:
     std::optional<PacketBuffer> dhcp_output(Instant now);
     void udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now);
     std::optional<PacketBuffer> cut(PacketBuffer p, const MacAddr& to, usize mtu);
+    u16 fragment_id(Ipv4Addr destination);
     void push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id, u16 fragment);
 
     StackConfig config_;

@@ -154,6 +154,12 @@ std::optional<PacketBuffer> Stack::dhcp_output(Instant now) {
     return finish_frame(std::move(*p), MacAddr::broadcast(), now);
 }
 
+/// RFC 7739 §5.3: a counter from a start of each destination's own, so that the ids in one host's datagrams do not tell
+/// those in another's.
+u16 Stack::fragment_id(Ipv4Addr destination) {
+    return static_cast<u16>(siphash(key_, {6, destination.value, 0}) + ++fragment_id_);
+}
+
 /// RFC 791 §2.3: an IP packet without options as frames of at most `mtu` bytes of IP, all or none. Its buffers become
 /// the fragments; only what is in one buffer and does not fit is copied. Their id is one of 65,536, so datagrams that
 /// come faster than these wrap within the peer's patience may be mixed up there: its checksum finds that (RFC 6864

@@ -294,6 +294,31 @@ TEST_CASE("An echo that came in fragments is answered in fragments") {
     CHECK(part(got6, 8, 9999) == part(request, 8, 9999));
 }
 
+TEST_CASE("RFC 7739 §5.3: the ids of one peer's fragments do not tell those of another's") {
+    Host6 h;
+    const IpAddr us = h.settle(), other6 = IpAddr::of(u64{0xfe80} << 48, 0x77);
+    const Ipv4Addr other = Ipv4Addr::of(10, 0, 0, 77);
+    for (const IpAddr& a : {kPeer6, other6}) h.introduce(a, kPeerMac, us);
+    for (const Ipv4Addr a : {kPeer, other}) h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, a, {}, kOurs)));
+    h.output_all(h.now);
+    const auto s = *h.stack.udp().open({{}, 7});
+    const Frame data = random_bytes(1600, 1);
+    const auto id_to = [&](const IpAddr& to) {
+        REQUIRE(h.stack.send_to(s, {to, 9}, bytes_of(data), h.now));
+        const auto out = h.output_all(h.now);
+        REQUIRE(out.size() == 2);
+        const bool v4 = take16(out[0], 12) == 0x0800;
+        const auto id = [v4](const Frame& f) { return v4 ? u32{take16(f, 18)} << 16 : take32(f, 58); };
+        CHECK(id(out[0]) == id(out[1]));
+        return id(out[0]);
+    };
+    for (const auto& [one, two] : {std::pair{IpAddr(kPeer), IpAddr(other)}, std::pair{IpAddr(kPeer6), other6}}) {
+        const u32 a = id_to(one), b = id_to(two), again = id_to(one);
+        CHECK(a != again);
+        CHECK(std::min(b - a, a - b) > 100u << 16);
+    }
+}
+
 TEST_CASE("RFC 5722: an overlap ends the datagram and all that still comes of it") {
     Host6 h;
     const IpAddr us = h.settle();
