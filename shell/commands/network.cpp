@@ -90,11 +90,24 @@ void print_statistics() {
     print_counter("resets in", s.tcp.resets_in);
     print_counter("resets out", s.tcp.resets_out);
     print_counter("bad checksums", s.tcp.bad_checksum);
+    print_counter("bad headers", s.tcp.bad_header);
+    print_counter("bad addresses", s.tcp.bad_address);
+    print_counter("bad resets", s.tcp.bad_reset);
+    print_counter("outside the window", s.tcp.unacceptable);
+    print_counter("challenge ACKs", s.tcp.challenge_acks);
     print_counter("no connection", s.tcp.no_connection);
     print_counter("SYN cookies sent", s.tcp.cookies_sent);
     print_counter("SYN cookies accepted", s.tcp.cookies_accepted);
     print_counter("refused: backlog", s.tcp.listen_overflow);
+    print_counter("refused: table full", s.tcp.table_full);
+    print_counter("refused: no memory", s.tcp.no_memory);
     print_counter("refused: memory", s.tcp.receive_memory);
+    print_counter("evicted: half open", s.tcp.half_open_evicted);
+    print_counter("evicted: closed by us", s.tcp.orphans_evicted);
+    print("Below TCP, what is not 0\n");
+    s.stack.for_each([](std::string_view name, u64 value) {
+        if (value != 0) print_counter(name, value);
+    });
     print("Packets\n  {} of {} free, {} times none\n", s.packets_free, s.packets_total, s.packets_exhausted);
 }
 
