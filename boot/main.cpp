@@ -115,10 +115,8 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
     if (!options.probe) config.probe_interval = {};
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
-    if (ram_bytes < 16_MiB)
-        config.tcp.max_connections = 128;
-    else
-        config.tcp.max_connections = 1024;
+    // One takes 2 to 4 KiB while little is under way: a quarter of the memory at most, a word of it in the tables.
+    config.tcp.max_connections = static_cast<u32>(std::clamp<u64>(ram_bytes / 16_KiB, 128, 65536));
     return config;
 }
 
