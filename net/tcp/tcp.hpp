@@ -127,7 +127,7 @@ public:
     usize buffers_held() const;
 
 private:
-    static constexpr u32 kReplies = 32;
+    static constexpr u32 kReplies = 64;  ///< of one batch of input, kPumpBudget: each SYN of a flood gets its cookie
 
     // demux.cpp
     void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
