@@ -12,7 +12,8 @@ constexpr u64 kListenerToken = 0;  // connections use their own address
 constexpr Duration kExpiryInterval = Duration::from_s(1);
 constexpr Duration kLingerTimeout = Duration::from_s(2);
 constexpr u32 kLingerBytes = 256 * 1024;
-constexpr int kStepsPerTurn = 64;  // fairness: then the next connection has its turn
+constexpr Duration kStalled = Duration::from_s(5);  // takes nothing of its answer: not before then it makes room
+constexpr int kStepsPerTurn = 64;                   // fairness: then the next connection has its turn
 }  // namespace
 
 char* Text::reserve(usize bytes) {
@@ -79,22 +80,27 @@ Result<> Server::run() {
         now_ = now();
         const auto found = selector_.wait(ready, next_expiry_);
         now_ = now();
+        bool arrived = false;
         for (const Ready& r : found) {
             if (r.token != kListenerToken)
                 serve(*reinterpret_cast<Connection*>(r.token), r);
             else if (r.finished)
                 return fail(Error::closed);
             else
-                accept_all();
+                arrived = true;
         }
+        if (arrived) accept_all();  // may end connections: not while `found` still names them
         if (now_ >= next_expiry_) expire();
     }
 }
 
 void Server::accept_all() {
-    while (open_ < options_.max_connections) {
+    for (;;) {
+        const bool full = open_ >= options_.max_connections;
+        if (full && !may_evict(connections_.front())) break;
         auto stream = listener_->try_accept();
         if (!stream) return;
+        if (full) evict(connections_.front());
         auto* c = new (std::nothrow) Connection(std::move(*stream));
         if (c == nullptr || !selector_.add(c->stream, reinterpret_cast<u64>(c), Interest::read)) {
             ++counters_.out_of_memory;
@@ -106,9 +112,27 @@ void Server::accept_all() {
         ++counters_.accepted;
         set_deadline(*c, options_.idle_timeout);
     }
-    // Full: the backlog keeps the rest until somebody leaves.
+    // Full of connections that are being served: the backlog keeps the rest until somebody leaves or stalls.
     accepting_ = false;
     (void)selector_.modify(*listener_, Interest::none);
+}
+
+/// Half-sent requests, dribbled over hundreds of connections, must not keep everybody else out.
+bool Server::may_evict(const Connection& c) const {
+    return c.state != Connection::State::sending || c.deadline - now_ <= options_.write_timeout - kStalled;
+}
+
+void Server::evict(Connection& c) {
+    ++counters_.evicted;
+    c.stream.abort();
+    close(c);
+}
+
+/// A request is answered, or a piece of the answer was taken: the last to make room for others.
+void Server::advanced(Connection& c) {
+    set_deadline(c, options_.write_timeout);
+    List<Connection>::remove(c);
+    connections_.push_back(c);
 }
 
 void Server::close(Connection& c) {
@@ -116,10 +140,13 @@ void Server::close(Connection& c) {
     List<Connection>::remove(c);
     delete &c;
     --open_;
-    if (!accepting_) {
-        accepting_ = true;
-        (void)selector_.modify(*listener_, Interest::read);
-    }
+    accept_again();
+}
+
+void Server::accept_again() {
+    if (accepting_) return;
+    accepting_ = true;
+    (void)selector_.modify(*listener_, Interest::read);
 }
 
 void Server::set_deadline(Connection& c, Duration from_now) {
@@ -141,6 +168,7 @@ void Server::expire() {
         }
         close(c);
     }
+    accept_again();  // somebody may have stalled
     next_expiry_ = now_ + kExpiryInterval;
 }
 
@@ -219,7 +247,7 @@ Server::Progress Server::read_request(Connection& c) {
         break;
     }
     c.state = Connection::State::sending;
-    set_deadline(c, options_.write_timeout);
+    advanced(c);
     return Progress::again;
 }
 
@@ -227,7 +255,7 @@ Server::Progress Server::send(Connection& c) {
     if (!c.out.empty()) {
         const auto n = c.stream.try_write(std::as_bytes(std::span(c.out.view())));
         if (!n) return n.error() == Error::would_block ? Progress::wait_write : Progress::closed;
-        set_deadline(c, options_.write_timeout);
+        advanced(c);
         counters_.bytes_sent += *n;
         c.out.consume(*n);
         return Progress::again;
@@ -257,7 +285,7 @@ bool Server::send_body(Connection& c, Progress& out) {
         out = n.error() == Error::would_block ? Progress::wait_write : Progress::closed;
         return true;
     }
-    set_deadline(c, options_.write_timeout);
+    advanced(c);
     counters_.bytes_sent += *n;
     c.file_offset += *n;
     c.file_left -= *n;

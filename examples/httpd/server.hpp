@@ -19,14 +19,14 @@ namespace httpd {
 struct Options {
     std::string_view root = "/";
     u16 port = 80;
-    u32 max_connections = 512;
+    u32 max_connections = 512;                      ///< then the one that has got nowhere for longest makes room
     Duration idle_timeout = Duration::from_s(30);   ///< a kept-alive connection that asks for nothing
     Duration head_timeout = Duration::from_s(10);   ///< from the first byte of a request to its last
     Duration write_timeout = Duration::from_s(30);  ///< a client that takes nothing
 };
 
 struct Counters {
-    u64 accepted = 0, requests = 0, refused = 0, timed_out = 0, bytes_sent = 0, out_of_memory = 0;
+    u64 accepted = 0, requests = 0, refused = 0, timed_out = 0, evicted = 0, bytes_sent = 0, out_of_memory = 0;
 };
 
 class Server {
@@ -44,6 +44,10 @@ private:
     enum class Progress : u8 { again, wait_read, wait_write, closed };
 
     void accept_all();
+    void accept_again();
+    bool may_evict(const Connection& c) const;
+    void evict(Connection& c);
+    void advanced(Connection& c);
     void serve(Connection& c, const Ready& ready);
     Progress step(Connection& c);
     Progress read_request(Connection& c);
@@ -70,7 +74,7 @@ private:
     Counters counters_;
     Selector selector_;
     std::unique_ptr<TcpListener> listener_;
-    List<Connection> connections_;
+    List<Connection> connections_;  ///< at the front the one that has got nowhere for longest
     u32 open_ = 0;
     bool accepting_ = true;
     Instant now_, next_expiry_;
