@@ -42,7 +42,7 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
     if (cut == Cut::no)
         push_ipv4(p, source, destination, protocol, 0, Ipv4Header::kDontFragment);
     else
-        push_ipv4(p, source, destination, protocol, ++fragment_id_, 0);
+        push_ipv4(p, source, destination, protocol, fragment_id(destination), 0);
     return true;
 }
 

@@ -85,7 +85,7 @@ public:
     /// read() that hands the buffers over instead of copying them: a chain of at most `most` bytes, but at least one
     /// buffer; nothing when the peer finished.
     Result<std::optional<PacketBuffer>> take(usize most, Instant now);
-    Result<usize> write(Bytes from);
+    Result<usize> write(Bytes from, Instant now);
     /// What was written so far is urgent; nothing written, nothing is.
     void mark_urgent();
     Result<> shutdown_write();
@@ -101,6 +101,10 @@ public:
     u8 readiness_bits() const;  ///< the same as ReadyBit, for comparing
     /// There is memory for writing again.
     void allow_write() { write_refused_ = false; }
+    /// It holds send memory, and for Config::stall_timeout its peer has taken less than a buffer of it.
+    bool is_stalled(Instant now) const {
+        return send_.buffers() != 0 && now - held_since_ >= env_.config.stall_timeout;
+    }
     void clear_pending_error() { pending_error_.reset(); }
     Info info() const;
     State state() const { return state_; }
@@ -160,6 +164,7 @@ private:
     void keep_ahead(SeqNum seq, PacketBuffer& packet);
     void append_in_order(PacketBuffer p);
     bool may_hold_another() const;
+    bool may_hold_ahead() const;
     void consume_fin(Instant now);
     void acknowledge_soon(bool at_once, Instant now);
     void challenge(Instant now);
@@ -282,6 +287,7 @@ private:
 
     std::array<Instant, kTimers> timers_;
     Instant last_heard_{}, last_sent_{}, stalled_since_{}, challenge_window_{};
+    Instant held_since_{};  ///< the front of send_ has been there
     RttEstimator rtt_;
     Congestion congestion_;
     Scoreboard board_;

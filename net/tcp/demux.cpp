@@ -1,5 +1,7 @@
 // From the wire to a connection and back: checksum, address checks, lookup, LISTEN (RFC 9293 §3.10.7.2), CLOSED
 // (§3.10.7.1), and the pull side. Context: the network monitor.
+#include <array>
+
 #include "net/tcp/syn_cookie.hpp"
 #include "net/tcp/tcp.hpp"
 
@@ -191,15 +193,31 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
     return std::nullopt;
 }
 
+/// Peers that take nothing must not hold all send memory: some of them are reset.
+void Tcp::evict_stalled(Instant now) {
+    if (env_.send.held < env_.send.hard) return;
+    std::array<Entry*, 32> stalled;
+    usize count = 0;
+    table_.for_each([&](Entry& e) {
+        if (count < stalled.size() && e.connection.is_stalled(now)) stalled[count++] = &e;
+    });
+    for (Entry* e : std::span(stalled).first(count)) {
+        ++env_.stats.stalled_evicted;
+        queue_reply(e->connection.reset_segment());
+        e->connection.finish(Error::timed_out);
+        retire(*e);
+    }
+}
+
 /// Whoever was refused memory for writing may try again; who fails again is back here soon.
 void Tcp::allow_writers(Instant now) {
     writers_at_ = Instant::never();
+    evict_stalled(now);
     env_.send.refused = false;
     table_.for_each([&](Entry& e) {
         e.connection.allow_write();
         if (e.slot != kNone) notify(e, e.connection.readiness_bits());
     });
-    (void)now;
 }
 
 void Tcp::poll(Instant now) {

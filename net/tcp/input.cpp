@@ -315,7 +315,9 @@ void Connection::acknowledge(const Segment& s, News& news, Instant now) {
     measure(s, news, now);
     const u32 data = std::min(s.ack - data_start_, send_.size());
     if (data != 0) {
+        const u32 buffers = send_.buffers();
         send_.drop(data);
+        if (send_.buffers() != buffers) held_since_ = now;
         write_refused_ = false;
     }
     data_start_ += data;
@@ -447,7 +449,7 @@ void Connection::keep_ahead(SeqNum seq, PacketBuffer& packet) {
         std::optional<PacketBuffer> rest = packet.take_rest();
         const u32 n = static_cast<u32>(packet.size());
         if (n != 0) {
-            if (!may_hold_another() || !assembler_.insert(seq, std::move(packet), packet_limit() / 2)) {
+            if (!may_hold_ahead() || !assembler_.insert(seq, std::move(packet), packet_limit() / 2)) {
                 ++env_.stats.receive_memory;
                 break;
             }
@@ -479,6 +481,12 @@ bool Connection::may_hold_another() const {
     const usize held = env_.packets_held - packets_accounted_ + mine;
     if (held >= env_.packets_hard) return false;
     return mine < (held >= env_.packets_soft ? 2 : packet_limit());
+}
+
+/// What is behind a hole may stay there for ever: it leaves room for what can be read.
+bool Connection::may_hold_ahead() const {
+    return env_.packets_held - packets_accounted_ + receive_.count() + assembler_.count() < env_.packets_soft &&
+           may_hold_another();
 }
 
 void Connection::account() {

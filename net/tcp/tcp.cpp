@@ -316,7 +316,7 @@ void Tcp::after_read(Entry& e) {
 Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
-    Result<usize> n = e->connection.write(from);
+    Result<usize> n = e->connection.write(from, now);
     if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
     if (e->hashed) {
         if (e->connection.may_send_more())

@@ -138,6 +138,7 @@ private:
     Listener* find_listener(const Endpoint& local);
     std::optional<PacketBuffer> next_reply();
     void allow_writers(Instant now);
+    void evict_stalled(Instant now);
 
     // tcp.cpp
     Entry* create(const Endpoint& local, const Endpoint& remote);

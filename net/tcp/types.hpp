@@ -80,6 +80,7 @@ struct Config {
     Duration time_wait = Duration::from_s(60);       ///< 2 MSL
     Duration orphan_timeout = Duration::from_s(60);  ///< FIN-WAIT-2 after close(), and closing states without progress
     Duration syn_timeout = Duration::from_s(75);     ///< connect() gives up
+    Duration stall_timeout = Duration::from_s(5);    ///< who takes nothing for so long makes room for other senders
     Duration give_up = Duration::from_s(180);        ///< R2: retransmitting the same data (RFC 9293 §3.8.3)
 };
 
@@ -123,8 +124,9 @@ struct Stats {
     u64 data_after_close = 0;
     u64 cookies_sent = 0, cookies_accepted = 0, cookies_rejected = 0;  ///< RFC 4987 §3.6
     u64 listen_overflow = 0, half_open_evicted = 0, orphans_evicted = 0, time_wait_recycled = 0, table_full = 0;
-    u64 receive_memory = 0;  ///< payload refused: too many packet buffers are held
-    u64 send_memory = 0;     ///< writes refused: send buffers hold too many
+    u64 receive_memory = 0;   ///< payload refused: too many packet buffers are held
+    u64 send_memory = 0;      ///< writes refused: send buffers hold too many
+    u64 stalled_evicted = 0;  ///< reset, because their peers took nothing and others had no memory to write
     u64 reply_overflow = 0, challenge_limited = 0, no_packet = 0, no_memory = 0;
     u64 icmp_ignored = 0, icmp_accepted = 0;
     // ends

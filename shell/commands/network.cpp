@@ -103,6 +103,7 @@ void print_statistics() {
     print_counter("refused: no memory", s.tcp.no_memory);
     print_counter("refused: memory", s.tcp.receive_memory);
     print_counter("evicted: half open", s.tcp.half_open_evicted);
+    print_counter("evicted: takes nothing", s.tcp.stalled_evicted);
     print_counter("evicted: closed by us", s.tcp.orphans_evicted);
     print("Below TCP, what is not 0\n");
     s.stack.for_each([](std::string_view name, u64 value) {

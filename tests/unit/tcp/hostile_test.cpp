@@ -181,6 +181,58 @@ TEST_CASE("Many connections that are not read leave the pool its quarter") {
     CHECK(t.tcp->packets_held() == 0);
 }
 
+TEST_CASE("What is out of order leaves room for what can be read") {
+    Harness t(Harness::defaults(), 64);
+    t.listen(64);
+    for (u16 i = 0; i < 40; ++i) {
+        t.peer_port = u16(1000 + i);
+        t.send(0, 0, S);
+        t.drain();
+        t.send(1, 1, A);
+        t.h = *t.tcp->accept(t.listener);
+        if (i == 39) break;
+        for (u32 hole = 0; hole < 3; ++hole) t.send(1002 + hole * 1500, 1, A, Harness::text(1400));
+        t.drain();
+    }
+    CHECK(t.tcp->packets_held() <= 24);
+    t.send(1, 1, A, Harness::text(1400));
+    CHECK(t.read() == Harness::text(1400));
+}
+
+TEST_CASE("Peers that take nothing give back the memory that others need to write") {
+    Harness t(Harness::defaults(), 64);
+    t.listen(64);
+    std::vector<Handle> hs;
+    const auto open = [&](u16 port) {
+        t.peer_port = port;
+        t.send(0, 0, S);
+        t.drain();
+        t.send(1, 1, A);
+        t.h = *t.tcp->accept(t.listener);
+        return t.write("x");
+    };
+    usize writers = 0;
+    for (u16 i = 0; i < 40; ++i) writers += open(u16(1000 + i)).has_value();
+    CHECK(writers == 24);
+    const Handle waiting = t.h;
+    const auto tried_for = [&](int tenths) {  // as whoever is told again and again that it may
+        bool written = false;
+        for (int i = 0; i < tenths && !written; ++i) {
+            t.advance(Duration::from_ms(100));
+            t.drain();
+            if (t.tcp->readiness(waiting).writable) written = t.write("x").has_value();
+        }
+        return written;
+    };
+    CHECK_FALSE(tried_for(48));
+    CHECK(t.tcp->stats().stalled_evicted == 0);
+    CHECK(tried_for(5));
+    CHECK(t.tcp->stats().stalled_evicted == 24);
+    CHECK(t.tcp->connections() == 16);
+    for (int i = 0; i < 200; ++i) t.advance(Duration::from_ms(100)), t.drain();
+    CHECK(t.tcp->stats().stalled_evicted == 24);  // nobody is in need any more
+}
+
 TEST_CASE("Challenge ACKs are limited: an ACK ping-pong dies out") {
     Harness t;
     t.to_established();
