@@ -6,6 +6,7 @@ nothing here runs by itself: frames are handled inside pump() and everything tha
 
 import collections
 import os
+import re
 import select
 import shutil
 import socket
@@ -316,24 +317,25 @@ class Peer:
 class Guest:
     """A guest whose only network is the peer."""
 
-    def __init__(self, machine, disk, rng, memory="64M", dhcp=None, peer=Peer, append=""):
+    def __init__(self, machine, disk, rng, memory="64M", dhcp=None, peer=Peer, append="", appliance="httpd",
+                 serving=b"httpd: serving"):
         self.peer = peer(rng)
         if dhcp:
             self.peer.dhcp = lambda kind, xid: dhcp(self.peer, kind, xid)
         suffix = "device" if machine in ("microvm", "virt-mmio") else "pci"
-        self.vm = VM(machine, memory=memory, disk=disk, net=False, append=append,
+        self.vm = VM(machine, memory=memory, disk=disk, net=False, append=append, appliance=appliance,
                      extra=self.peer.qemu_options(suffix))
         try:
             self.peer.connect()
             end = time.monotonic() + 60
-            while b"httpd: serving" not in self.vm.output:
+            while serving not in self.vm.output:
                 self.peer.pump(seconds=0.05)
                 self.vm._pump(time.monotonic() + 0.05)
                 if time.monotonic() > end:
                     raise Failure("no address by DHCP:\n" + self.vm.tail())
             self.vm._mark = len(self.vm.output)   # the prompt may have come before the last line of the log
             self.vm.send("\n")
-            self.vm.ready()
+            self.vm.ready(settle=re.escape(serving))
         except BaseException:
             self.close(check=False)
             raise
