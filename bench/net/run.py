@@ -7,8 +7,9 @@
 Ringlet runs examples/testd, Linux the same services as one epoll loop (linux_init.c), or nginx with one worker. `count`
 runs under a plugin that counts instructions, between two marker instructions that a datagram makes the guest execute
 (what that datagram costs is measured too, and subtracted). `rate` runs without it, the guests in turn, --rounds times; the
-median is shown, and the ratio to Linux. `profile` shows in which functions of Ringlet the instructions are. A tap device needs root; it lives in a network namespace of its own, with
-checksum and segmentation offload. --link user is QEMU's own network, without.
+median is shown, and the ratio to Linux. `profile` shows in which functions of Ringlet the instructions are. A tap device
+needs root (or user namespaces); it lives in a network namespace of its own, with checksum and segmentation offload.
+--link user is QEMU's own network, without.
 Needs QEMU and gcc; for Linux, Debian's cloud kernel package and nginx, which are downloaded and unpacked, not installed.
 """
 
@@ -22,8 +23,9 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
+sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "..", "tests", "integration")]
 import guests  # noqa: E402
+from tap import Tap, why_no_tap  # noqa: E402
 
 # name: (port, arguments of load, operations, what one operation is)
 LOADS = {
@@ -43,7 +45,6 @@ LOADS = {
 STREAMS = ("send", "recv")
 MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover",
            "virtio_net"]
-TAP = "ringlet-bench"
 
 
 def load_tool():
@@ -81,26 +82,14 @@ def nginx(debian):
     return entries
 
 
-class Tap:
-    """A network namespace with a tap device at 10.9.0.1; the guest is 10.9.0.2."""
-    host, guest = "10.9.0.1", "10.9.0.2"
-
-    def __init__(self):
-        self.name = f"ringlet-bench-{os.getpid()}"
-        self.inside = ["ip", "netns", "exec", self.name]
-        guests.run("ip", "netns", "add", self.name)
-        for line in ("ip link set lo up", f"ip tuntap add dev {TAP} mode tap vnet_hdr", f"ip addr add {self.host}/24 dev {TAP}",
-                     f"ip link set {TAP} up"):
-            guests.run(*self.inside, *line.split())
+class Tapped(Tap):
+    """A tap device in a network namespace."""
 
     def options(self, _ports):
-        return f"tap,id=n0,ifname={TAP},script=no,downscript=no,vhost=off"
+        return self.netdev()
 
     def target(self, port, _udp=False):
         return self.guest, port
-
-    def close(self):
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
 
 
 class User:
@@ -252,7 +241,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--guests", default="ringlet,linux,nginx")
     parser.add_argument("--machine", default="q35", choices=guests.MACHINES)
-    parser.add_argument("--link", default="tap" if os.geteuid() == 0 and os.path.exists("/dev/net/tun") else "user", choices=("tap", "user"))
+    parser.add_argument("--link", default="user" if why_no_tap() else "tap", choices=("tap", "user"))
     parser.add_argument("--only", default="", help="loads, separated by commas: " + ", ".join(LOADS))
     parser.add_argument("--what", default="count,rate")
     parser.add_argument("--rounds", type=int, default=3)
@@ -260,7 +249,7 @@ def main():
     options = parser.parse_args()
     wanted = [load for load in LOADS if not options.only or load in options.only.split(",")]
     names = options.guests.split(",")
-    link = Tap() if options.link == "tap" else User()
+    link = Tapped() if options.link == "tap" else User()
     try:
         bench = Bench(options.machine, link)
         if "profile" in options.what:

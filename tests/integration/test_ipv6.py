@@ -14,8 +14,9 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Workspace, expand, main, per_machine  # noqa: E402
 from peer import GUEST_MAC, PEER_MAC, Connection, Guest, Peer, checksum, ethernet  # noqa: E402
-from test_net_features import TAP, Tap, TapVM, can_tap, values  # noqa: E402
-from vm import Failure  # noqa: E402
+from tap import Tap, needs_tap  # noqa: E402
+from test_net_features import values  # noqa: E402
+from vm import Failure, TapVM  # noqa: E402
 
 
 def address(text):
@@ -187,7 +188,7 @@ class Ipv6(unittest.TestCase):
 
 
 @expand
-@unittest.skipUnless(can_tap(), "needs root and /dev/net/tun")
+@needs_tap
 class Linux(unittest.TestCase):
     @per_machine("q35", "virt")
     def test_curl_and_ping(self, machine):
@@ -196,25 +197,24 @@ class Linux(unittest.TestCase):
         disk = work.ext4("big.img", work.tree("big", {"big.bin": content}))
         try:
             with Tap() as tap:
-                tap.run(*tap.inside, "ip", "-6", "addr", "add", "2001:db8:88::1/64", "dev", TAP, "nodad")
-                with TapVM(machine, tap, append="ip6=2001:db8:88::2/64", disk=disk) as vm:
+                with TapVM(machine, tap, append=f"ip6={tap.guest6}/64", appliance="nic", disk=disk) as vm:
                     vm.ready()
                     end = time.monotonic() + 30
-                    while "inet6 2001:db8:88::2/64\n" not in (shown := vm.shell("ip").replace("\r", "")):
+                    while f"inet6 {tap.guest6}/64\n" not in (shown := vm.shell("ip").replace("\r", "")):
                         self.assertLess(time.monotonic(), end, shown)
                         time.sleep(0.3)
                     curl = subprocess.run([*tap.inside, "curl", "-sS", "-g", "--max-time", "60",
-                                           "http://[2001:db8:88::2]/big.bin"], capture_output=True)
+                                           f"http://[{tap.guest6}]/big.bin"], capture_output=True)
                     self.assertEqual((curl.returncode, curl.stderr), (0, b""))
                     self.assertEqual(curl.stdout, content)
                     counted = values(vm)
                     self.assertGreater(counted["txq0.tso"], 50)
                     self.assertEqual(counted["tx_dropped"], 0)
                     local = next(line.split()[1] for line in shown.splitlines() if "inet6 fe80" in line).split("/")[0]
-                    for to in ("2001:db8:88::2", f"{local}%{TAP}"):
+                    for to in (tap.guest6, f"{local}%{tap.device}"):
                         ping = subprocess.run([*tap.inside, "ping", "-c", "2", "-s", "1200", to], capture_output=True)
                         self.assertEqual(ping.returncode, 0, ping.stdout)
-                    self.assertIn("1 of 1 answered", vm.shell("ping -c 1 2001:db8:88::1"))
+                    self.assertIn("1 of 1 answered", vm.shell(f"ping -c 1 {tap.host6}"))
         finally:
             work.close()
 

@@ -16,10 +16,10 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Workspace, expand, main, per_machine  # noqa: E402
-from vm import MACHINES, VM  # noqa: E402
+from tap import Tap, needs_tap  # noqa: E402
+from vm import MACHINES, VM, TapVM  # noqa: E402
 
 BOTH = ("q35", "virt")
-TAP = "ringlet-t0"
 # Ethernet to all, ARP, from 10.0.2.15 for 10.0.2.15: what QEMU's user network gives the guest.
 GRATUITOUS_ARP = re.compile(rb"\xff{6}.{6}\x08\x06\x00\x01\x08\x00\x06\x04\x00.{7}\x0a\x00\x02\x0f.{6}\x0a\x00\x02\x0f", re.S)
 
@@ -102,12 +102,6 @@ def answer(s):
         if not piece:
             raise AssertionError("the connection was lost")
         got += piece
-
-
-def can_tap():
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        return False
-    return subprocess.run(["unshare", "-n", "ip", "tuntap", "add", "dev", TAP, "mode", "tap"], capture_output=True).returncode == 0
 
 
 @expand
@@ -232,47 +226,8 @@ class ControlQueue(unittest.TestCase):
             self.assertEqual((counted["speed_mbps"], counted["full_duplex"]), (2500, 1))
 
 
-class Tap:
-    """A network namespace with a tap device at 10.9.0.1; the guest is 10.9.0.2."""
-
-    def __init__(self, queues=1):
-        self.name = f"ringlet-{os.getpid()}"
-        self.queues = queues
-        self.inside = ["ip", "netns", "exec", self.name]
-        self.run("ip", "netns", "add", self.name)
-        for line in ("ip link set lo up", f"ip tuntap add dev {TAP} mode tap vnet_hdr {'multi_queue' if queues > 1 else ''}",
-                     f"ip addr add 10.9.0.1/24 dev {TAP}", f"ip link set {TAP} up"):
-            self.run(*self.inside, *line.split())
-
-    @staticmethod
-    def run(*command):
-        subprocess.run(command, check=True, capture_output=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
-
-
-class TapVM(VM):
-    """QEMU inside the namespace: a tap device belongs to it."""
-
-    def __init__(self, machine, tap, options="", append="", **more):
-        suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
-        popen = subprocess.Popen
-        subprocess.Popen = lambda command, **kw: popen([*tap.inside, *command], **kw)
-        try:
-            super().__init__(machine, net=False, appliance="nic", append=f"ip=10.9.0.2/24 {append}",
-                             extra=["-netdev", f"tap,id=n0,ifname={TAP},script=no,downscript=no,vnet_hdr=on"
-                                    + (f",queues={tap.queues}" if tap.queues > 1 else ""),
-                                    "-device", f"virtio-net-{suffix},netdev=n0,id=nic0{options}"], **more)
-        finally:
-            subprocess.Popen = popen
-
-
 @expand
-@unittest.skipUnless(can_tap(), "needs root and /dev/net/tun")
+@needs_tap
 class Offload(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -292,8 +247,8 @@ class Offload(unittest.TestCase):
                  for what in (("ss", "-tnoi"), ("ip", "-s", "neigh"), ("ip", "-s", "link"))]
         return "\n".join([*sides, *(vm.shell(what) for what in ("connections", "virtio net0", "virtio vda", "values")), vm.tail()])
 
-    def fetch(self, machine, options="", append=""):
-        with Tap() as tap, TapVM(machine, tap, options, append, disk=self.disk) as vm:
+    def fetch(self, machine, device="", append=""):
+        with Tap() as tap, TapVM(machine, tap, device, append, appliance="nic", disk=self.disk) as vm:
             vm.ready()
             for _ in range(2):
                 curl = subprocess.run([*tap.inside, "curl", "-sS", "--max-time", "60", "http://10.9.0.2/big.bin"],
@@ -322,7 +277,7 @@ class Offload(unittest.TestCase):
 
     @per_machine(*BOTH)
     def test_without_merged_buffers(self, machine):
-        counted = self.fetch(machine, ",mrg_rxbuf=off")
+        counted = self.fetch(machine, "mrg_rxbuf=off")
         self.assertEqual(counted["rxq0.iqdrops"], 0)
 
     def several_at_once(self, tap, count):
@@ -332,9 +287,9 @@ class Offload(unittest.TestCase):
         for curl in running:
             self.assertEqual(hashlib.sha256(curl.communicate()[0]).hexdigest(), self.sum)
 
-    def pairs(self, machine, options, append=""):
+    def pairs(self, machine, device):
         """Several queue pairs: four, then two, then four again, with traffic on each."""
-        with Tap(queues=4) as tap, TapVM(machine, tap, options, append, disk=self.disk) as vm:
+        with Tap(queues=4) as tap, TapVM(machine, tap, device, appliance="nic", disk=self.disk) as vm:
             vm.ready()
             agreed = in_use(vm)
             counted = values(vm)
@@ -359,16 +314,16 @@ class Offload(unittest.TestCase):
     @per_machine(*BOTH)
     def test_several_queue_pairs(self, machine):
         vectors = ",vectors=10" if machine != "virt-mmio" else ""
-        self.assertIn("mq", self.pairs(machine, ",mq=on" + vectors))
+        self.assertIn("mq", self.pairs(machine, "mq=on" + vectors))
 
     @per_machine("q35", "virt-mmio")
     def test_steering_by_hash(self, machine):
-        agreed = self.pairs(machine, ",mq=on,rss=on,hash=on")
+        agreed = self.pairs(machine, "mq=on,rss=on,hash=on")
         self.assertLessEqual({"rss", "hash_report"}, agreed)
 
     @per_machine("q35")
     def test_receive_offloads_are_switched_while_it_runs(self, machine):
-        with Tap() as tap, TapVM(machine, tap) as vm:
+        with Tap() as tap, TapVM(machine, tap, appliance="nic") as vm:
             vm.ready()
 
             def upload():

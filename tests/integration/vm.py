@@ -58,7 +58,8 @@ class VM:
     """A running guest. Use as a context manager; leaving it checks QEMU's log and ends the process."""
 
     def __init__(self, machine, memory="64M", disk=None, net=True, append="", extra=(), appliance="httpd", kernel=None,
-                 check_log=True, reboot=False):
+                 check_log=True, reboot=False, inside=()):
+        """`inside`: what stands before QEMU on its command line, e.g. a Tap's."""
         self.arch, machine_options, self.transport = MACHINES[machine]
         self.machine = machine
         self.check_log = check_log
@@ -66,8 +67,9 @@ class VM:
         self.log = os.path.join(self.directory, "qemu.log")
         qmp = os.path.join(self.directory, "qmp")
         suffix = "pci" if self.transport == "pci" else "device"
-        command = [f"qemu-system-{self.arch}", *machine_options, "-accel", "tcg", "-m", memory, "-nodefaults", *([] if reboot else ["-no-reboot"]),
-                   "-display", "none", "-monitor", "none", "-serial", "stdio", "-qmp", f"unix:{qmp},server=on,wait=off",
+        command = [*inside, f"qemu-system-{self.arch}", *machine_options, "-accel", "tcg", "-m", memory, "-nodefaults",
+                   *([] if reboot else ["-no-reboot"]), "-display", "none", "-monitor", "none", "-serial", "stdio",
+                   "-qmp", f"unix:{qmp},server=on,wait=off",
                    "-d", "guest_errors,unimp", "-D", self.log, "-kernel", kernel or image(self.arch, appliance),
                    "-append", f"panic=exit {append}".strip()]
         if self.transport == "mmio":
@@ -230,3 +232,13 @@ class VM:
         if kind is None and complaints:
             raise Failure(f"{self.machine}: a device wants a reset: {complaints}")
         return False
+
+
+class TapVM(VM):
+    """A guest whose network is a Tap; `device`: properties of its NIC, e.g. "mq=on"."""
+
+    def __init__(self, machine, tap, device="", append="", **more):
+        suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
+        options = ["-netdev", tap.netdev(), "-device", f"virtio-net-{suffix},netdev=n0,id=nic0" + (f",{device}" if device else "")]
+        super().__init__(machine, net=False, inside=tap.inside, append=f"ip={tap.guest}/24,{tap.host} {append}".strip(),
+                         extra=options, **more)
