@@ -145,6 +145,16 @@ bool answer_all(Client& c, std::string_view& text, Wants& wants) {
     return true;
 }
 
+/// Says no and reads on to the client's end: closing with unread bytes is a reset, which overtakes the answer.
+Wants refuse(Client& c) {
+    static constexpr Service kRest{80, "http", discard};
+    Wants wants;
+    (void)put(c, std::as_bytes(std::span(kNoAnswer)), wants);
+    (void)c.stream.shutdown_write();
+    c.service = &kRest;
+    return discard(c);
+}
+
 }  // namespace
 
 // Every request, of at most kHeadBytes and without a body, is answered with the same page.
@@ -162,7 +172,7 @@ Wants http(Client& c) {
         if (answered && c.last) return Wants::to_close;
         const Bytes rest = std::as_bytes(std::span(text));
         if (!answered) return c.in.keep(rest) ? wants : Wants::to_close;
-        if (rest.size() == kHeadBytes) return (void)put(c, std::as_bytes(std::span(kNoAnswer)), wants), Wants::to_close;
+        if (rest.size() == kHeadBytes) return refuse(c);
         if (!more) return c.in.keep(rest) ? Wants::to_read : Wants::to_close;
         std::memmove(buffer, rest.data(), have = rest.size());
         const auto room = std::span(buffer).subspan(have, kHeadBytes - have);
