@@ -58,8 +58,8 @@ class VM:
     """A running guest. Use as a context manager; leaving it checks QEMU's log and ends the process."""
 
     def __init__(self, machine, memory="64M", disk=None, net=True, append="", extra=(), appliance="httpd", kernel=None,
-                 check_log=True, reboot=False, inside=()):
-        """`inside`: what stands before QEMU on its command line, e.g. a Tap's."""
+                 check_log=True, reboot=False, inside=(), forward=("tcp:80",)):
+        """`inside`: what stands before QEMU on its command line, e.g. a Tap's; `forward`: the guest's ports that port() leads to."""
         self.arch, machine_options, self.transport = MACHINES[machine]
         self.machine = machine
         self.check_log = check_log
@@ -77,7 +77,8 @@ class VM:
         if self.arch == "x86_64":
             command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         if net:
-            command += ["-netdev", "user,id=n0,hostfwd=tcp:127.0.0.1:0-:80", "-device", f"virtio-net-{suffix},netdev=n0"]
+            rules = "".join(f",hostfwd={kind}:127.0.0.1:0-:{port}" for kind, port in (f.split(":") for f in forward))
+            command += ["-netdev", f"user,id=n0{rules}", "-device", f"virtio-net-{suffix},netdev=n0"]
         for i, path in enumerate([disk] if isinstance(disk, str) else disk or []):
             command += ["-drive", f"if=none,id=d{i},format=raw,file={path},snapshot=on",
                         "-device", f"virtio-blk-{suffix},drive=d{i}"]
@@ -177,10 +178,10 @@ class VM:
             if "error" in answer:
                 raise Failure(f"QMP {name}: {answer['error']}")
 
-    def port(self):
-        """The host port that leads to the guest's port 80."""
+    def port(self, to=80, kind="tcp"):
+        """The host port that leads to the guest's port `to`, one of `forward`."""
         text = self.qmp_command("human-monitor-command", **{"command-line": "info usernet"})
-        return int(re.search(r"HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)", text).group(1))
+        return int(re.search(rf"{kind.upper()}\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+{to}\s", text).group(1))
 
     def url(self, path="/"):
         return f"http://127.0.0.1:{self.port()}{path}"
