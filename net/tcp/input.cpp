@@ -287,8 +287,10 @@ bool Connection::on_ack(const Segment& s, Instant now, Verdict& verdict) {
     return true;
 }
 
+/// RFC 9293 §3.10.7.4, but the ACK counts before SEQ: what fills a hole has an old SEQ and yet the latest window. Were
+/// its ACK taken without its window, the right edge would move by what it acknowledges.
 void Connection::update_send_window(const Segment& s) {
-    if (!(snd_wl1_ < s.seq || (snd_wl1_ == s.seq && snd_wl2_ <= s.ack))) return;
+    if (s.ack < snd_wl2_ || (s.ack == snd_wl2_ && s.seq < snd_wl1_)) return;
     snd_wnd_ = u32{s.window} << snd_scale_;
     max_snd_wnd_ = std::max(max_snd_wnd_, snd_wnd_);
     snd_wl1_ = s.seq;

@@ -62,6 +62,21 @@ TEST_CASE("Out of order, overlapping and duplicate segments") {
     CHECK(t.tcp->packets_held() == 0);
 }
 
+TEST_CASE("What fills a hole brings its window along: the right edge is the peer's to move (§3.10.7.4)") {
+    Established t;
+    t.send(1, 1, A, "", 1200);
+    REQUIRE(t.write(Harness::text(3000)));
+    t.expect(1, 1, A, kMss);
+    t.expect(1 + kMss, 1, A, kMss);
+    t.expect_none();                              // 128 bytes more would be a silly window
+    t.send(101, 1, A, Harness::text(100), 1200);  // text beyond a hole; SEQ 101 has brought a window
+    t.expect(1 + 2 * kMss, 1, A);
+    t.send(1, 1 + kMss, A, Harness::text(100), u16(1200 - kMss));  // the hole, later: up to 1201 as before
+    while (auto s = t.next()) CHECK(s->seq + s->data.size() <= 1201);
+    t.send(201, 1 + 2 * kMss, A, "", 2000);  // and now it moves
+    t.expect(1 + 2 * kMss, 201, A, kMss);
+}
+
 TEST_CASE("Data beyond the window is cut off; the window closes and opens by useful steps (§3.8.6.2.2)") {
     Established t;
     const usize window = 16384;
