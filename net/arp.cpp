@@ -27,7 +27,7 @@ void Arp::release(Entry& e) {
     e.state = State::free;
 }
 
-Arp::Entry& Arp::claim(Ipv4Addr address, Instant now) {
+Arp::Entry* Arp::claim(Ipv4Addr address, Instant now, bool for_ourselves) {
     auto& set = sets_[address.value % kSets];
     Entry* victim = nullptr;
     for (Entry& e : set) {
@@ -35,19 +35,22 @@ Arp::Entry& Arp::claim(Ipv4Addr address, Instant now) {
             victim = &e;
             break;
         }
-        // What is known longest goes first; an open question only when the whole set is open questions.
+        // What was not written to for longest goes first; an open question only when all are open questions.
         const bool better = victim == nullptr || (e.state == State::reachable && victim->state == State::incomplete) ||
-                            (e.state == victim->state && e.changed < victim->changed);
+                            (e.state == victim->state && e.used < victim->used);
         if (better) victim = &e;
     }
+    const bool needed = victim->state == State::incomplete || now - victim->used < kInUse;
+    if (victim->state != State::free && needed && !for_ourselves) return nullptr;
     if (victim->state != State::free) {
         ++stats_.arp_evicted;
         release(*victim);
     }
     victim->address = address;
     victim->changed = now;
+    victim->used = for_ourselves ? now : Instant{now.ns - kInUse.ns};
     victim->tries = 0;
-    return *victim;
+    return victim;
 }
 
 std::optional<MacAddr> Arp::find(Ipv4Addr address, Instant now) {
@@ -61,13 +64,14 @@ std::optional<MacAddr> Arp::find(Ipv4Addr address, Instant now) {
         e->next = now + kRetry;
         ask(*e);
     }
+    e->used = now;
     return e->mac;
 }
 
 void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {
     Entry* e = lookup(address);
     if (e == nullptr) {
-        e = &claim(address, now);
+        e = claim(address, now, true);
         e->state = State::incomplete;
         e->next = now + kRetry;
         ask(*e);
@@ -150,8 +154,8 @@ void Arp::input(const PacketBuffer& packet, const Ipv4Config& self, Instant now)
                            !self.is_subnet_broadcast(sender);
     bool useful = asks_us;
     if (Entry* asked = lookup(sender); neighbour || (asked != nullptr && !self.is_subnet_broadcast(sender))) {
-        Entry* e = asked;                                      // on-link routes reach beyond our own network
-        if (e == nullptr && asks_us) e = &claim(sender, now);  // it will talk to us: RFC 826's merge and add
+        Entry* e = asked;                                            // on-link routes reach beyond our own network
+        if (e == nullptr && asks_us) e = claim(sender, now, false);  // it will talk to us: RFC 826's merge and add
         if (e != nullptr) {
             // A MAC that changes within a second is a quarrel, not a move: the first word stands.
             const bool believable =

@@ -28,7 +28,8 @@ public:
     static constexpr Duration kDefendInterval = Duration::from_s(10);  ///< RFC 5227 §1.1
     static constexpr Duration kAnnounceInterval = Duration::from_s(2);
     static constexpr int kAnnouncements = 2;
-    static constexpr int kProbes = 3;  ///< RFC 5227 §1.1
+    static constexpr Duration kInUse = Duration::from_s(10);  ///< after something was sent to a neighbour
+    static constexpr int kProbes = 3;                         ///< RFC 5227 §1.1
 
     Arp(MacAddr mac, Statistics& stats) : mac_(mac), stats_(stats) {}
 
@@ -85,6 +86,7 @@ private:
         u8 tries = 0;
         bool ask = false;  // a request is due
         Instant changed;   // when the MAC was learnt
+        Instant used;      // when something was last sent to it
         Instant next;      // incomplete: the next retry; reachable: when it grows old
         PacketQueue waiting;
     };
@@ -93,7 +95,8 @@ private:
         Ipv4Addr address;
     };
     Entry* lookup(Ipv4Addr address);
-    Entry& claim(Ipv4Addr address, Instant now);
+    /// A place for `address`. What nobody here asked for takes none that is in use: nothing then.
+    Entry* claim(Ipv4Addr address, Instant now, bool for_ourselves);
     void note_conflict(Ipv4Addr address, const MacAddr& by, Instant now);
     void learn(Entry& e, const MacAddr& mac, Instant now);
     void ask(Entry& e);

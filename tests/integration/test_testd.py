@@ -20,7 +20,6 @@ from harness import expand, main, per_machine  # noqa: E402
 from tap import Tap, needs_tap  # noqa: E402
 from test_ipv6 import FAR, PREFIX, Router, with_sum  # noqa: E402
 from testd import KIB, MIB, TCP_PORTS, UDP_PORTS, Reach, TapGuest, UserGuest, noise  # noqa: E402
-from vm import VM, Failure  # noqa: E402
 
 BOTH = ("q35", "virt")
 DATE = rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\r\n"

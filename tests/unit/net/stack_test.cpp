@@ -97,6 +97,43 @@ TEST_CASE("arp: learns from nobody it did not ask, notices a conflict, defends o
     CHECK(h.output_all(later).size() == 1);
 }
 
+TEST_CASE("arp: forged neighbours do not displace those that are in use") {
+    Host h(1);
+    introduce_peer(h, {});
+    const auto s = *h.stack.udp().open({{}, 1000});
+    Instant now{1};
+    const auto says_hello = [&](Ipv4Addr who, const MacAddr& mac) {
+        h.input(ethernet(MacAddr::broadcast(), mac, 0x0806, arp(1, mac, who, {}, kOurs)), now);
+        (void)h.output_all(now);
+    };
+    const auto is_asked_for = [&](Ipv4Addr who) {
+        REQUIRE(h.stack.send_to(s, {who, 7}, text("x"), now));
+        const auto out = h.output_all(now);
+        REQUIRE(out.size() == 1);
+        return take16(out[0], 12) == 0x0806;
+    };
+    std::vector<Ipv4Addr> used;  // a whole set of the cache
+    for (u32 i = 0; i < Arp::kWays; ++i) used.push_back({kPeer.value + i * u32{Arp::kSets}});
+    for (const Ipv4Addr a : used) {
+        says_hello(a, kPeerMac);
+        CHECK_FALSE(is_asked_for(a));
+    }
+    for (u32 i = 0; i < 600; ++i) {
+        const Ipv4Addr made_up = Ipv4Addr::of(10, 0, 0, static_cast<u8>(1 + i % 250));
+        if (made_up == kOurs || std::ranges::find(used, made_up) != used.end()) continue;
+        says_hello(made_up, {{2, 0, 0, 1, static_cast<u8>(i >> 8), static_cast<u8>(i)}});
+        now = now + Duration::from_ms(10);
+    }
+    CHECK(h.stack.statistics().arp_evicted != 0);  // of each other
+    for (const Ipv4Addr a : used) CHECK_FALSE(is_asked_for(a));
+    // What nobody has written to for a while makes room.
+    now = now + Arp::kInUse * 2;
+    const u64 evicted = h.stack.statistics().arp_evicted;
+    says_hello({kPeer.value + Arp::kWays * u32{Arp::kSets}}, kPeerMac);
+    CHECK(h.stack.statistics().arp_evicted == evicted + 1);
+    h.check_conservation();
+}
+
 TEST_CASE("arp: asks, keeps few packets, sends them on the answer, gives up after a bound") {
     Host h(1);
     h.stack.poll({});
