@@ -5,15 +5,19 @@
 
 namespace ringlet::net {
 
-/// Window = ICMPv6 message, in one buffer.
+/// Window = ICMPv6 message, an echo perhaps in several buffers.
 void Ipv6::icmp_input(PacketBuffer p, const Received& r, Instant now) {
     ++stats_.icmp_in;
     const auto h = read_at<Icmpv6Header>(p.data(), 0);
     InternetSum sum =
-        InternetSum::pseudo_header(r.source, r.destination, static_cast<u8>(IpProtocol::icmpv6), p.size());
-    sum.add(p.data());
+        InternetSum::pseudo_header(r.source, r.destination, static_cast<u8>(IpProtocol::icmpv6), p.total_size());
+    sum.add_at(sum_of(p), 0);
     if (!h || (p.meta().checksum == PacketMeta::Checksum::none && !sum.is_valid())) {
         ++stats_.icmp_bad;
+        return;
+    }
+    if (h->type != Icmpv6Header::kEcho && p.fragments() != 1 && !p.flatten()) {
+        ++stats_.ip_scattered;
         return;
     }
     switch (h->type) {
@@ -55,7 +59,8 @@ void Ipv6::echo_reply(PacketBuffer p, const Received& r) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() >= kReplies) {
+    const bool chain = p.fragments() != 1;
+    if (replies_.count() >= kReplies || (chain && replies_.buffers() + p.buffers() > parts_.pool.total() / 8)) {
         ++stats_.reply_overflow;
         return;
     }

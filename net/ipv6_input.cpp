@@ -148,10 +148,6 @@ void Ipv6::upper_layer(PacketBuffer p, const Received& r, const ExtensionChain& 
         return;
     }
     case IpProtocol::icmpv6:
-        if (p.fragments() != 1 && !p.flatten()) {
-            ++stats_.ip_scattered;
-            return;
-        }
         p.pull_bytes(at.offset);
         icmp_input(std::move(p), r, now);
         return;

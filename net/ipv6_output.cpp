@@ -153,8 +153,9 @@ std::optional<PacketBuffer> Ipv6::cut(PacketBuffer p, const MacAddr& to, usize m
 void Ipv6::complete_icmp(PacketBuffer& p, const IpAddr& source, const IpAddr& destination) {
     auto* h = reinterpret_cast<Icmpv6Header*>(p.data().data());
     h->checksum = 0;
-    InternetSum sum = InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::icmpv6), p.size());
-    sum.add(p.data());
+    InternetSum sum =
+        InternetSum::pseudo_header(source, destination, static_cast<u8>(IpProtocol::icmpv6), p.total_size());
+    sum.add_at(sum_of(p), 0);
     h->checksum = sum.checksum();
 }
 

@@ -6,14 +6,16 @@
 #include "net/stack.hpp"
 
 namespace ringlet::net {
-/// Window = ICMP message.
+/// Window = ICMP message, an echo perhaps in several buffers.
 void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
     ++stats_.icmp_in;
     const auto h = read_at<IcmpHeader>(p.data(), 0);
-    InternetSum sum;
-    sum.add(p.data());
-    if (!h || !sum.is_valid()) {
+    if (!h || !sum_of(p).is_valid()) {
         ++stats_.icmp_bad;
+        return;
+    }
+    if (h->type != IcmpHeader::kEcho && p.fragments() != 1 && !p.flatten()) {
+        ++stats_.ip_scattered;
         return;
     }
     switch (h->type) {
@@ -41,7 +43,8 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
         ++stats_.icmp_echo_ignored;
         return;
     }
-    if (replies_.count() >= kReplies) {
+    const bool chain = p.fragments() != 1;
+    if (replies_.count() >= kReplies || (chain && replies_.buffers() + p.buffers() > pool_.total() / 8)) {
         ++stats_.reply_overflow;
         return;
     }
@@ -50,7 +53,7 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     h->checksum = checksum_update(h->checksum, IcmpHeader::kEcho << 8, IcmpHeader::kEchoReply << 8);
     p.meta() = {};
     ++stats_.icmp_echo_replied;
-    const bool large = p.size() + sizeof(Ipv4Header) > config_.mtu;  // it came in fragments
+    const bool large = p.total_size() + sizeof(Ipv4Header) > config_.mtu;  // it came in fragments
     if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp, large ? Cut::allowed : Cut::no)) return;
     replies_.push_back(std::move(p));
 }

@@ -184,7 +184,8 @@ void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin
     }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
     stirred_ |= !udp;
-    if (!udp && p.fragments() != 1 && !p.flatten()) {  // only TCP and UDP take what is larger than a buffer
+    const bool icmp = ip.protocol == static_cast<u8>(IpProtocol::icmp);
+    if (!udp && !icmp && p.fragments() != 1 && !p.flatten()) {  // the others do not take what is larger than a buffer
         ++stats_.ip_scattered;
         return;
     }

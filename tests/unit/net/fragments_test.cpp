@@ -261,37 +261,38 @@ TEST_CASE("Fragments of both families become the datagram they were, in any orde
 }
 
 TEST_CASE("An echo that came in fragments is answered in fragments") {
+    const usize payload = GENERATE(usize{1800}, usize{9001});  // the latter in several buffers
     Host6 h;
     const IpAddr us = h.settle();
     h.introduce(kPeer6, kPeerMac, us);
     h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
     h.output_all(h.now);
-    const Frame six = with_sum(58, kPeer6, us, icmp_echo(1, 2, 1800), 2);
-    Frame request = six;
+    Frame request = icmp_echo(1, 2, payload);
     request[0] = 128;
     request = with_sum(58, kPeer6, us, request, 2);
-    h.give(fragment6(us, 1, 0, true, part(request, 0, 1200), 58));
-    h.give(fragment6(us, 1, 1200, false, part(request, 1200, 9999), 58));
-    const Frame four = icmp_echo(1, 2, 1800);
-    h.give(fragment4(1, 0, true, part(four, 0, 1200), 1));
-    h.give(fragment4(1, 1200, false, part(four, 1200, 9999), 1));
-    const auto out = h.output_all(h.now);
-    REQUIRE(out.size() == 4);
-    Frame got4, got6;
-    for (const Frame& f : out) {
-        CHECK(f.size() <= 1514);
-        if (take16(f, 12) == 0x0800)
-            append(got4, part(f, 34, 9999));
-        else
-            append(got6, part(f, 62, 9999));
-    }
-    CHECK(got4.size() == four.size());
+    const Frame four = icmp_echo(1, 2, payload);
+    const auto answered = [&](const Frame& message, usize headers, auto fragment) {
+        for (usize at = 0; at < message.size(); at += 1200)
+            h.give(fragment(at, at + 1200 < message.size(), part(message, at, 1200)));
+        Frame whole;
+        for (const Frame& f : h.output_all(h.now)) {
+            CHECK(f.size() <= 1514);
+            append(whole, part(f, headers, 9999));
+        }
+        return whole;
+    };
+    const Frame got4 = answered(four, 34, [](usize at, bool more, Frame p) { return fragment4(1, at, more, p, 1); });
+    const Frame got6 =
+        answered(request, 62, [&](usize at, bool more, Frame p) { return fragment6(us, 1, at, more, p, 58); });
+    REQUIRE(got4.size() == four.size());
     CHECK(got4[0] == 0);
     CHECK(internet_checksum(bytes_of(got4)) == 0);
     CHECK(part(got4, 8, 9999) == part(four, 8, 9999));
-    CHECK(got6.size() == request.size());
+    REQUIRE(got6.size() == request.size());
     CHECK(got6[0] == 129);
+    CHECK(with_sum(58, us, kPeer6, got6, 2) == got6);
     CHECK(part(got6, 8, 9999) == part(request, 8, 9999));
+    h.check_conservation();
 }
 
 TEST_CASE("RFC 7739 §5.3: the ids of one peer's fragments do not tell those of another's") {
