@@ -94,6 +94,7 @@ class Connection:
         self.auto, self.opened, self.finished, self.reset = True, False, False, False
         self.segments = 0
         peer.connections[(source, sport)] = self
+        self.options = options
         self.send(SYN, options=options)
         self.seq = (self.seq + 1) & M32
 
@@ -130,7 +131,10 @@ class Connection:
             self.send(ACK)
 
     def open(self, seconds=10):
-        if not self.peer.pump(lambda: self.opened or self.reset, seconds) or self.reset:
+        end = time.monotonic() + seconds
+        while not self.peer.pump(lambda: self.opened or self.reset, 1) and time.monotonic() < end:
+            self.send(SYN, seq=(self.seq - 1) & M32, options=self.options)   # as any client
+        if not self.opened or self.reset:
             raise Failure(f"no connection from port {self.sport} (reset: {self.reset})")
         return self
 

@@ -127,7 +127,13 @@ class VM:
 
     def ready(self, timeout=60, settle=rb"httpd: serving[^\n]*\n"):
         """Waits for the prompt, and for the line after which the log is quiet (or for some seconds)."""
-        self.wait(PROMPT, timeout)
+        try:
+            self.wait(PROMPT, timeout / 4)
+        except Failure:
+            if PANIC in self.output or self.process.poll() is not None:
+                raise
+            self.send("\n")   # a line of the log may have hit the prompt
+            self.wait(PROMPT, timeout * 3 / 4)
         deadline = time.monotonic() + 5
         while not re.search(settle, self.output) and self._pump(deadline):
             pass
