@@ -122,7 +122,7 @@ class Tools(unittest.TestCase):
     def test_pings(self, machine):
         with Tap() as tap, TapGuest(machine, tap) as guest:
             guest.started()
-            for host, sizes in ((tap.guest, (0, 56, 1472, 1473, 1800)), (tap.guest6, (0, 56, 1452, 1453, 1800))):
+            for host, sizes in ((tap.guest, (0, 56, 1472, 1473, 9000)), (tap.guest6, (0, 56, 1452, 1453, 9000))):
                 for size in sizes:
                     self.assertEqual(run(tap, "ping", "-c", "2", "-i", "0.2", "-W", "3", "-s", str(size), host).returncode, 0, f"{host} {size}")
                 flood = run(tap, "ping", "-f", "-c", "2000", "-l", "20", "-w", "15", host).stdout
