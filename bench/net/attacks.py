@@ -16,8 +16,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-import run  # noqa: E402
-from run import Bench, Tap, guests  # noqa: E402
+from run import Bench, Tapped, guests  # noqa: E402
 
 KINDS = {"syn": "SYN flood", "rst": "RST flood", "ack": "ACK flood", "fragment": "fragments that stay incomplete", "arp": "ARP flood",
          "udp": "UDP flood, open and closed ports", "icmp": "ping flood"}
@@ -31,7 +30,7 @@ class Flood:
     """Runs as long as the block."""
 
     def __init__(self, link, kind, rate):
-        self.command = [*link.inside, flood_tool(), run.TAP, kind, str(rate * 600), "1", str(rate), "52:54:00:12:34:56", Tap.guest]
+        self.command = [*link.inside, flood_tool(), link.device, kind, str(rate * 600), "1", str(rate), "52:54:00:12:34:56", link.guest]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
@@ -74,7 +73,7 @@ def main():
     parser.add_argument("--requests", type=int, default=2000)
     options = parser.parse_args()
     kinds = [k for k in KINDS if k in options.only.split(",")]
-    link = Tap()
+    link = Tapped()
     try:
         bench = Bench(options.machine, link)
         results = {name: attacked(bench, name, kinds, options.rate, options.requests) for name in options.guests.split(",")}
