@@ -1,8 +1,6 @@
 // Datagrams that are larger than a frame, up to the largest there are, and the path's MTU for them (RFC 1191).
 #include "ipv6_fixture.hpp"
 
-#include <random>
-
 using namespace ringlet;
 using namespace ringlet::net;
 using namespace ringlet::net::test;
@@ -11,21 +9,6 @@ namespace {
 
 constexpr Ipv4Addr kA = Ipv4Addr::of(10, 0, 0, 1), kB = Ipv4Addr::of(10, 0, 0, 2);
 
-Frame random_bytes(usize n, unsigned seed) {
-    std::mt19937 engine(seed);
-    Frame f(n);
-    for (u8& b : f) b = u8(engine());
-    return f;
-}
-/// The payload of the one datagram that socket `s` holds.
-Frame received(Host& h, UdpHandle s) {
-    std::vector<std::byte> buffer(70'000);
-    const auto r = h.stack.udp().receive_from(s, buffer);
-    if (!r) return {};
-    Frame f(r->size);
-    if (!f.empty()) std::memcpy(f.data(), buffer.data(), f.size());
-    return f;
-}
 StackConfig config6(u8 n, Offloads offloads) {
     StackConfig c = Host::config(n, offloads);
     c.ipv6 = make_ipv6;

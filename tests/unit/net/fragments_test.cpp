@@ -12,13 +12,6 @@ namespace {
 
 using Outcome = ExtensionChain::Outcome;
 
-Frame random_bytes(usize n, unsigned seed) {
-    std::mt19937 engine(seed);
-    Frame f(n);
-    for (u8& b : f) b = u8(engine());
-    return f;
-}
-
 /// One fragment of an IPv4 datagram, as a frame to us.
 Frame fragment4(u16 id, usize offset, bool more, const Frame& piece, u8 protocol = 17, const Frame& options = {}) {
     Frame f = ipv4(protocol, kPeer, kOurs, piece, options);
@@ -42,15 +35,6 @@ Frame fragment6(const IpAddr& us, u32 id, usize offset, bool more, const Frame& 
 }
 Frame part(const Frame& f, usize at, usize n) {
     return Frame(f.begin() + long(at), f.begin() + long(std::min(at + n, f.size())));
-}
-/// The payload of the one datagram that socket `s` holds.
-Frame received(Host& h, UdpHandle s) {
-    std::vector<std::byte> buffer(70'000);
-    const auto r = h.stack.udp().receive_from(s, buffer);
-    if (!r) return {};
-    Frame f(r->size);
-    std::memcpy(f.data(), buffer.data(), f.size());
-    return f;
 }
 Frame udp_with_sum(u16 from, u16 to, const Frame& payload) {
     return with_sum(17, kPeer, kOurs, udp(from, to, payload), 6);

@@ -9,15 +9,6 @@ namespace {
 
 constexpr Ipv4Addr kGroup = Ipv4Addr::of(239, 1, 2, 3), kRouter = Ipv4Addr::of(10, 0, 0, 254);
 
-Frame received(Host& h, UdpHandle s) {
-    std::vector<std::byte> buffer(70'000);
-    const auto r = h.stack.udp().receive_from(s, buffer);
-    if (!r) return {};
-    Frame f(r->size);
-    if (!f.empty()) std::memcpy(f.data(), buffer.data(), f.size());
-    return f;
-}
-
 /// Runs `h` and collects the frames that `wanted` says.
 template <class Wanted> std::vector<Frame> run(Host& h, Instant& now, Duration d, Wanted wanted) {
     std::vector<Frame> all;

@@ -1,6 +1,8 @@
 // IPv6 frames by hand, and a host that has an address.
 #pragma once
 
+#include <random>
+
 #include "fixture.hpp"
 #include "net/ipv6.hpp"
 
@@ -155,6 +157,22 @@ inline bool sum_is_right(const Frame& f, usize at = 54, u8 protocol = 58) {
     InternetSum sum = InternetSum::pseudo_header(take_ip(f, 22), take_ip(f, 38), protocol, f.size() - at);
     sum.add(bytes_of(f).subspan(at));
     return sum.is_valid();
+}
+
+inline Frame random_bytes(usize n, unsigned seed) {
+    std::mt19937 engine(seed);
+    Frame f(n);
+    for (u8& b : f) b = u8(engine());
+    return f;
+}
+/// The payload of the one datagram that socket `s` holds.
+inline Frame received(Host& h, UdpHandle s) {
+    std::vector<std::byte> buffer(70'000);
+    const auto r = h.stack.udp().receive_from(s, buffer);
+    if (!r) return {};
+    Frame f(r->size);
+    if (!f.empty()) std::memcpy(f.data(), buffer.data(), f.size());
+    return f;
 }
 
 }  // namespace ringlet::net::test
