@@ -131,6 +131,12 @@ class Target:
             self.close(check=False)
             raise
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close(check=kind is None)
+
     def close(self, check=True):
         self.guest.close(check)
 

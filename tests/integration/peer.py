@@ -348,6 +348,12 @@ class Guest:
         self.peer.drain()
         return self.vm.shell(line)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close(check=kind is None)
+
     def close(self, check=True):
         self.peer.close()
         self.vm.__exit__(None if check else Failure, None, None)

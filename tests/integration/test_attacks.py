@@ -459,8 +459,7 @@ class NameWreck(unittest.TestCase):
                 tried.append(number)
                 return [all_of_them[number % len(all_of_them)]]
             peer.dns_lies, peer.lies = True, lies
-        g = test_names.Guest(machine, prepare=prepare, words="peer")
-        try:
+        with test_names.Guest(machine, prepare=prepare, words="peer") as g:
             count = len(list(self.wrecks(b"\0\0\1\0\0\1\0\0\0\0\0\0\1w\1x\0\0\1\0\1", b"")))
             for number in range(count):
                 shown = g.shell(f"host w{number}.x")
@@ -468,10 +467,6 @@ class NameWreck(unittest.TestCase):
                 self.assertRegex(shown, r"has address 10\.9\.0\.99|not found|host: w", number)
             self.assertEqual(set(tried), set(range(count)))
             self.assertIn("fine.x has address 10.9.0.99", g.shell("host fine.x"))
-        except BaseException:
-            g.close(check=False)
-            raise
-        g.close()
 
     @per_machine("q35")
     def test_ids_and_ports_cannot_be_guessed(self, machine):
@@ -480,8 +475,7 @@ class NameWreck(unittest.TestCase):
         def prepare(peer):
             told = peer.name_asked
             peer.name_asked = lambda port, query: (asked.append((port, struct.unpack(">H", query[:2])[0])), told(port, query))
-        g = test_names.Guest(machine, prepare=prepare, words="peer")
-        try:
+        with test_names.Guest(machine, prepare=prepare, words="peer") as g:
             del asked[:]
             for i in range(64):
                 g.shell(f"host n{i}.x")
@@ -491,10 +485,6 @@ class NameWreck(unittest.TestCase):
                 steps = [(b - a) % 65536 for a, b in zip(values, values[1:])]
                 self.assertGreater(len(set(steps)), len(steps) * 0.9)
                 self.assertGreater(max(values) - min(values), spread * 0.7)
-        except BaseException:
-            g.close(check=False)
-            raise
-        g.close()
 
 
 if __name__ == "__main__":

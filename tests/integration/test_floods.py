@@ -165,8 +165,7 @@ class Crowds(unittest.TestCase):
 
     @per_machine(*BOTH)
     def test_ten_thousand_connections(self, machine):
-        target = Target(machine, SEED, memory="256M")
-        try:
+        with Target(machine, SEED, memory="256M") as target:
             before = target.usage()
             connections = self.opened(target.peer, 10000, 7)
             self.assertEqual(len(connections), 10000)
@@ -176,16 +175,11 @@ class Crowds(unittest.TestCase):
             print(f"{(used[0] - before[0]) / 10000:.2f} KiB of heap each", end=" ", flush=True)
             self.end(target.peer, connections, 7, 2)
             target.recovered(spare=2048)
-        except BaseException:
-            target.close(check=False)
-            raise
-        target.close()
 
     @per_machine(*BOTH)
     def test_those_who_take_nothing(self, machine):
         """More answers that nobody acknowledges than there are buffers for: whoever reads is served again seconds later."""
-        target = Target(machine, SEED)
-        try:
+        with Target(machine, SEED) as target:
             connections = self.opened(target.peer, 1500, 80)
             self.assertEqual(len(connections), 1500)
             request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -196,16 +190,11 @@ class Crowds(unittest.TestCase):
             self.assertGreater(target.counters()["evicted: takes nothing"], 100)
             self.end(target.peer, connections, 80, len(request))
             target.recovered(seconds=60, spare=512)
-        except BaseException:
-            target.close(check=False)
-            raise
-        target.close()
 
     @per_machine(*BOTH)
     def test_more_connections_than_fit(self, machine):
         """In 16 MiB there is room for a thousand: those are kept, others wait outside, and there is room again afterwards."""
-        target = Target(machine, SEED, memory="16M")
-        try:
+        with Target(machine, SEED, memory="16M") as target:
             connections = self.opened(target.peer, 3000, 7)
             self.assertGreater(len(connections), 900)
             self.assertLess(len(connections), 1100)
@@ -217,10 +206,6 @@ class Crowds(unittest.TestCase):
             self.assertEqual(len(again), 800)
             self.end(target.peer, again, 7, 0)
             target.recovered(spare=512)
-        except BaseException:
-            target.close(check=False)
-            raise
-        target.close()
 
 
 @expand
@@ -238,8 +223,7 @@ class Slowloris(unittest.TestCase):
 
     @per_machine(*BOTH)
     def test_slow_requests_by_the_hundred(self, machine):
-        guest = Guest(machine, self.disk, random.Random(SEED), memory="4M")
-        try:
+        with Guest(machine, self.disk, random.Random(SEED), memory="4M") as guest:
             peer, slow = guest.peer, []
 
             request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -279,10 +263,6 @@ class Slowloris(unittest.TestCase):
                 self.assertLess(time.monotonic(), end, shown[:2000])
                 peer.pump(seconds=0.5)
             fetch()
-        except BaseException:
-            guest.close(check=False)
-            raise
-        guest.close()
 
 
 if __name__ == "__main__":

@@ -143,8 +143,7 @@ class Ipv6(unittest.TestCase):
 
     @per_machine("q35", "virt")
     def test_autoconfiguration_echo_and_http(self, machine):
-        guest = Guest(machine, self.disk, random.Random(6), peer=Router)
-        try:
+        with Guest(machine, self.disk, random.Random(6), peer=Router) as guest:
             peer = guest.peer
             self.assertTrue(peer.pump(lambda: len(peer.probed) == 2, 20), "no addresses are made")
             local, peer.guest = sorted(peer.probed, key=lambda a: a[:8] == PREFIX[:8])   # either may come first
@@ -169,22 +168,13 @@ class Ipv6(unittest.TestCase):
             peer.advertise(0)
             peer.pump(seconds=0.5)
             self.assertIn("unreachable", guest.shell("ping -c 1 2001:db8:99::1"))
-        except BaseException:
-            guest.close(check=False)
-            raise
-        guest.close()
 
     @per_machine("q35")
     def test_none_when_told(self, machine):
-        guest = Guest(machine, self.disk, random.Random(6), peer=Router, append="ip6=off")
-        try:
+        with Guest(machine, self.disk, random.Random(6), peer=Router, append="ip6=off") as guest:
             guest.peer.pump(seconds=3)
             self.assertEqual((guest.peer.probed, guest.peer.solicited), ([], 0))
             self.assertNotIn("inet6", guest.shell("ip"))
-        except BaseException:
-            guest.close(check=False)
-            raise
-        guest.close()
 
 
 @expand

@@ -207,6 +207,12 @@ class Guest:
         self.vm._mark = len(self.vm.output)
         return self.vm.output[start:].decode(errors="replace")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close(check=kind is None)
+
     def close(self, check=True):
         self.peer.close()
         self.vm.__exit__(None if check else Failure, None, None)
