@@ -93,6 +93,7 @@ BlockCache::~BlockCache() {
             kernel::Event pause;
             pause.wait_until(kernel::now() + Duration::from_ms(1));
         }
+    discard_changes();
     ASSERT(pinned_.load() == 0);
     auto state = state_.lock();
     while (Chunk* c = state->chunks) {
@@ -219,8 +220,9 @@ void BlockCache::unpin(Entry& e) {
     if (!room_.empty()) room_.wake(false);
 }
 
-/// Sleeps until some block was unpinned. Pairs with unpin().
-void BlockCache::wait_for_room() {
+/// Writes changed data back, or sleeps until some block was unpinned. Pairs with unpin().
+Result<> BlockCache::wait_for_room() {
+    if (is_dirty()) return write_back({.patient = false});
     CacheWaiter me;
     room_.add(me);
     bool room = false;
@@ -232,6 +234,7 @@ void BlockCache::wait_for_room() {
     // `me` is on the list and must be off it before it dies: waking everybody is the one way, and harmless.
     if (room) room_.wake(false);
     me.event.wait();
+    return {};
 }
 
 // ---- reading
@@ -278,6 +281,18 @@ Result<BlockRef> BlockCache::wait_for(Entry& e, Retry& retry) {
 }
 
 Result<BlockRef> BlockCache::get(BlockNo number) {
+    return obtain(number, Content::read);
+}
+
+/// A block that nobody needs to read: it was just allocated.
+void BlockCache::fill_without_reading(Entry& e, Content content) {
+    if (content == Content::zeros) std::memset(e.bytes.data(), 0, e.bytes.size());
+    e.state.store(Entry::State::valid, std::memory_order_release);
+    e.waiters.wake(true);
+    unpin(e);
+}
+
+Result<BlockRef> BlockCache::obtain(BlockNo number, Content content) {
     if (number.raw >= blocks()) return fail(Error::invalid);
     for (int tries = 0;;) {
         Entry* mine = nullptr;
@@ -289,8 +304,10 @@ Result<BlockRef> BlockCache::get(BlockNo number) {
             if (found != nullptr) {
                 if (found->pins.fetch_add(1, std::memory_order_seq_cst) == 0)
                     pinned_.fetch_add(1, std::memory_order_relaxed);
-                List<Entry>::remove(*found);
-                state->lru.push_back(*found);
+                if (found->dirt == Entry::Dirt::none) {
+                    List<Entry>::remove(*found);
+                    state->lru.push_back(*found);
+                }
                 ++state->stats.hits;
             } else {
                 if (lost_.load(std::memory_order_seq_cst)) return fail(Error::device_broken);
@@ -299,19 +316,22 @@ Result<BlockRef> BlockCache::get(BlockNo number) {
                 if (mine != nullptr) {
                     start_reading(*state, *mine, number);
                     mine->pins.fetch_add(1, std::memory_order_relaxed);
-                    ++state->stats.misses;
-                    ++state->stats.requests;
+                    if (content == Content::read) {
+                        ++state->stats.misses;
+                        ++state->stats.requests;
+                    }
                 }
             }
         }
         if (found == nullptr && mine == nullptr) {
             if (may_grow)
                 grow();
-            else
-                wait_for_room();
+            else if (auto room = wait_for_room(); !room)
+                return fail(room.error());
             continue;
         }
-        if (mine != nullptr) read_one(*mine);
+        if (mine != nullptr && content == Content::read) read_one(*mine);
+        if (mine != nullptr && content != Content::read) fill_without_reading(*mine, content);
         Retry retry = Retry::no;
         auto ref = wait_for(mine != nullptr ? *mine : *found, retry);
         if (ref || retry == Retry::no || ++tries == kTries) return ref;
@@ -419,6 +439,9 @@ BlockCacheStats BlockCache::stats() {
     s.capacity_bytes = u64{max_blocks_} * block_size_;
     s.errors = errors_.load(std::memory_order_relaxed);
     s.pinned_blocks = pinned_.load(std::memory_order_relaxed);
+    s.dirty_blocks = state->data_blocks;
+    s.running_blocks = state->running_blocks;
+    s.logged_blocks = state->logged_blocks;
     return s;
 }
 

@@ -5,19 +5,32 @@
 // `reading` and carries a list of those who wait for it; completion (interrupt context) takes no lock: it
 // publishes the state and empties that list with one atomic exchange. Memory comes in chunks, when first
 // needed, up to a bound. Context: thread, unless said otherwise.
+//
+// Changed blocks (block_cache_write.cpp) stay pinned, and off the LRU list, until they were written home. There are
+// three kinds: `data`, written whenever somebody likes; `running`, changed by the journal's running transaction, which
+// must not reach its home yet; `logged`, of which the journal holds a copy. While a block is on its way to the disk
+// nobody changes it, and while somebody changes it (BlockEdit) it is not sent.
 #pragma once
 
 #include <atomic>
 #include <memory>
 
+#include "fs/batch_writer.hpp"
 #include "fs/block_device.hpp"
 #include "fs/block_view.hpp"
 #include "kernel/mm/dma.hpp"
+#include "kernel/sched/mutex.hpp"
+#include "kernel/sched/wait_queue.hpp"
 #include "kernel/sync/spinlock.hpp"
+#include "lib/function_ref.hpp"
 
 namespace ringlet::fs {
 
 class BlockCache;
+
+/// Completes a block of metadata (its checksum) before it goes into the journal. Context: the committing thread, nobody
+/// else changes the block.
+using Seal = void (*)(MutableBytes block, u32 seed);
 
 namespace detail {
 
@@ -44,6 +57,7 @@ private:
 
 struct CacheEntry : ListNode<> {
     enum class State : u8 { empty, reading, valid, error };
+    enum class Dirt : u8 { none, data, running, logged };
 
     BlockNo number;
     BlockCache* cache = nullptr;
@@ -58,9 +72,28 @@ struct CacheEntry : ListNode<> {
     WaiterStack waiters;
     MutableBytes bytes;
     DmaAddr dma;
+
+    // Cache lock, all of these:
+    Dirt dirt = Dirt::none;
+    bool writing = false;  ///< on its way to the disk
+    bool ordered = false;  ///< data: must be on the disk before the running transaction commits
+    u16 editors = 0;       ///< BlockEdits of data that are alive
+    u32 owner = 0;         ///< data: the inode it belongs to
+    u32 logged_in = 0;     ///< the newest transaction in the log that has a copy; 0: none, or it was written home since
+    u64 stamp = 0;         ///< data: when it became dirty, in changes
+    Seal seal = nullptr;   ///< puts the block's checksum in, when a transaction ends
+    u32 seal_seed = 0;
 };
 
 }  // namespace detail
+
+/// What a block that is about to be changed holds first.
+enum class Content : u8 {
+    read,   ///< what is on the disk
+    zeros,  ///< it was just allocated
+    junk,   ///< the caller overwrites all of it
+};
+enum class Ordered : u8 { no, yes };
 
 /// Pins a valid block; the destructor unpins. Never hold one while asking the cache for another: with all
 /// blocks pinned by threads that want one more, nobody could go on.
@@ -85,9 +118,37 @@ public:
 
 private:
     friend class BlockCache;
+    friend class BlockEdit;
     BlockRef(BlockCache& cache, detail::CacheEntry& entry) : cache_(&cache), entry_(&entry) {}
     BlockCache* cache_ = nullptr;
     detail::CacheEntry* entry_ = nullptr;
+};
+
+/// A block being changed: it stays in memory and is not written meanwhile. Short: nobody asks the cache for another
+/// block while holding one.
+class BlockEdit {
+public:
+    BlockEdit() = default;
+    BlockEdit(BlockEdit&& o) noexcept = default;
+    BlockEdit& operator=(BlockEdit&& o) noexcept {
+        std::swap(ref_, o.ref_);
+        return *this;
+    }
+    ~BlockEdit();
+    MutableBytes bytes() const { return ref_.entry_->bytes; }
+    BlockNo number() const { return ref_.entry_->number; }
+    /// What was checked of its old content holds for the new one, which we made.
+    void mark_verified(u8 bit) const { ref_.mark_verified(bit); }
+    /// Metadata: call `seal(bytes, seed)` before it is logged.
+    void seal_with(Seal seal, u32 seed) const {
+        ref_.entry_->seal = seal;
+        ref_.entry_->seal_seed = seed;
+    }
+
+private:
+    friend class BlockCache;
+    explicit BlockEdit(BlockRef ref) : ref_(std::move(ref)) {}
+    BlockRef ref_;
 };
 
 struct BlockCacheStats {
@@ -95,6 +156,10 @@ struct BlockCacheStats {
     u64 capacity_bytes = 0;  ///< the bound
     u64 memory_bytes = 0;    ///< allocated so far
     u64 pinned_blocks = 0;
+    u64 dirty_blocks = 0;    ///< data not yet written
+    u64 running_blocks = 0;  ///< metadata of the running transaction
+    u64 logged_blocks = 0;   ///< metadata in the log only
+    u64 written = 0;         ///< blocks written home
 };
 
 /// How much memory to spend on a machine with so much RAM: 1/32 of it, 64 KiB (4 MiB gives 128 KiB) to 16
@@ -120,6 +185,38 @@ public:
     /// kick. Never waits, may do less (no memory, no free request); errors show when the block is wanted.
     void prefetch(BlockNo first, u32 count);
 
+    // ---- changing and writing: block_cache_write.cpp
+
+    /// A block of file data, dirty from now on. `owner`: its inode. The errors of get().
+    Result<BlockEdit> edit_data(BlockNo number, Content content, u32 owner, Ordered ordered);
+    /// A block of metadata, part of the running transaction from now on; `joined` becomes true if it was not before.
+    Result<BlockEdit> edit_metadata(BlockNo number, Content content, bool& joined);
+    /// The block was freed: what is in memory of it is never written. Readers of a pinned view keep their bytes.
+    /// True when the running transaction or the log had it.
+    bool forget(BlockNo number);
+
+    struct Selection {
+        enum class Kind : u8 { data, ordered, inode, logged };
+        Kind kind = Kind::data;
+        u32 inode = 0;        ///< Kind::inode
+        u32 up_to = 0;        ///< Kind::logged: transactions up to this one
+        bool patient = true;  ///< waits for blocks that somebody is changing, or else leaves them out
+    };
+    /// Writes the selected blocks that are dirty now, in rising order and large requests, and waits for them; they are
+    /// clean then. Not durable before a flush. An error leaves what was not written dirty.
+    Result<> write_back(const Selection& what);
+    /// Enough unwritten data that a writer should write some back.
+    bool is_crowded();
+    bool is_dirty();
+    /// Calls `visit(number, bytes)` for each block of the running transaction, sealed, and moves it to the logged ones.
+    /// Nobody changes metadata meanwhile: the journal sees to it.
+    void freeze(u32 transaction, FunctionRef<void(BlockNo, Bytes)> visit);
+    /// The oldest transaction whose copy of some block is still needed; `none` when there is none.
+    u32 oldest_logged(u32 none);
+    /// Forgets everything that was changed: after an error, or at the end.
+    void discard_changes();
+    u32 capacity() const { return max_blocks_; }
+
     u32 block_size() const { return block_size_; }
     /// Blocks on the device.
     u64 blocks() const { return device_.sectors() / (block_size_ / kSectorSize); }
@@ -129,6 +226,7 @@ public:
 
 private:
     friend class BlockRef;
+    friend class BlockEdit;
     using Entry = detail::CacheEntry;
 
     struct Chunk {
@@ -137,8 +235,11 @@ private:
         Chunk* next = nullptr;
     };
     struct State {
-        List<Entry> lru;   ///< hashed, least recently used first
-        List<Entry> free;  ///< not hashed; may still be pinned by readers of an error
+        List<Entry> lru;                    ///< hashed, least recently used first
+        List<Entry> free;                   ///< not hashed; may still be pinned by readers of an error
+        List<Entry> data, running, logged;  ///< dirty ones, hashed and pinned
+        u32 data_blocks = 0, running_blocks = 0, logged_blocks = 0;
+        u64 stamp = 0;
         u32 free_blocks = 0;
         u32 granted_blocks = 0;    ///< in chunks, or being allocated
         bool memory_full = false;  ///< an allocation failed: live with what there is
@@ -163,13 +264,26 @@ private:
     Entry* find(BlockNo n);
     Entry* take_free(State& state);
     void start_reading(State& state, Entry& e, BlockNo n);
+    Result<BlockRef> obtain(BlockNo number, Content content);
+    void fill_without_reading(Entry& e, Content content);
     void unhash(State& state, Entry& e);
     enum class Retry : u8 { no, yes };
     Result<BlockRef> wait_for(Entry& e, Retry& retry);
     void read_one(Entry& e);
     void finish(Entry& e, const BlockRequest& r);
     void unpin(Entry& e);
-    void wait_for_room();
+    Result<> wait_for_room();
+    void soil(State& state, Entry& e, Entry::Dirt dirt);
+    void clean(State& state, Entry& e);
+    u32& count_of(State& state, Entry::Dirt dirt);
+    List<Entry>& list_of(State& state, Entry::Dirt dirt);
+    static bool is_selected(const Entry& e, const Selection& what, u64 stamp);
+    struct Writer {
+        std::unique_ptr<BatchWriter> batch;
+        std::unique_ptr<Entry*[]> entries;  ///< max_blocks_ of them
+    };
+    Result<bool> write_some(Writer& writer, const Selection& what, u64 stamp);
+    void edited(Entry& e);
     Transfer* take_transfer();
     u32 fill(State& state, Transfer& t, BlockNo n, u32 count);
     static void transfer_done(BlockRequest& r);
@@ -188,6 +302,8 @@ private:
     std::atomic<bool> lost_{false};  ///< the device is gone for ever and may still write into blocks: none is reused
     detail::WaiterStack room_;       ///< threads for whom everything was pinned
     kernel::Guarded<State, kernel::Rank::block_cache, kernel::Spinlock> state_;
+    kernel::WaitQueue settled_;  ///< a block was written, or is no longer being changed
+    kernel::Guarded<Writer, kernel::Rank::inode, kernel::Mutex> writer_;
 };
 
 }  // namespace ringlet::fs

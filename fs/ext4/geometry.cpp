@@ -1,6 +1,7 @@
 // The superblock: nothing in it is believed until it fits everything else.
 #include "fs/ext4/geometry.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "lib/crc32c.hpp"
@@ -81,6 +82,13 @@ Result<> check_layout(const Superblock& s, Geometry& g, MountText& why) {
     return {};
 }
 
+/// The power went while the mark "needs recovery" was written or taken away: the bit is in one sector, the checksum in
+/// another. Both happen only while the log is empty, so that going through it is right either way.
+bool is_torn_recovery_mark(Superblock s) {
+    s.feature_incompat = s.feature_incompat ^ kIncompatRecover;
+    return crc32c(~0u, std::as_bytes(std::span(&s, 1)).first(offsetof(Superblock, checksum))) == s.checksum;
+}
+
 }  // namespace
 
 Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) {
@@ -101,8 +109,11 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     if (g.checksums()) {
         if (static_cast<u8>(bytes[kChecksumType]) != 1)
             return refuse(why, Error::unsupported, "unsupported checksum type");
-        if (crc32c(~0u, bytes.first(offsetof(Superblock, checksum))) != s.checksum)
-            return refuse(why, Error::corrupt, "bad superblock checksum");
+        const Bytes covered = bytes.first(offsetof(Superblock, checksum));
+        if (crc32c(~0u, covered) != s.checksum) {
+            if (!is_torn_recovery_mark(s)) return refuse(why, Error::corrupt, "bad superblock checksum");
+            g.needs_recovery = true;
+        }
     }
     if (s.log_block_size > 6) return refuse(why, Error::corrupt, "bad block size");
     g.block_shift = 10 + s.log_block_size;
@@ -119,6 +130,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     g.blocks_per_group = s.blocks_per_group;
     g.inodes_per_group = s.inodes_per_group;
     g.first_meta_group = s.first_meta_bg;
+    g.reserved_descriptor_blocks = s.reserved_gdt_blocks;
     g.backup_groups[0] = s.backup_bgs[0];
     g.backup_groups[1] = s.backup_bgs[1];
     if (g.blocks > (device_bytes >> g.block_shift))
@@ -132,7 +144,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     g.hash_unsigned = (s.flags & kFlagUnsignedHash) != 0;
     g.checksum_seed = g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
     if ((g.compat & kCompatHasJournal) != 0) g.journal_inode = s.journal_inum;
-    g.needs_recovery = g.has(kIncompatRecover);
+    g.needs_recovery |= g.has(kIncompatRecover);
     return g;
 }
 
@@ -144,6 +156,26 @@ bool Geometry::group_has_superblock(u32 group) const {
         for (u64 power = base; power <= group; power *= base)
             if (power == group) return true;
     return false;
+}
+
+u32 Geometry::reserved_at_start(u32 group) const {
+    const u32 own = group_has_superblock(group) ? 1 : 0;
+    const u32 per_block = block_size / descriptor_size;
+    const u32 meta_group = group / per_block;
+    if (!has(kIncompatMetaBg) || meta_group < first_meta_group) {
+        if (own == 0) return 0;
+        const u32 all = (groups + per_block - 1) / per_block;
+        return own + (has(kIncompatMetaBg) ? std::min(first_meta_group, all) : all) + reserved_descriptor_blocks;
+    }
+    const u32 place = group % per_block;  // copies in the first, the second and the last group of a meta group
+    return own + (place == 0 || place == 1 || place == per_block - 1 ? 1 : 0);
+}
+
+void seal_superblock(const Geometry& geometry, MutableBytes superblock) {
+    if (!geometry.checksums()) return;
+    constexpr usize kAt = offsetof(Superblock, checksum);
+    const le32 crc = crc32c(~0u, Bytes(superblock).first(kAt));
+    std::memcpy(superblock.data() + kAt, &crc, sizeof(crc));
 }
 
 u64 Geometry::descriptor_block(u32 index) const {

@@ -16,6 +16,7 @@ struct Geometry {
     u32 inode_size = 128, descriptor_size = 32;
     u32 compat = 0, incompat = 0, ro_compat = 0;
     u32 first_meta_group = 0;  ///< in descriptor blocks
+    u32 reserved_descriptor_blocks = 0;
     u32 backup_groups[2] = {};
     u32 checksum_seed = 0;
     u32 hash_seed[4] = {};
@@ -25,6 +26,7 @@ struct Geometry {
     bool needs_recovery = false;
     u64 free_blocks = 0, free_inodes = 0;
 
+    bool has_descriptor_checksums() const { return (ro_compat & (kRoGdtCsum | kRoMetadataCsum)) != 0; }
     bool checksums() const { return (ro_compat & kRoMetadataCsum) != 0; }
     bool has(u32 incompat_bit) const { return (incompat & incompat_bit) != 0; }
     /// A block that data or metadata may live in.
@@ -33,7 +35,12 @@ struct Geometry {
     /// The block that holds descriptor block `index` (§"Meta Block Groups").
     u64 descriptor_block(u32 index) const;
     bool group_has_superblock(u32 group) const;
+    /// Blocks at the start of `group` that copies of the superblock and the descriptors take.
+    u32 reserved_at_start(u32 group) const;
 };
+
+/// Puts the checksum into the 1024 bytes of a superblock, if it has one.
+void seal_superblock(const Geometry& geometry, MutableBytes superblock);
 
 /// Judges the 1024 bytes of a superblock against a device of `device_bytes`. On failure `why` has the reason
 /// in words; on success it may hold a warning.

@@ -47,22 +47,30 @@ static_assert(offsetof(Superblock, hash_seed) == 0xec && offsetof(Superblock, fi
 static_assert(offsetof(Superblock, blocks_count_hi) == 0x150 && offsetof(Superblock, flags) == 0x160);
 inline constexpr usize kChecksumType = 0x175;  ///< one byte in unused1
 
-inline constexpr u32 kCompatHasJournal = 0x4, kCompatSparseSuper2 = 0x200;
+inline constexpr u32 kCompatHasJournal = 0x4, kCompatDirIndex = 0x20, kCompatSparseSuper2 = 0x200,
+                     kCompatOrphanFile = 0x1000;
 
 inline constexpr u32 kIncompatFiletype = 0x2, kIncompatRecover = 0x4, kIncompatMetaBg = 0x10, kIncompatExtents = 0x40,
                      kIncompat64bit = 0x80, kIncompatMmp = 0x100, kIncompatFlexBg = 0x200, kIncompatEaInode = 0x400,
                      kIncompatCsumSeed = 0x2000, kIncompatLargedir = 0x4000, kIncompatInlineData = 0x8000;
-inline constexpr u32 kRoSparseSuper = 0x1, kRoGdtCsum = 0x10, kRoBigalloc = 0x200, kRoMetadataCsum = 0x400;
+inline constexpr u32 kRoSparseSuper = 0x1, kRoLargeFile = 0x2, kRoHugeFile = 0x8, kRoGdtCsum = 0x10, kRoDirNlink = 0x20,
+                     kRoExtraIsize = 0x40, kRoBigalloc = 0x200, kRoMetadataCsum = 0x400, kRoOrphanPresent = 0x1'0000;
 inline constexpr u32 kFlagSignedHash = 1, kFlagUnsignedHash = 2;
 
+/// The upper half is there when descriptors have 64 bytes.
 struct GroupDesc {
     le32 block_bitmap_lo, inode_bitmap_lo, inode_table_lo;
     le16 free_blocks_count_lo, free_inodes_count_lo, used_dirs_count_lo, flags;
     le32 exclude_bitmap_lo;
     le16 block_bitmap_csum_lo, inode_bitmap_csum_lo, itable_unused_lo, checksum;
+    le32 block_bitmap_hi, inode_bitmap_hi, inode_table_hi;
+    le16 free_blocks_count_hi, free_inodes_count_hi, used_dirs_count_hi, itable_unused_hi;
+    le32 exclude_bitmap_hi;
+    le16 block_bitmap_csum_hi, inode_bitmap_csum_hi;
+    le32 reserved;
 };
-static_assert(sizeof(GroupDesc) == 32 && offsetof(GroupDesc, checksum) == 30);
-inline constexpr usize kInodeTableHi = 0x28;  ///< le32, when descriptors have 64 bytes
+static_assert(sizeof(GroupDesc) == 64 && offsetof(GroupDesc, checksum) == 30);
+inline constexpr u16 kGroupInodesUnused = 1, kGroupBlocksUnused = 2;
 
 struct DiskInode {
     le16 mode, uid;

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "fs/batch_writer.hpp"
+#include "fs/ext4/volume.hpp"
 
 namespace ringlet::fs::ext4 {
 

@@ -3,31 +3,9 @@
 #pragma once
 
 #include "fs/ext4/journal_layout.hpp"
-#include "fs/ext4/volume.hpp"
-#include "lib/fixed_vector.hpp"
+#include "fs/ext4/log_map.hpp"
 
 namespace ringlet::fs::ext4 {
-
-/// Where the log's blocks are on the disk. Block numbers of the filesystem, validated.
-class LogMap {
-public:
-    struct Piece {
-        u32 first = 0;  ///< block of the log
-        u64 physical = 0;
-        u32 length = 0;
-    };
-    /// Reads the map of inode `number`, all of it. corrupt, io, no_memory; unsupported: more than kMaxPieces pieces.
-    static Result<LogMap> read(Volume& volume, u32 number);
-    u32 blocks() const { return blocks_; }
-    u32 block_size() const { return block_size_; }
-    /// The piece that `block` (< blocks()) lies in.
-    Piece at(u32 block) const;
-
-private:
-    static constexpr usize kMaxPieces = 64;
-    FixedVector<Piece, kMaxPieces> pieces_;
-    u32 blocks_ = 0, block_size_ = 0;
-};
 
 /// Judges block 0 of the log. corrupt, unsupported.
 Result<JournalFormat> read_journal_superblock(Bytes block, u32 filesystem_block_size, u32 log_blocks);

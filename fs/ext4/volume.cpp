@@ -50,19 +50,6 @@ Result<> read_raw_superblock(BlockDevice& device, std::span<std::byte, ext4::kSu
     return {};
 }
 
-/// The journal is empty: readers that know no journal may come again.
-Result<> clear_recovery(BlockDevice& device) {
-    RawSuperblock raw = TRY(RawSuperblock::read(device));
-    auto& s = *reinterpret_cast<ext4::Superblock*>(raw.bytes.data());
-    s.feature_incompat = s.feature_incompat & ~ext4::kIncompatRecover;
-    if ((s.feature_ro_compat & ext4::kRoMetadataCsum) != 0)
-        s.checksum = crc32c(~0u, Bytes(raw.bytes).first(offsetof(ext4::Superblock, checksum)));
-    if (auto done = raw.transfer(device, BlockRequest::Op::write); !done) return done;
-    BlockRequest flush;
-    flush.op = BlockRequest::Op::flush;
-    return device.run(flush);
-}
-
 }  // namespace
 
 Result<bool> looks_like_ext4(BlockDevice& device) {
@@ -81,19 +68,21 @@ Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Op
     return mounted;
 }
 
+Result<> ext4::set_recovery(BlockDevice& device, Recovery recovery) {
+    RawSuperblock raw = TRY(RawSuperblock::read(device));
+    auto& s = *reinterpret_cast<Superblock*>(raw.bytes.data());
+    s.feature_incompat =
+        recovery == Recovery::needed ? s.feature_incompat | kIncompatRecover : s.feature_incompat & ~kIncompatRecover;
+    if ((s.feature_ro_compat & kRoMetadataCsum) != 0)
+        s.checksum = crc32c(~0u, Bytes(raw.bytes).first(offsetof(Superblock, checksum)));
+    if (auto done = raw.transfer(device, BlockRequest::Op::write); !done) return done;
+    BlockRequest flush;
+    flush.op = BlockRequest::Op::flush;
+    return device.run(flush);
+}
+
 namespace ext4 {
 namespace {
-
-constexpr u16 kGroupInodesUnused = 1;
-
-/// CRC-16 (ANSI, reflected), for the descriptors of filesystems without metadata_csum.
-u16 crc16(u16 crc, Bytes bytes) {
-    for (std::byte b : bytes) {
-        crc = static_cast<u16>(crc ^ static_cast<u8>(b));
-        for (int bit = 0; bit < 8; ++bit) crc = static_cast<u16>((crc >> 1) ^ ((crc & 1) != 0 ? 0xa001 : 0));
-    }
-    return crc;
-}
 
 template <class T> Bytes bytes_of(const T& v) {
     return std::as_bytes(std::span(&v, 1));
@@ -134,6 +123,7 @@ Result<std::unique_ptr<Volume>> Volume::open(BlockDevice& device, const Geometry
     volume->geometry_ = geometry;
     volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
     volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
+    volume->groups_.emplace(*volume->cache_, volume->geometry_);
     return volume;
 }
 
@@ -148,7 +138,7 @@ Result<> Volume::recover(BlockDevice& device, const Geometry& geometry, MountTex
             log = TRY(LogMap::read(*volume, geometry.journal_inode));
         }
         const ReplayResult done = TRY(replay_journal(device, log, geometry.blocks));
-        if (auto r = clear_recovery(device); !r) return fail(r.error());
+        if (auto r = set_recovery(device, Recovery::none); !r) return fail(r.error());
         return done;
     };
     const auto done = attempt();
@@ -180,61 +170,18 @@ Result<StatFs> Volume::statfs() {
     return s;
 }
 
-// ---- group descriptors
-// ------------------------------------------------------------------------------------------
-
-Result<> Volume::check_descriptor(u32 group, Bytes descriptor) const {
-    const u16 stored = ringlet::read_at<GroupDesc>(descriptor, 0)->checksum;
-    constexpr usize kAt = offsetof(GroupDesc, checksum);
-    constexpr std::byte kZero[2] = {};
-    const le32 number = group;
-    u16 expected = stored;
-    if (geometry_.checksums()) {
-        u32 crc = crc32c(geometry_.checksum_seed, bytes_of(number));
-        crc = crc32c(crc, descriptor.first(kAt));
-        crc = crc32c(crc, kZero);
-        expected = static_cast<u16>(crc32c(crc, descriptor.subspan(kAt + 2)));
-    } else if ((geometry_.ro_compat & kRoGdtCsum) != 0) {
-        u16 crc = crc16(0xffff, std::as_bytes(std::span(geometry_.uuid)));
-        crc = crc16(crc, bytes_of(number));
-        crc = crc16(crc, descriptor.first(kAt));
-        expected = crc16(crc, descriptor.subspan(kAt + 2));
-    }
-    if (stored != expected) return fail(Error::corrupt);
-    return {};
-}
-
-/// The first block of a group's inode table.
-Result<u64> Volume::inode_table(u32 group) {
-    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
-    const u64 block = geometry_.descriptor_block(group / per_block);
-    if (!geometry_.contains(block)) return fail(Error::corrupt);
-    const BlockRef ref = TRY(cache_->get(BlockNo(block)));
-    const Bytes all = ref.bytes();
-    const Bytes descriptor =
-        all.subspan(usize{group % per_block} * geometry_.descriptor_size, geometry_.descriptor_size);
-    if (auto r = check_descriptor(group, descriptor); !r) return fail(r.error());
-    const GroupDesc d = *ringlet::read_at<GroupDesc>(descriptor, 0);
-    u64 table = d.inode_table_lo;
-    if (geometry_.descriptor_size >= 64) table |= u64{*ringlet::read_at<le32>(descriptor, kInodeTableHi)} << 32;
-    const u64 bytes = u64{geometry_.inodes_per_group} * geometry_.inode_size;
-    if (!geometry_.contains(table, (bytes + geometry_.block_size - 1) >> geometry_.block_shift))
-        return fail(Error::corrupt);
-    if ((d.flags & kGroupInodesUnused) != 0 && (geometry_.ro_compat & (kRoGdtCsum | kRoMetadataCsum)) != 0)
-        return fail(Error::corrupt);  // its table was never written: nothing may refer to it
-    return table;
-}
-
 // ---- inodes
 // -----------------------------------------------------------------------------------------------------
 
 Result<Volume::RawInode> Volume::raw_inode(u32 number) {
     if (number == 0 || number > geometry_.inodes) return fail(Error::corrupt);
     const u32 index = (number - 1) % geometry_.inodes_per_group;
-    const u64 table = TRY(inode_table((number - 1) / geometry_.inodes_per_group));
+    const GroupInfo group = TRY(groups_->read((number - 1) / geometry_.inodes_per_group));
+    // Its table was never written: nothing may refer to it.
+    if ((group.flags & kGroupInodesUnused) != 0) return fail(Error::corrupt);
     const u64 byte = u64{index} * geometry_.inode_size;
     RawInode raw;
-    raw.block = TRY(cache_->get(BlockNo(table + (byte >> geometry_.block_shift))));
+    raw.block = TRY(cache_->get(BlockNo(group.inode_table + (byte >> geometry_.block_shift))));
     raw.offset = static_cast<usize>(byte & (geometry_.block_size - 1));
     raw.bytes = raw.block.bytes().subspan(raw.offset, geometry_.inode_size);
     if (!geometry_.checksums()) return raw;

@@ -7,6 +7,7 @@
 
 #include "fs/block_cache.hpp"
 #include "fs/ext4/geometry.hpp"
+#include "fs/ext4/groups.hpp"
 #include "fs/inode.hpp"
 #include "lib/list.hpp"
 
@@ -14,8 +15,13 @@ namespace ringlet::fs::ext4 {
 
 class Volume;
 
+/// Whether the log may hold something: a filesystem that is `needed` is replayed before anybody uses it.
+enum class Recovery : u8 { none, needed };
+/// Changes the superblock on the disk, past any cache; durable when it returns.
+Result<> set_recovery(BlockDevice& device, Recovery recovery);
+
 /// The checks a cached block may have passed (BlockRef::verified).
-enum class Check : u8 { descriptors = 1, extents = 2, directory = 4, index = 8 };
+enum class Check : u8 { descriptors = 1, extents = 2, directory = 4, index = 8, bitmap = 16 };
 
 /// Consecutive file blocks that lie consecutively on the disk, or nowhere (then they read as zeros).
 struct Run {
@@ -135,8 +141,6 @@ private:
                                                 const Ext4Options& options);
     static Result<> recover(BlockDevice& device, const Geometry& geometry, MountText& why);
     Result<Ref<Inode>> load(u32 number);
-    Result<u64> inode_table(u32 group);
-    Result<> check_descriptor(u32 group, Bytes descriptor) const;
     Ext4Inode* find(Inodes& inodes, u32 number) const;
     /// Takes one that nobody uses out of the cache; nullptr when there is none (or no need).
     Ext4Inode* evict(Inodes& inodes) const;
@@ -145,6 +149,7 @@ private:
     MountText warning_;
     u32 max_inodes_ = 0;
     std::unique_ptr<BlockCache> cache_;
+    std::optional<Groups> groups_;
     kernel::Guarded<Inodes, kernel::Rank::inode, kernel::Spinlock> inodes_;
 };
 

@@ -1,0 +1,200 @@
+// Handles, the gate, and who leads a commit. What a transaction looks like in the log: journal_log.cpp.
+#include "fs/ext4/journal.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace ringlet::fs::ext4 {
+namespace {
+
+bool reached(u32 at, u32 wanted) {
+    return static_cast<i32>(at - wanted) >= 0;
+}
+
+}  // namespace
+
+Handle::~Handle() {
+    if (journal_ != nullptr) journal_->end(*this);
+}
+
+Result<BlockEdit> Handle::edit(u64 block, Content content) {
+    Journal& j = *journal_;
+    if (j.is_aborted()) return fail(Error::read_only);
+    bool joined = false;
+    {
+        auto state = j.state_.lock();
+        if (state->blocks >= j.max_blocks_) return fail(Error::no_space);
+    }
+    BlockEdit edit = TRY(j.cache_.edit_metadata(BlockNo(block), content, joined));
+    ++edits_;
+    if (joined) {
+        auto state = j.state_.lock();
+        ++state->blocks;
+        if (credits_ != 0) {
+            --credits_;
+            --state->reserved;
+        }
+    }
+    return edit;
+}
+
+void Handle::revoke(u64 block) {
+    Journal& j = *journal_;
+    ++edits_;
+    if (!j.has_log()) return;
+    auto state = j.state_.lock();
+    ASSERT(state->revokes < j.max_revokes_);
+    j.revoked_[state->revokes++] = block;
+    ++state->stats.revokes;
+}
+
+Result<Handle> Journal::begin(u32 credits) {
+    ASSERT(credits <= most_credits());
+    for (;;) {
+        u32 full = 0;
+        {
+            auto state = state_.lock();
+            changed_.wait(state, [&] { return !state->gate_closed || is_aborted(); });
+            if (is_aborted()) return fail(Error::read_only);
+            const bool fits = state->blocks + state->reserved + credits + kCompleteCredits <= max_blocks_ &&
+                              state->revokes + (state->handles + 1) * kRevokesPerHandle <= max_revokes_;
+            if (fits) {
+                ++state->handles;
+                state->reserved += credits;
+                return Handle(*this, credits);
+            }
+            full = state->running;
+            ++state->stats.forced;
+        }
+        if (auto r = commit(full); !r) return fail(Error::read_only);
+    }
+}
+
+void Journal::end(Handle& handle) {
+    bool last;
+    {
+        auto state = state_.lock();
+        state->reserved -= handle.credits_;
+        last = --state->handles == 0;
+    }
+    if (last) changed_.wake_all();
+}
+
+u32 Journal::running() {
+    return state_.lock()->running;
+}
+
+bool Journal::is_committed(u32 transaction) {
+    return reached(state_.lock()->committed, transaction);
+}
+
+Result<> Journal::commit_all() {
+    return commit(running());
+}
+
+Result<> Journal::commit(u32 transaction) {
+    for (;;) {
+        {
+            auto state = state_.lock();
+            changed_.wait(state,
+                          [&] { return reached(state->committed, transaction) || is_aborted() || !state->committing; });
+            if (reached(state->committed, transaction)) return {};
+            if (is_aborted()) return fail(why_);
+            state->committing = true;
+        }
+        const auto done = lead();
+        if (!done) abort(done.error());
+        {
+            auto state = state_.lock();
+            state->committing = false;
+        }
+        changed_.wake_all();
+        if (!done) return fail(done.error());
+        if (*done == Outcome::nothing_to_log) return {};
+    }
+}
+
+/// Commits what is running now.
+Result<Journal::Outcome> Journal::lead() {
+    u32 id = 0, revokes = 0, blocks = 0;
+    {
+        auto state = state_.lock();
+        state->gate_closed = true;
+        changed_.wait(state, [&] { return state->handles == 0; });
+    }
+    auto frozen = freeze(id, revokes);
+    {
+        auto state = state_.lock();
+        blocks = std::exchange(state->blocks, 0);
+        state->revokes = 0;
+        // Numbers in the log are consecutive: a transaction without blocks takes none.
+        if (blocks != 0) state->running = id + 1;
+        state->gate_closed = false;
+    }
+    changed_.wake_all();
+    if (!frozen) return fail(frozen.error());
+    // The new transaction may have begun; its ordered data is written too, which does no harm.
+    if (auto r = cache_.write_back({.kind = BlockCache::Selection::Kind::ordered}); !r) return fail(r.error());
+    if (blocks == 0) {
+        if (auto r = flush(); !r) return fail(r.error());
+        return Outcome::nothing_to_log;
+    }
+    if (has_log())
+        if (auto r = write_log(id, blocks, revokes); !r) return fail(r.error());
+    {
+        auto state = state_.lock();
+        state->committed = id;
+        ++state->stats.commits;
+        state->stats.logged_blocks += blocks;
+    }
+    client_.transaction_committed();
+    if (!has_log() || is_log_crowded())
+        if (auto r = checkpoint(); !r) return fail(r.error());
+    return Outcome::committed;
+}
+
+/// With the gate closed: completes and copies the running transaction.
+Result<> Journal::freeze(u32& transaction, u32& revokes) {
+    {
+        // Not through begin(), which would wait for the gate.
+        Handle handle(*this, 0);
+        {
+            auto state = state_.lock();
+            transaction = state->running;
+            ++state->handles;
+        }
+        if (auto r = client_.complete_transaction(handle); !r) return r;
+    }
+    {
+        auto state = state_.lock();
+        revokes = state->revokes;
+        std::copy_n(revoked_.get(), revokes, frozen_revoked_.get());
+    }
+    u32 index = 0;
+    cache_.freeze(transaction, [&](BlockNo number, Bytes bytes) {
+        if (!has_log()) return;
+        ASSERT(index < max_blocks_);
+        std::memcpy(slot(position_of(index)).data(), bytes.data(), bytes.size());
+        numbers_[index++] = number.raw;
+    });
+    return {};
+}
+
+void Journal::abort(Error why) {
+    {
+        auto state = state_.lock();
+        if (is_aborted()) return;
+        why_ = why;
+        aborted_.store(true, std::memory_order_release);
+    }
+    changed_.wake_all();
+    client_.journal_aborted(why);
+}
+
+Result<> Journal::flush() {
+    BlockRequest request;
+    request.op = BlockRequest::Op::flush;
+    return device_.run(request);
+}
+
+}  // namespace ringlet::fs::ext4
