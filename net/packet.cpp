@@ -9,7 +9,7 @@ namespace ringlet::net {
 void PacketBuffer::give_back(Slot* s) {
     if (s->more != nullptr) release(std::exchange(s->more, nullptr));
     PacketPool& pool = *s->pool;
-    if (s->loans != 0) return pool.end_loan(s);
+    if (s->readers != 0) return pool.end_view(s);
     s->next = pool.head_;
     pool.head_ = s;
     ++pool.free_;
@@ -39,7 +39,7 @@ std::optional<PacketBuffer> PacketBuffer::take_rest() {
 
 usize PacketBuffer::buffers() const {
     usize n = 0;
-    for (const Slot* s = slot_; s != nullptr; s = s->more) n += slot_->pool->is_view(s) ? 0 : 1;
+    for (const Slot* s = slot_; s != nullptr; s = s->more) n += slot_->pool->owns_memory(s) ? 1 : 0;
     return n;
 }
 
@@ -70,7 +70,7 @@ bool PacketBuffer::pull_across(usize n) {
         std::swap(slot_, rest.slot_);
         slot_->meta = meta;
     }
-    slot_->begin = u16(slot_->begin + n);
+    slot_->begin = u32(slot_->begin + n);
     return true;
 }
 
@@ -82,7 +82,7 @@ void PacketBuffer::trim_across(usize length) {
             length -= here;
             continue;
         }
-        if (length < here) s->end = u16(s->begin + length);
+        if (length < here) s->end = u32(s->begin + length);
         release(std::exchange(s->more, nullptr));
         slot_->last = s;
         slot_->followers = kept;
@@ -113,7 +113,6 @@ PacketPool::PacketPool(MutableBytes memory, DmaAddr dma) : memory_(memory.data()
     if (slots_ == nullptr) return;  // total() == 0 tells
     for (usize i = count; i != count + count / 2; ++i) {
         slots_[i].pool = this;
-        slots_[i].loans = 1;
         slots_[i].next = views_;
         views_ = &slots_[i];
     }
@@ -167,38 +166,76 @@ std::optional<PacketBuffer> PacketPool::copy(const PacketBuffer& packet) {
     return all;
 }
 
-std::optional<PacketBuffer> PacketPool::view(const PacketBuffer& buffer, usize offset, usize length) {
-    Slot* of = buffer.slot_;
-    ASSERT(length != 0 && offset + length <= buffer.size() && !is_view(of));
+/// The window's end is at kSize or beyond, so that nobody appends to what belongs to somebody else.
+void PacketBuffer::Slot::point_at(std::byte* first, u32 length) {
+    begin = length < kSize ? u32(kSize - length) : 0;
+    end = begin + length;
+    base = first - begin;
+}
+
+PacketBuffer::Slot* PacketPool::take_view() {
     Slot* slot = views_;
-    if (slot == nullptr || of->loans == 0xffff) return std::nullopt;
+    if (slot == nullptr) return nullptr;
     views_ = slot->next;
     --free_views_;
-    ++of->loans;
     slot->next = nullptr;
     slot->followers = 0;
     slot->meta = {};
-    // Its window ends where a buffer would end, so that nobody appends to what belongs to somebody else.
-    slot->base = of->base + of->begin + offset + length - PacketBuffer::kSize;
-    slot->begin = u16(PacketBuffer::kSize - length);
-    slot->end = PacketBuffer::kSize;
-    return PacketBuffer(slot);
+    return slot;
 }
 
-/// The end of a view, or of a buffer's owner while it has views: the last one out gives the memory back.
-void PacketPool::end_loan(Slot* s) {
-    if (!is_view(s)) {
-        s->next = s;  // the mark of an orphan
-        ++orphans_;
-        return;
-    }
+void PacketPool::give_view(Slot* s) {
     s->next = views_;
     views_ = s;
     ++free_views_;
-    Slot* of = &slots_[usize(s->base + PacketBuffer::kSize - 1 - memory_) / PacketBuffer::kSize];
-    if (--of->loans != 0 || of->next != of) return;
-    --orphans_;
-    PacketBuffer back(of);
+}
+
+std::optional<PacketBuffer> PacketPool::view(const PacketBuffer& buffer, usize offset, usize length) {
+    Slot* of = buffer.slot_;
+    ASSERT(length != 0 && offset + length <= buffer.size() && !of->is_view());
+    Slot* slot = take_view();
+    if (slot == nullptr) return std::nullopt;
+    ++of->readers;
+    slot->readers = Slot::kView | u32(of - slots_);
+    slot->point_at(of->base + of->begin + offset, u32(length));
+    return PacketBuffer(slot);
+}
+
+std::optional<PacketBuffer> PacketPool::lend(Bytes bytes, DmaAddr dma, Loan* loan) {
+    ASSERT(!bytes.empty() && bytes.size() <= Loan::kMostBytes);
+    const u64 distance = reinterpret_cast<u64>(bytes.data()) - reinterpret_cast<u64>(memory_);
+    if (dma_ + distance != dma || free_views_ <= total_ / 4) return std::nullopt;
+    Slot* slot = take_view();
+    slot->readers = 1;
+    slot->loan = loan;
+    slot->point_at(const_cast<std::byte*>(bytes.data()), u32(bytes.size()));  // only ever read
+    if (loan != nullptr) loan->hold();
+    return PacketBuffer(slot);
+}
+
+/// The end of a view or a loan, or of a buffer's owner while it has views: the last one out gives the memory back.
+void PacketPool::end_view(Slot* s) {
+    Slot* of = s->is_view() ? &slots_[s->readers & ~Slot::kView] : s;
+    if (owns_memory(of)) {
+        if (s == of) {
+            s->next = s;  // the mark of an orphan
+            ++orphans_;
+            return;
+        }
+        give_view(s);
+        if (--of->readers != 0 || of->next != of) return;
+        --orphans_;
+        PacketBuffer back(of);
+        return;
+    }
+    const bool is_last = --of->readers == 0;
+    if (s == of && !is_last) ++overdue_;
+    if (s != of && is_last) --overdue_;
+    if (s != of) give_view(s);
+    if (!is_last) return;
+    Loan* loan = std::exchange(of->loan, nullptr);
+    give_view(of);
+    if (loan != nullptr) loan->drop();
 }
 
 }  // namespace ringlet::net

@@ -1,8 +1,9 @@
 // A packet: one 4 KiB DMA buffer with a movable window, or a chain of them (fragments) when it is larger than a frame.
-// Exactly one owner at a time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied,
-// never counted; destroyed means back in the pool, the whole chain. Metadata lives outside the DMA memory, so a device
-// cannot change it. A chain's headers lie in its first buffer; data(), size(), push, pull and append mean that buffer.
-// Context: a pool and its buffers belong to one monitor (the network's); nothing here locks.
+// Two kinds have no memory of their own: views, which read part of another one, and what applications lent
+// (net/loan.hpp). Exactly one owner at a time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved,
+// never copied, never counted; destroyed means back in the pool, the whole chain. Metadata lives outside the DMA
+// memory, so a device cannot change it. A chain's headers lie in its first buffer; data(), size(), push, pull and
+// append mean that buffer. Context: a pool and its buffers belong to one monitor (the network's); nothing here locks.
 #pragma once
 
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "lib/assert.hpp"
 #include "lib/bytes.hpp"
 #include "lib/strong.hpp"
+#include "net/loan.hpp"
 
 namespace ringlet::net {
 
@@ -24,11 +26,10 @@ struct PacketMeta {
     } checksum = Checksum::none;
     enum class Gso : u8 { none, tcp4, tcp6, udp } gso = Gso::none;
     bool ecn = false;
+    u8 csum_offset = 0;    ///< from csum_start to the checksum field
     u16 csum_start = 0;    ///< offset from the start of the frame
-    u16 csum_offset = 0;   ///< from csum_start to the checksum field
     u16 gso_size = 0;      ///< payload bytes per segment
     u16 header_bytes = 0;  ///< all headers up to the payload, when gso != none
-    u32 owner_word = 0;    ///< whoever holds the packet keeps a number here (TCP: its sequence number)
 };
 
 class PacketPool;
@@ -52,54 +53,63 @@ public:
     MutableBytes data() const { return {slot_->base + slot_->begin, usize(slot_->end - slot_->begin)}; }
     usize size() const { return usize(slot_->end - slot_->begin); }
     usize headroom() const { return slot_->begin; }
-    usize tailroom() const { return kSize - slot_->end; }  ///< none behind a view
+    usize tailroom() const { return slot_->end < kSize ? kSize - slot_->end : 0; }  ///< none behind a view or a loan
     /// The device's name for data().front().
     DmaAddr dma() const;
 
     /// Moves the window: [begin, end) of the buffer. Our own arithmetic only.
     void window(usize begin, usize end) {
         ASSERT(begin <= end && end <= kSize);
-        slot_->begin = u16(begin);
-        slot_->end = u16(end);
+        slot_->begin = u32(begin);
+        slot_->end = u32(end);
     }
     /// Takes a header off the front; nullptr, and nothing changed, when the packet is too short.
     template <class H> H* pull() {
         if (size() < sizeof(H)) return nullptr;
         auto* h = reinterpret_cast<H*>(slot_->base + slot_->begin);
-        slot_->begin = u16(slot_->begin + sizeof(H));
+        slot_->begin = u32(slot_->begin + sizeof(H));
         return h;
     }
     /// Drops `n` bytes off the front, over the whole chain; false, and nothing changed, when there are fewer.
     bool pull_bytes(usize n) {
         if (size() < n) return pull_across(n);
-        slot_->begin = u16(slot_->begin + n);
+        slot_->begin = u32(slot_->begin + n);
         return true;
     }
     /// Prepends a header (uninitialised). The headroom is our own arithmetic.
     template <class H> H* push() { return reinterpret_cast<H*>(push_bytes(sizeof(H)).data()); }
     MutableBytes push_bytes(usize n) {
         ASSERT(slot_->begin >= n);
-        slot_->begin = u16(slot_->begin - n);
+        slot_->begin = u32(slot_->begin - n);
         return {slot_->base + slot_->begin, n};
     }
     /// Appends `n` uninitialised bytes and returns them.
     MutableBytes append(usize n) {
         ASSERT(tailroom() >= n);
-        slot_->end = u16(slot_->end + n);
+        slot_->end = u32(slot_->end + n);
         return {slot_->base + slot_->end - n, n};
     }
     /// Cuts the whole chain off behind `length` bytes.
     void trim_to(usize length) {
         if (slot_->more != nullptr) return trim_across(length);
-        if (length < size()) slot_->end = u16(slot_->begin + length);
+        if (length < size()) slot_->end = u32(slot_->begin + length);
     }
     PacketMeta& meta() const { return slot_->meta; }
+
+    /// A number that whoever holds a packet of one buffer may keep with it (TCP: its sequence number), as long as it
+    /// stays one.
+    u32& note() const {
+        ASSERT(slot_->more == nullptr);
+        return slot_->note;
+    }
 
     // --- chains -----------------------------------------------------------------------------------------------------
     /// Buffers in the packet, at least 1.
     u16 fragments() const { return u16(slot_->followers + 1); }
-    /// Of those, how many with memory of their own (views have none).
+    /// Of those, how many with memory of their own (views and loans have none).
     usize buffers() const;
+    /// Of the first: has it memory of its own?
+    bool owns_memory() const;
     /// Bytes in all windows.
     usize total_size() const { return slot_->more == nullptr ? size() : size_across(); }
     /// Puts one more buffer (or a chain) behind the last; its metadata is forgotten.
@@ -123,12 +133,20 @@ private:
         PacketPool* pool = nullptr;
         Slot* next = nullptr;  ///< in the free list or a PacketQueue
         Slot* more = nullptr;  ///< the next buffer of the same packet
-        Slot* last = nullptr;  ///< of the first buffer of a chain: its last one
+        union {
+            Slot* last = nullptr;  ///< of the first buffer of a chain: its last one
+            Loan* loan;            ///< of a loan: whom to tell when it is over
+            u32 note;              ///< of a single buffer: see PacketBuffer::note()
+        };
         std::byte* base = nullptr;
-        u16 begin = 0, end = 0;
+        u32 begin = 0, end = 0;
         u16 followers = 0;  ///< of the first buffer of a chain: how many are behind it
-        u16 loans = 0;      ///< of a buffer: views of it that are alive; of a view: 1
         PacketMeta meta;
+        u32 readers = 0;  ///< views of it that are alive, and of a loan its owner; of a view: kView | whose, by number
+
+        static constexpr u32 kView = u32{1} << 31;
+        bool is_view() const { return (readers & kView) != 0; }
+        void point_at(std::byte* first, u32 length);
     };
     explicit PacketBuffer(Slot* s) : slot_(s) {}
     static DmaAddr dma_of(const Slot* s);
@@ -145,7 +163,8 @@ private:
 ///
 /// A view is a packet that reads part of another one's buffer: how a send buffer lends its bytes to a segment without a
 /// copy. Whoever owns the buffer may go on appending behind the part, and may destroy it: it then returns to the pool
-/// with the last of its views, for a device may still be reading. There are half as many views as buffers.
+/// with the last of its views, for a device may still be reading. A loan is the same with an application's memory in
+/// place of a buffer. There are half as many views and loans as buffers.
 class PacketPool {
 public:
     /// `memory`: count * kSize of DMA memory whose device address is `dma`; kept by the caller for the pool's lifetime.
@@ -156,8 +175,12 @@ public:
 
     /// An empty packet whose window starts at kHeadroom; nothing when the pool is empty.
     std::optional<PacketBuffer> allocate();
-    /// `length` bytes at `offset` of `buffer`'s window (not of a view, not of a chain's followers); nothing when all
-    /// views are in use.
+    /// `bytes` as a packet that reads them where they are, of any length; `loan` is held until the last view of them is
+    /// gone. Nothing, and nothing held, when they are not as far from their device address as the pool is from its own
+    /// (then views could not tell theirs), or when half of the views are in use.
+    std::optional<PacketBuffer> lend(Bytes bytes, DmaAddr dma, Loan* loan);
+    /// `length` bytes at `offset` of the window of `buffer` (not of a view, not of a chain's followers); nothing when
+    /// all views are in use.
     std::optional<PacketBuffer> view(const PacketBuffer& buffer, usize offset, usize length);
 
     /// All bytes of `packet`, and what is known of its checksum, in buffers of their own; nothing when there are too
@@ -170,24 +193,30 @@ public:
     usize free() const { return free_; }
     usize free_views() const { return free_views_; }
     usize orphans() const { return orphans_; }    ///< buffers that are alive only because of their views
+    usize overdue() const { return overdue_; }    ///< loans that are alive only because of their views
     u64 exhausted() const { return exhausted_; }  ///< failed allocations, and shortages noted
 
 private:
     friend class PacketBuffer;
     using Slot = PacketBuffer::Slot;
-    bool is_view(const Slot* s) const { return s >= slots_ + total_; }
-    void end_loan(Slot* s);
-    Slot* slots_ = nullptr;  // total_ with memory of their own, then total_ / 2 for views
+    bool owns_memory(const Slot* s) const { return s < slots_ + total_; }
+    Slot* take_view();
+    void give_view(Slot* s);
+    void end_view(Slot* s);
+    Slot* slots_ = nullptr;  // total_ with memory of their own, then total_ / 2 for views and loans
     Slot* head_ = nullptr;
     Slot* views_ = nullptr;
     std::byte* memory_ = nullptr;
     DmaAddr dma_;
-    usize total_ = 0, free_ = 0, free_views_ = 0, orphans_ = 0;
+    usize total_ = 0, free_ = 0, free_views_ = 0, orphans_ = 0, overdue_ = 0;
     u64 exhausted_ = 0;
 };
 
 inline DmaAddr PacketBuffer::dma_of(const Slot* s) {
-    return s->pool->dma_ + static_cast<u64>(s->base + s->begin - s->pool->memory_);
+    return s->pool->dma_ + (reinterpret_cast<u64>(s->base) + s->begin - reinterpret_cast<u64>(s->pool->memory_));
+}
+inline bool PacketBuffer::owns_memory() const {
+    return slot_->pool->owns_memory(slot_);
 }
 inline DmaAddr PacketBuffer::dma() const {
     return dma_of(slot_);

@@ -53,7 +53,7 @@ bool Reassembly::insert(Datagram& d, Fragment& f) {
     if (d.total != 0 && end > d.total) return false;
     PacketQueue::Ref before;
     for (auto piece = d.pieces.front(); piece; piece = piece.next()) {
-        const u32 from = piece->meta().owner_word, to = from + static_cast<u32>(piece->size());
+        const u32 from = piece->note(), to = from + static_cast<u32>(piece->size());
         if (!f.more && to > end) return false;
         if (from == f.offset && to == end && std::memcmp(piece->data().data(), f.packet.data().data(), length) == 0)
             return true;  // the network doubled it
@@ -68,7 +68,7 @@ bool Reassembly::insert(Datagram& d, Fragment& f) {
     if (!f.more) d.total = end;
     d.received += length;
     f.packet.meta() = {};
-    f.packet.meta().owner_word = f.offset;
+    f.packet.note() = f.offset;
     d.pieces.insert_after(before, std::move(f.packet));
     ++held_;
     return true;
@@ -119,7 +119,7 @@ void Reassembly::poll(Instant now, FunctionRef<void(PacketBuffer)> expired) {
         }
         d.used = false;
         if (!d.poisoned) ++stats_.fragments_timeout;
-        if (!d.pieces.empty() && d.pieces.front()->meta().owner_word == 0) {
+        if (!d.pieces.empty() && d.pieces.front()->note() == 0) {
             PacketBuffer first = *d.pieces.pop_front();
             --held_;
             (void)first.push_bytes(d.header_bytes);

@@ -26,7 +26,7 @@ tcp::Config tcp_config(const StackConfig& c, SipKey key) {
     t.tx_checksum_offload = o.tx_checksum;
     // A header, and payload that begins and ends anywhere in buffers of its own.
     const u32 scattered = o.max_fragments > 2 ? (o.max_fragments - 2u) * u32{PacketBuffer::kSize} : 0;
-    t.scatter = o.tx_checksum && scattered >= 2 * u32{PacketBuffer::kSize};
+    if (o.tx_checksum) t.fragments = o.max_fragments;
     const u32 largest = std::min({o.max_gso_bytes, 0xffffu, scattered});
     if (o.tx_checksum && o.tso4) t.gso_bytes = largest;
     if (o.tx_checksum && o.tso6) t.gso_bytes6 = largest;

@@ -55,10 +55,10 @@ std::optional<PacketMeta> received_meta(const Spec::Header& h, Bytes first, usiz
     PacketMeta meta;
     if (rules.guest_csum && (h.flags & Spec::kHdrNeedsCsum) != 0) {
         const usize end = usize{h.csum_start} + h.csum_offset + 2;
-        if (end <= frame_bytes) {
+        if (end <= frame_bytes && h.csum_offset <= 0xff) {
             meta.checksum = Checksum::partial;
             meta.csum_start = h.csum_start;
-            meta.csum_offset = h.csum_offset;
+            meta.csum_offset = u8(h.csum_offset);
         } else {
             counters.add(NetCount::rx_csum_bad_offset);  // nonsense: verified in software like any other frame
         }

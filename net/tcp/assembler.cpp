@@ -48,7 +48,7 @@ bool Assembler::insert(SeqNum seq, PacketBuffer p, u32 limit) {
         if (!after) return false;
         drop_last();  // behind `after` or `after` itself: never `before`
     }
-    p.meta().owner_word = seq.raw();
+    p.note() = seq.raw();
     pieces_.insert_after(before, std::move(p));
     note(begin, end);
     return true;

@@ -1,5 +1,5 @@
 // Out-of-order payload (RFC 9293 §3.10.7.4, seventh): disjoint pieces in sequence order, each in the packet it came in,
-// its sequence number in meta().owner_word. Bounded in packets, not bytes: each piece pins a buffer however short it
+// its sequence number in its note(). Bounded in packets, not bytes: each piece pins a buffer however short it
 // is. What arrived first wins where segments overlap. It also remembers what a SACK option should say (RFC 2018 §4):
 // the blocks that arrived last, the latest first. Context: the network monitor.
 #pragma once
@@ -34,7 +34,7 @@ public:
     SackBlock take_duplicate() { return std::exchange(duplicate_, {}); }
 
 private:
-    static SeqNum begin_of(const PacketQueue::Ref& r) { return SeqNum(r->meta().owner_word); }
+    static SeqNum begin_of(const PacketQueue::Ref& r) { return SeqNum(r->note()); }
     static SeqNum end_of(const PacketQueue::Ref& r) { return begin_of(r) + static_cast<u32>(r->size()); }
     void drop_last();
     void note(SeqNum begin, SeqNum end);

@@ -172,13 +172,25 @@ void Connection::tune_window(Instant now) {
     read_round_ = now;
 }
 
-Result<usize> Connection::write(Bytes from, Instant now) {
+Result<> Connection::may_write() const {
     if (error_) return fail(*error_);
     if (fin_queued_ || state_ == State::closed) return fail(Error::closed);
     if (state_ == State::syn_sent || state_ == State::syn_received) return fail(Error::would_block);
+    return {};
+}
+
+Result<usize> Connection::lend(Bytes from, DmaAddr dma, Loan* loan, Instant now) {
+    TRY(may_write());
+    if (send_.room() != 0)
+        if (const u32 n = send_.borrow(from, dma, loan)) return usize{n};
+    return write(from, now);
+}
+
+Result<usize> Connection::write(Bytes from, Instant now) {
+    TRY(may_write());
     if (from.empty()) return usize{0};
     if (send_.room() == 0) return fail(Error::would_block);
-    if (send_.size() == 0) held_since_ = now;
+    if (send_.buffers() == 0) held_since_ = now;
     const u32 n = send_.write(from);
     if (n == 0) {  // for now: whoever is waited for, a peer or the other senders, gives memory back
         ++env_.stats.send_memory;

@@ -86,6 +86,8 @@ public:
     /// buffer; nothing when the peer finished.
     Result<std::optional<PacketBuffer>> take(usize most, Instant now);
     Result<usize> write(Bytes from, Instant now);
+    /// write() that keeps a reference instead of a copy, where it can: then of all of `from`, up to Loan::kMostBytes.
+    Result<usize> lend(Bytes from, DmaAddr dma, Loan* loan, Instant now);
     /// What was written so far is urgent; nothing written, nothing is.
     void mark_urgent();
     Result<> shutdown_write();
@@ -173,6 +175,7 @@ private:
 
     // connection.cpp
     Result<> nothing_to_read() const;
+    Result<> may_write() const;
     void was_read(u32 bytes, Instant now);
 
     // recovery.cpp

@@ -146,7 +146,7 @@ void Tcp::queue_reply(const Segment& s) {
 
 std::optional<PacketBuffer> Tcp::next_reply() {
     const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
-    std::optional<PacketBuffer> packet = build(env_.pool, replies_[reply_head_], {}, {}, mode);
+    std::optional<PacketBuffer> packet = build(env_.pool, replies_[reply_head_], {}, mode);
     if (!packet) {
         ++env_.stats.no_packet;
         return packet;

@@ -7,6 +7,12 @@ namespace {
 
 constexpr Duration kNarrowTime = Duration::from_s(600);
 
+/// The rest goes by itself.
+void shorten(Segment& s, u32 length) {
+    s.length = static_cast<u16>(length);
+    s.flags &= static_cast<u8>(~(flag::fin | flag::psh));
+}
+
 }  // namespace
 
 std::optional<Connection::Plan> Connection::plan() const {
@@ -179,28 +185,31 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
 }
 
 /// Up to one segment is copied into the packet; what is larger, or worth a second descriptor, is lent to it. `s` is
-/// cut to one segment when nothing can be lent.
+/// cut when that takes more pieces than the link does, down to one segment.
 std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
-    constexpr u16 kWorthLending = 1024;
+    constexpr u16 kScattered = 4;  // a header, and bytes that begin and end anywhere in buffers of their own
     const bool large = s.length > mss_;
-    if (large || (env_.config.scatter && s.length >= kWorthLending)) {
+    if (large || (env_.config.fragments >= kScattered && s.length >= SendBuffer::kWorthLending)) {
         std::optional<PacketBuffer> packet = build_header(env_.pool, s);
         if (!packet) return packet;
-        if (send_.lend(*packet, p.offset, s.length) == s.length) {
+        const u32 lent = send_.lend(*packet, p.offset, s.length, is_local() ? 0xffff : env_.config.fragments);
+        if (lent == s.length) {
             if (!large) return packet;
             packet->meta().gso = longer_header() == 0 ? PacketMeta::Gso::tcp4 : PacketMeta::Gso::tcp6;
             packet->meta().gso_size = mss_;
             ++env_.stats.gso_out;
             return packet;
         }
-        if (large) {
-            s.length = mss_;
-            s.flags &= static_cast<u8>(~(flag::fin | flag::psh));
+        if (large) {  // too many pieces, or views are scarce: as many segments as there are
+            packet.reset();
+            shorten(s, std::max(lent - lent % mss_, u32{mss_}));
+            return build_data(p, s);
         }
     }
     const SendBuffer::Pieces payload = send_.at(p.offset, s.length);
+    if (payload.bytes != s.length) shorten(s, payload.bytes);
     const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
-    return build(env_.pool, s, payload.first, payload.second, mode);
+    return build(env_.pool, s, payload.all(), mode);
 }
 
 /// The path's segment size, and with it the largest multiple that the link (or ourselves, as the peer) takes at once.

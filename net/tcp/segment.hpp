@@ -68,9 +68,8 @@ bool checksum_ok(IpAddr source, IpAddr destination, Bytes bytes);
 bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet);
 
 enum class TxChecksum : u8 { complete, partial };
-/// A packet with `s`'s header and a copy of its payload, which comes in two pieces because send buffers wrap
-/// (s.length == first + second). Nothing when the pool is empty.
-std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode);
+/// A packet with `s`'s header and a copy of its payload, s.length bytes in pieces. Nothing when the pool is empty.
+std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, std::span<const Bytes> payload, TxChecksum mode);
 
 /// A packet with `s`'s header alone; the caller appends s.length bytes of payload as fragments. The checksum is
 /// partial.

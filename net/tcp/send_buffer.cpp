@@ -9,12 +9,13 @@ u32 SendBuffer::write(Bytes from) {
     while (copied < wanted) {
         PacketQueue::Ref last = chunks_.back();
         if (!last || last->tailroom() == 0) {
-            if (memory_.held >= (chunks_.count() < 2 ? memory_.hard : memory_.soft)) break;
+            if (memory_.held >= (buffers_ < 2 ? memory_.hard : memory_.soft)) break;
             auto fresh = memory_.pool.allocate();
             if (!fresh) break;
             fresh->window(0, 0);
             chunks_.push_back(std::move(*fresh));
             ++memory_.held;
+            ++buffers_;
             last = chunks_.back();
         }
         const u32 n = std::min(wanted - copied, static_cast<u32>(last->tailroom()));
@@ -26,31 +27,42 @@ u32 SendBuffer::write(Bytes from) {
     return copied;
 }
 
-/// The chunk with the byte at `offset` < size(), found from where the last search ended.
+u32 SendBuffer::borrow(Bytes from, DmaAddr dma, Loan* loan) {
+    if (from.size() < kWorthLending) return 0;
+    from = from.first(std::min(from.size(), Loan::kMostBytes));
+    auto lent = memory_.pool.lend(from, dma, loan);
+    if (!lent) return 0;
+    chunks_.push_back(std::move(*lent));
+    size_ += static_cast<u32>(from.size());
+    return static_cast<u32>(from.size());
+}
+
+/// The chunk with the byte at `offset` < size(), found from where the last search of its kind ended.
 SendBuffer::Place SendBuffer::find(u32 offset) {
-    if (!cursor_ || offset < cursor_at_) {
-        cursor_ = chunks_.front();
-        cursor_at_ = 0;
-    }
-    for (u32 here; offset - cursor_at_ >= (here = static_cast<u32>(cursor_->size())); cursor_ = cursor_.next())
-        cursor_at_ += here;
-    return {cursor_, offset - cursor_at_};
+    Cursor& c = newest_.chunk && offset >= newest_.at ? newest_ : again_;
+    if (!c.chunk || offset < c.at) c = {chunks_.front(), 0};
+    for (u32 here; offset - c.at >= (here = static_cast<u32>(c.chunk->size())); c.chunk = c.chunk.next()) c.at += here;
+    if (c.at > newest_.at || !newest_.chunk) newest_ = c;
+    return {c.chunk, offset - c.at};
 }
 
 SendBuffer::Pieces SendBuffer::at(u32 offset, u32 length) {
-    ASSERT(offset <= size_ && length <= size_ - offset && length <= PacketBuffer::kSize);
-    if (length == 0) return {};
-    const Place p = find(offset);
-    const Bytes window = p.chunk->data().subspan(p.offset);
-    if (length <= window.size()) return {window.first(length), {}};
-    return {window, Bytes(p.chunk.next()->data()).first(length - window.size())};
+    ASSERT(offset <= size_ && length <= size_ - offset);
+    Pieces p;
+    if (length == 0) return p;
+    for (Place at = find(offset); p.bytes < length && p.count < p.each.size(); at = {at.chunk.next(), 0}) {
+        const Bytes here = at.chunk->data().subspan(at.offset);
+        p.each[p.count] = here.first(std::min<usize>(here.size(), length - p.bytes));
+        p.bytes += static_cast<u32>(p.each[p.count++].size());
+    }
+    return p;
 }
 
-u32 SendBuffer::lend(PacketBuffer& packet, u32 offset, u32 length) {
+u32 SendBuffer::lend(PacketBuffer& packet, u32 offset, u32 length, u32 fragments) {
     ASSERT(offset <= size_ && length <= size_ - offset);
     if (length == 0) return 0;
     u32 lent = 0;
-    for (Place p = find(offset); lent < length; p = {p.chunk.next(), 0}) {
+    for (Place p = find(offset); lent < length && packet.fragments() < fragments; p = {p.chunk.next(), 0}) {
         const u32 n = std::min(length - lent, static_cast<u32>(p.chunk->size()) - p.offset);
         auto view = memory_.pool.view(*p.chunk, p.offset, n);
         if (!view) break;
@@ -63,7 +75,7 @@ u32 SendBuffer::lend(PacketBuffer& packet, u32 offset, u32 length) {
 void SendBuffer::drop(u32 n) {
     ASSERT(n <= size_);
     size_ -= n;
-    cursor_at_ -= std::min(cursor_at_, n);
+    for (Cursor* c : {&newest_, &again_}) c->at -= std::min(c->at, n);
     while (n != 0) {
         PacketQueue::Ref first = chunks_.front();
         const u32 here = static_cast<u32>(first->size());
@@ -72,20 +84,21 @@ void SendBuffer::drop(u32 n) {
             return;
         }
         n -= here;
-        if (cursor_ == first) {
-            cursor_ = {};
-            cursor_at_ = 0;
+        for (Cursor* c : {&newest_, &again_})
+            if (c->chunk == first) *c = {};
+        if (first->owns_memory()) {
+            --buffers_;
+            --memory_.held;
         }
         chunks_.pop_front();
-        --memory_.held;
     }
 }
 
 void SendBuffer::release() {
-    memory_.held -= chunks_.count();
+    memory_.held -= buffers_;
+    buffers_ = size_ = 0;
+    newest_ = again_ = {};
     chunks_.clear();
-    cursor_ = {};
-    size_ = cursor_at_ = 0;
 }
 
 }  // namespace ringlet::net::tcp

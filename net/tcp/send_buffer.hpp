@@ -1,9 +1,11 @@
-// Bytes written and not yet acknowledged, in packet buffers: a write copies into memory that a device may read, and a
-// large segment lends it parts of that memory instead of copying again (PacketPool::view). All connections share one
-// budget, so that senders cannot starve reception. Context: the network monitor.
+// Bytes written and not yet acknowledged, in order: copied into packet buffers, which a device may read, or lent by the
+// application (net/loan.hpp). A large segment gets views of either instead of another copy (PacketPool::view). All
+// connections share one budget of buffers, so that senders cannot starve reception; what is lent costs none.
+// Context: the network monitor.
 #pragma once
 
 #include <algorithm>
+#include <array>
 
 #include "net/packet_queue.hpp"
 
@@ -20,46 +22,61 @@ struct SendMemory {
 
 class SendBuffer {
 public:
+    static constexpr u32 kWorthLending = 1024;  ///< bytes; fewer are copied, which costs less and bounds the pieces
+
     SendBuffer(SendMemory& memory, u32 bound) : memory_(memory), bound_(bound) {}
     ~SendBuffer() { release(); }
 
     u32 size() const { return size_; }
+    /// Bytes until the bound. A loan may go beyond it: it is taken whole.
     u32 room() const { return bound_ - std::min(bound_, size_); }
     u32 bound() const { return bound_; }
     void grow(u32 bound) { bound_ = std::max(bound_, bound); }
-    u32 buffers() const { return chunks_.count(); }
+    u32 buffers() const { return buffers_; }
 
     /// Copies in as much as fits; less, down to nothing, when there is no memory.
     u32 write(Bytes from);
+    /// Takes `from` by reference, at most Loan::kMostBytes. Nothing when it is not worth it, or the pool cannot
+    /// (PacketPool::lend).
+    u32 borrow(Bytes from, DmaAddr dma, Loan* loan);
 
+    /// Where some bytes are.
     struct Pieces {
-        Bytes first, second;
+        std::array<Bytes, 12> each;
+        u32 count = 0, bytes = 0;
+        std::span<const Bytes> all() const { return std::span(each).first(count); }
     };
-    /// The `length` <= PacketBuffer::kSize bytes at `offset`; the caller keeps them inside size().
+    /// The `length` bytes at `offset`, which the caller keeps inside size(); fewer when they are in more pieces.
     Pieces at(u32 offset, u32 length);
-    /// Appends views of `length` bytes at `offset` to `packet`; as many bytes as there are views for are returned.
-    u32 lend(PacketBuffer& packet, u32 offset, u32 length);
+    /// Appends views of `length` bytes at `offset` to `packet` while it has fewer than `fragments`; as many bytes as
+    /// there are views for are returned.
+    u32 lend(PacketBuffer& packet, u32 offset, u32 length, u32 fragments);
 
     /// The first `n` bytes are acknowledged.
     void drop(u32 n);
     void release();
 
 private:
+    /// Where a search ended, for the next one.
+    struct Cursor {
+        PacketQueue::Ref chunk;
+        u32 at = 0;  ///< offset of the first byte of its window
+    };
     struct Place {
         PacketQueue::Ref chunk;
         u32 offset;  ///< in the chunk's window
     };
     Place find(u32 offset);
 
-    // Every buffer but the last is full to its end, and each begins at its first byte unless the front was dropped: a
-    // piece no longer than a buffer lies in at most two of them.
+    // Every buffer is full to its end unless it is the last or something lent is behind it, and each begins at its
+    // first byte unless the front was dropped.
     PacketQueue chunks_;
     SendMemory& memory_;
     u32 bound_;
     u32 size_ = 0;
-    // Where the last segment ended, for the next one: offset of the first byte of `cursor_`'s window.
-    PacketQueue::Ref cursor_;
-    u32 cursor_at_ = 0;
+    u32 buffers_ = 0;  ///< of the chunks: not lent
+    // New bytes and what is sent again alternate, each in order: each has a cursor, so no search walks all there is.
+    Cursor newest_, again_;
 };
 
 }  // namespace ringlet::net::tcp

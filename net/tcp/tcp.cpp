@@ -317,15 +317,27 @@ Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
     Result<usize> n = e->connection.write(from, now);
-    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
-    if (e->hashed) {
-        if (e->connection.may_send_more())
-            activate(*e);  // without planning it twice
-        else
-            plan_ahead(*e, now);
-    }
-    e->reported &= e->connection.readiness_bits();  // nor does writing
+    after_write(*e, now);
     return n;
+}
+
+Result<usize> Tcp::lend(Handle h, Bytes from, DmaAddr dma, Loan* loan, Instant now) {
+    Entry* e = find_connection(h);
+    if (e == nullptr) return fail(Error::invalid);
+    Result<usize> n = e->connection.lend(from, dma, loan, now);
+    after_write(*e, now);
+    return n;
+}
+
+void Tcp::after_write(Entry& e, Instant now) {
+    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
+    if (e.hashed) {
+        if (e.connection.may_send_more())
+            activate(e);  // without planning it twice
+        else
+            plan_ahead(e, now);
+    }
+    e.reported &= e.connection.readiness_bits();  // nor does writing
 }
 
 Result<usize> Tcp::write_urgent(Handle h, Bytes from, Instant now) {

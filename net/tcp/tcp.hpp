@@ -85,6 +85,10 @@ public:
     /// Copies in as much as there is room for (at least one byte). would_block: full, or still opening.
     /// closed: after shutdown_write(); else the connection's error.
     Result<usize> write(Handle h, Bytes from, Instant now);
+    /// write() without a copy: where it can, all of `from` (up to Loan::kMostBytes) is sent from where it is, however
+    /// little room there was. `dma` is its device address; `loan`, when there is one, is held as long as the bytes are
+    /// needed. Short ones, and those the pool cannot lend (PacketPool::lend), are copied.
+    Result<usize> lend(Handle h, Bytes from, DmaAddr dma, Loan* loan, Instant now);
     /// write(), and all that was written is urgent (RFC 9293 §3.8.5). For peers that need it: RFC 6093 §5 tells
     /// applications not to.
     Result<usize> write_urgent(Handle h, Bytes from, Instant now);
@@ -145,6 +149,7 @@ private:
     bool make_room();
     void activate(Entry& e);
     void after_read(Entry& e);
+    void after_write(Entry& e, Instant now);
     void plan_ahead(Entry& e, Instant now);
     bool settle(Entry& e, Instant now);
     void enqueue(Entry& e, Entry::Queue queue);

@@ -76,7 +76,7 @@ struct Config {
     bool tx_checksum_offload = false;        ///< leave the checksum to the device: meta().checksum == partial
     u32 gso_bytes6 = 0;                      ///< as gso_bytes, over IPv6
     u32 gso_bytes = 0;                       ///< payload and headers of the largest segment the link cuts up; 0: none
-    bool scatter = false;  ///< with the checksum left to it, the link takes packets of several buffers
+    u16 fragments = 1;  ///< buffers of the largest packet the link takes, with the checksum left to it
     Duration time_wait = Duration::from_s(60);       ///< 2 MSL
     Duration orphan_timeout = Duration::from_s(60);  ///< FIN-WAIT-2 after close(), and closing states without progress
     Duration syn_timeout = Duration::from_s(75);     ///< connect() gives up

@@ -171,30 +171,32 @@ std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s) {
     return packet;
 }
 
-std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, Bytes first, Bytes second, TxChecksum mode) {
+std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, std::span<const Bytes> payload, TxChecksum mode) {
     std::optional<PacketBuffer> packet = pool.allocate();
     if (!packet) return packet;
-    const MutableBytes payload = packet->append(first.size() + second.size());
+    usize length = 0;
+    for (const Bytes piece : payload) length += piece.size();
+    std::byte* const to = packet->append(length).data();
     const MutableBytes header = packet->push_bytes(kHeaderBytes + option_bytes(s));
     write_header(s, header);
-    const usize total = header.size() + payload.size();
-    InternetSum sum = InternetSum::pseudo_header(s.local.address, s.remote.address, kProtocol, total);
+    InternetSum sum = InternetSum::pseudo_header(s.local.address, s.remote.address, kProtocol, header.size() + length);
+    usize at = 0;
     be16 field;
     if (mode == TxChecksum::partial) {
-        if (!first.empty()) std::memcpy(payload.data(), first.data(), first.size());
-        if (!second.empty()) std::memcpy(payload.data() + first.size(), second.data(), second.size());
+        for (const Bytes piece : payload) {
+            std::memcpy(to + at, piece.data(), piece.size());
+            at += piece.size();
+        }
         packet->meta().checksum = PacketMeta::Checksum::partial;
         packet->meta().csum_offset = kChecksumOffset;
         field = sum.sum();
     } else {
         sum.add(header);
-        InternetSum tail;
-        if (second.empty()) {
-            sum.add_copying(payload, first);
-        } else {
-            sum.add_copying(payload, first);
-            tail.add_copying(payload.subspan(first.size()), second);
-            sum.add_at(tail, first.size());
+        for (const Bytes piece : payload) {
+            InternetSum part;
+            part.add_copying({to + at, piece.size()}, piece);
+            sum.add_at(part, at);
+            at += piece.size();
         }
         field = sum.checksum();
     }

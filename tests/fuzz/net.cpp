@@ -66,6 +66,7 @@ constexpr MacAddr kOurMac{{2, 0, 0, 0, 0, 1}};
 constexpr Ipv4Addr kOurs = Ipv4Addr::of(10, 0, 0, 1), kPeer = Ipv4Addr::of(10, 0, 0, 9);
 
 struct World {
+    Loan loan{[](Loan&) {}};
     std::vector<std::byte> memory, data = std::vector<std::byte>(70'000);
     PacketPool pool;
     Stack stack;
@@ -287,6 +288,14 @@ void World::act(Script& s) {
     case 7:
         for (const auto& h : connections) (void)stack.tcp().write(h, Bytes(data).first(s.word() % 3000), now);
         return;
+    case 10: {
+        const DmaAddr at(0x10'0000 + (u64(data.data()) - u64(memory.data())));
+        for (const auto& h : connections) {
+            const usize n = s.word() % data.size();
+            if (n != 0) (void)stack.tcp().lend(h, Bytes(data).first(n), at, &loan, now);
+        }
+        return;
+    }
     case 8:
         if (connections.empty()) return;
         stack.tcp().close(connections.back(), now);

@@ -57,6 +57,18 @@ struct Memory {
     PacketPool pool;
 };
 
+/// Bytes that are lent, and gone with their loan.
+struct Lent : Loan {
+    Lent(std::vector<std::byte>&& b, u64& n) : Loan(over), bytes(std::move(b)), alive(n) { ++alive; }
+    static void over(Loan& l) {
+        auto& self = static_cast<Lent&>(l);
+        --self.alive;
+        delete &self;
+    }
+    std::vector<std::byte> bytes;
+    u64& alive;
+};
+
 struct Stream {
     Handle h;
     u64 id_out, id_in;
@@ -97,9 +109,11 @@ public:
         }
         for (Host* h : {&a_, &b_}) {
             CHECK(h->memory.pool.free() == h->memory.pool.total());
+            CHECK(h->memory.pool.free_views() == h->memory.pool.total() / 2);
             CHECK(h->tcp.packets_held() == 0);
         }
         CHECK(opened_ == profile_.connections);
+        CHECK(loans_ == 0);
         if (profile_.gso != 0) CHECK(a_.tcp.stats().gso_out + b_.tcp.stats().gso_out != 0);
         CHECK((large_ != 0) == (profile_.merge != 0));
         if (profile_.icmp >= 0) CHECK(too_large_ != 0);
@@ -124,7 +138,8 @@ private:
         c.send_buffer_bytes = p.send_buffer;
         c.send_buffer_most = c.receive_buffer_most = p.most;
         c.gso_bytes = p.gso;
-        c.tx_checksum_offload = c.scatter = p.gso != 0;
+        c.tx_checksum_offload = p.gso != 0;
+        c.fragments = p.gso != 0 ? 36 : 1;
         c.secret.fill(who);
         c.time_wait = Duration::from_s(5);
         c.orphan_timeout = Duration::from_s(600);
@@ -297,7 +312,7 @@ private:
             if (now_ < s.rests_until) return;
             std::vector<std::byte> chunk(std::min<u64>(s.total - s.sent, 1 + below(random_, 9000)));
             for (usize i = 0; i < chunk.size(); ++i) chunk[i] = expected(s.id_out, s.sent + i);
-            auto n = h.tcp.write(s.h, chunk, now_);
+            auto n = write(h, s, std::move(chunk));
             if (!n) {
                 if (n.error() != Error::would_block) s.error = n.error();
                 return;
@@ -311,6 +326,16 @@ private:
         auto r = h.tcp.shutdown_write(s.h, now_);
         if (!r) s.error = r.error();
         s.finished_writing = true;
+    }
+
+    /// By a copy, or lent.
+    Result<usize> write(Host& h, const Stream& s, std::vector<std::byte> chunk) {
+        if (chance(random_, 0.5)) return h.tcp.write(s.h, chunk, now_);
+        auto* lent = new Lent(std::move(chunk), loans_);
+        const u64 distance = u64(lent->bytes.data()) - u64(h.memory.bytes.data());
+        const auto n = h.tcp.lend(s.h, lent->bytes, DmaAddr(distance), lent, now_);
+        lent->drop();
+        return n;
     }
 
     void pump_in(Host& h, Stream& s) {
@@ -333,6 +358,7 @@ private:
         }
     }
 
+    u64 loans_ = 0;  ///< not over; above the hosts, which end them
     Profile profile_;
     Random random_;
     Instant now_{1'000'000'000}, last_{};

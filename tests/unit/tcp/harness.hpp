@@ -30,8 +30,11 @@ struct TestPool {
           pool({memory, count * PacketBuffer::kSize}, DmaAddr(0)) {}
     ~TestPool() {
         CHECK(pool.free() == pool.total());
+        CHECK(pool.free_views() == pool.total() / 2);
         std::free(memory);
     }
+    /// The device's name for any memory, if all of it is as far from it as the pool is.
+    DmaAddr name(const void* p) const { return DmaAddr(reinterpret_cast<u64>(p) - reinterpret_cast<u64>(memory)); }
     std::byte* memory;
     PacketPool pool;
 };
@@ -96,7 +99,7 @@ struct Harness {
     }
     void send_raw(const Segment& s, const std::string& data = "") {
         const Bytes bytes = std::as_bytes(std::span(data.data(), data.size()));
-        auto p = build(buffers.pool, s, bytes, {}, TxChecksum::complete);
+        auto p = build(buffers.pool, s, {&bytes, 1}, TxChecksum::complete);
         REQUIRE(p);
         tcp->input(s.local.address, s.remote.address, std::move(*p), now);
     }

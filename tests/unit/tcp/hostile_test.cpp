@@ -104,8 +104,8 @@ TEST_CASE("Wrong checksums are dropped unless the device vouches") {
     Harness t;
     t.to_established();
     const std::string data = "payload";
-    auto p = build(t.buffers.pool, t.make(1, 1, A), std::as_bytes(std::span(data.data(), data.size())), {},
-                   TxChecksum::complete);
+    const Bytes bytes = std::as_bytes(std::span(data));
+    auto p = build(t.buffers.pool, t.make(1, 1, A), {&bytes, 1}, TxChecksum::complete);
     p->data()[22] ^= std::byte{1};
     t.tcp->input(kPeer, kUs, std::move(*p), t.now);
     CHECK(t.tcp->stats().bad_checksum == 1);

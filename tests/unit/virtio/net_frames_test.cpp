@@ -21,8 +21,8 @@ using Small = NetWorld<kOnePair>;
 PacketMeta segments(PacketMeta::Gso gso, u16 size, u16 start = 34, u16 headers = 54) {
     return {.checksum = PacketMeta::Checksum::partial,
             .gso = gso,
+            .csum_offset = u8(gso == PacketMeta::Gso::udp ? 6 : 16),
             .csum_start = start,
-            .csum_offset = u16(gso == PacketMeta::Gso::udp ? 6 : 16),
             .gso_size = size,
             .header_bytes = headers};
 }
@@ -328,7 +328,7 @@ TEST_CASE("A partial checksum over a chain is finished in software, odd pieces t
     for (const usize piece : {1201u, 1001u, 101u, 100u, 63u}) {
         auto p = w.packet(1201, piece);
         p.data()[50] = p.data()[51] = std::byte{0};
-        p.meta() = {.checksum = PacketMeta::Checksum::partial, .csum_start = 34, .csum_offset = 16};
+        p.meta() = {.checksum = PacketMeta::Checksum::partial, .csum_offset = 16, .csum_start = 34};
         w.nic->transmit(std::move(p));
         w.nic->flush();
         const auto& f = w.dev.sent.back().frame;

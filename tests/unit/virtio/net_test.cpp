@@ -129,7 +129,7 @@ TEST_CASE("Checksum metadata is passed on when it makes sense and dropped when n
     CHECK(got({.flags = 1, .csum_start = 0xffff, .csum_offset = 0xffff}).checksum == C::none);
 
     auto p = w.frame(100);
-    p.meta() = {.checksum = C::partial, .csum_start = 34, .csum_offset = 16};
+    p.meta() = {.checksum = C::partial, .csum_offset = 16, .csum_start = 34};
     w.nic->transmit(std::move(p));
     w.nic->flush();
     CHECK(w.dev.sent.back().header.flags == 1);
@@ -145,7 +145,7 @@ TEST_CASE("Without CSUM the driver finishes a partial checksum itself") {
     auto p = w.frame(54, 0);
     p.data()[34] = std::byte(0x12);
     p.data()[53] = std::byte(0x34);
-    p.meta() = {.checksum = PacketMeta::Checksum::partial, .csum_start = 34, .csum_offset = 16};
+    p.meta() = {.checksum = PacketMeta::Checksum::partial, .csum_offset = 16, .csum_start = 34};
     w.nic->transmit(std::move(p));
     w.nic->flush();
     const auto& f = w.dev.sent.back();
