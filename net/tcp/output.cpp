@@ -207,7 +207,6 @@ std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
         }
     }
     const SendBuffer::Pieces payload = send_.at(p.offset, s.length);
-    if (payload.bytes != s.length) shorten(s, payload.bytes);
     const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
     return build(env_.pool, s, payload.all(), mode);
 }

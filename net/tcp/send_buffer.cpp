@@ -47,13 +47,14 @@ SendBuffer::Place SendBuffer::find(u32 offset) {
 }
 
 SendBuffer::Pieces SendBuffer::at(u32 offset, u32 length) {
-    ASSERT(offset <= size_ && length <= size_ - offset);
+    ASSERT(offset <= size_ && length <= size_ - offset && length <= PacketBuffer::kSize);
     Pieces p;
     if (length == 0) return p;
-    for (Place at = find(offset); p.bytes < length && p.count < p.each.size(); at = {at.chunk.next(), 0}) {
+    for (Place at = find(offset); length != 0; at = {at.chunk.next(), 0}) {
         const Bytes here = at.chunk->data().subspan(at.offset);
-        p.each[p.count] = here.first(std::min<usize>(here.size(), length - p.bytes));
-        p.bytes += static_cast<u32>(p.each[p.count++].size());
+        ASSERT(p.count < p.each.size());
+        p.each[p.count] = here.first(std::min<usize>(here.size(), length));
+        length -= static_cast<u32>(p.each[p.count++].size());
     }
     return p;
 }

@@ -42,11 +42,11 @@ public:
 
     /// Where some bytes are.
     struct Pieces {
-        std::array<Bytes, 12> each;
-        u32 count = 0, bytes = 0;
+        std::array<Bytes, 12> each;  // of a buffer's length 9 are enough: of two neighbours one is worth lending
+        u32 count = 0;
         std::span<const Bytes> all() const { return std::span(each).first(count); }
     };
-    /// The `length` bytes at `offset`, which the caller keeps inside size(); fewer when they are in more pieces.
+    /// The `length` <= PacketBuffer::kSize bytes at `offset`; the caller keeps them inside size().
     Pieces at(u32 offset, u32 length);
     /// Appends views of `length` bytes at `offset` to `packet` while it has fewer than `fragments`; as many bytes as
     /// there are views for are returned.

@@ -248,8 +248,7 @@ TEST_CASE("The send buffer keeps what is lent and what is written in order, what
         const auto pieces = b.at(at, std::min(length, 4000u));
         std::string got;
         for (const Bytes piece : pieces.all()) got += string_of(piece);
-        REQUIRE(got == model.substr(at, pieces.bytes));
-        CHECK((pieces.bytes == std::min(length, 4000u) || pieces.count == pieces.each.size()));
+        REQUIRE(got == model.substr(at, std::min(length, 4000u)));
         auto segment = t.pool.allocate();
         REQUIRE(segment);
         const u32 fragments = u32(2 + random() % 12), n_lent = b.lend(*segment, at, length, fragments);
