@@ -50,6 +50,7 @@ template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPu
     link.flush();
     if (stack.pool().exhausted() != exhausted) arm = Arm::rx_and_tx;
     stack.note_starved(arm == Arm::rx_and_tx, now);
+    if (stack.pool().overdue() != 0) arm = Arm::rx_and_tx;  // somebody waits for what only the device still holds
     return budget == 0 || link.rearm(arm);
 }
 

@@ -25,7 +25,7 @@ TABLE = {
     "drivers/virtio": ["lib/", "arch/mmio.hpp", "arch/port.hpp", "arch/barrier.hpp", "arch/paging.hpp", "arch/irq_types.hpp",
                        "arch/irq.hpp", "arch/platform.hpp", "arch/cpu.hpp", "kernel/", "drivers/pci/", "drivers/scsi/", "net/link.hpp",
                        "net/link_control.hpp",                       "net/packet.hpp", "net/packet_queue.hpp", "net/address.hpp", "fs/block_device.hpp"],
-    "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/random.hpp", "kernel/log.hpp", "net/"],
+    "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/mm/dma.hpp", "kernel/random.hpp", "kernel/log.hpp", "net/"],
     "net": ["lib/", "arch/add_words.hpp"],
     "fs": ["lib/", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
            "kernel/time/clock.hpp", "kernel/mm/dma.hpp"],

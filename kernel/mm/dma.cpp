@@ -27,6 +27,12 @@ Result<DmaRegion> DmaRegion::allocate(usize bytes, usize align) {
     return DmaRegion(MutableBytes(memory, bytes), DmaAddr(base.raw));
 }
 
+std::optional<DmaAddr> dma_address(Bytes memory) {
+    const u64 at = reinterpret_cast<u64>(memory.data());  // a stack's address is far from any RAM
+    if (!is_ram(PhysAddr(at), memory.size())) return std::nullopt;
+    return DmaAddr(at);
+}
+
 DmaRegion::~DmaRegion() {
     if (!bytes_.empty()) free_page_run(PhysAddr(addr_.raw), pages_of(bytes_.size()));
 }

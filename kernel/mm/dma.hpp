@@ -3,6 +3,7 @@
 // in a host test).
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "lib/assert.hpp"
@@ -42,5 +43,9 @@ private:
     MutableBytes bytes_;
     DmaAddr addr_;
 };
+
+/// The device's name for memory that it may read: RAM at its own address, the image included. Nothing for thread stacks
+/// and device registers. Context: any.
+std::optional<DmaAddr> dma_address(Bytes memory);
 
 }  // namespace ringlet::kernel

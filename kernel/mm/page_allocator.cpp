@@ -422,6 +422,13 @@ std::optional<unsigned> allocation_order(PhysAddr base) {
     return std::nullopt;
 }
 
+bool is_ram(PhysAddr base, usize bytes) {
+    const u64 first = base.raw / kPageSize, last = (base.raw + (bytes == 0 ? 0 : bytes - 1)) / kPageSize;
+    auto held = allocator.lock();
+    const Zone* zone = held->zone_of(first);
+    return zone != nullptr && last >= first && zone == held->zone_of(last);
+}
+
 void donate_pages(arch::MmioRange range) {
     const PageRange r = inwards(range);
     auto held = allocator.lock();

@@ -46,6 +46,8 @@ std::optional<unsigned> allocation_order(PhysAddr base);
 /// Gives memory that was reserved at boot (DTB, boot tables) to the allocator. Page-aligned inwards; pages
 /// that are not in a region, or that the allocator has already, are counted in bad_frees.
 void donate_pages(arch::MmioRange range);
+/// All of [base, base + bytes) is RAM of one region, allocated or not.
+bool is_ram(PhysAddr base, usize bytes);
 PageStats page_stats();
 
 // For the balloon, who lends memory to the host. None of these asks anybody to give memory back.

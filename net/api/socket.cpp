@@ -3,6 +3,8 @@
 
 #include <new>
 
+#include "kernel/mm/dma.hpp"
+
 #include "net/api/selector.hpp"
 
 namespace ringlet::net {
@@ -154,6 +156,38 @@ Result<usize> TcpStream::try_write(Bytes from) {
     if (watch_ == nullptr) return fail(Error::closed);
     auto held = service_->lock();
     const auto n = held->stack->tcp().write(watch_->tcp, from, kernel::now());
+    if (n) push(held);
+    return n;
+}
+
+namespace {
+
+Result<usize> lend_some(Stack& stack, tcp::Handle h, Bytes from, Loan* loan) {
+    const auto dma = kernel::dma_address(from);
+    if (!dma) return stack.tcp().write(h, from, kernel::now());
+    return stack.tcp().lend(h, from, *dma, loan, kernel::now());
+}
+
+}  // namespace
+
+bool AwaitedLoan::wait(Duration timeout) {
+    if (!std::exchange(dropped_, true)) drop();
+    return over_.wait_until(Service::after(timeout));
+}
+
+Result<> TcpStream::lend(Bytes from, Loan* loan) {
+    while (!from.empty()) {
+        const usize n =
+            TRY(block(Service::after(write_timeout_), [&](Stack& s) { return lend_some(s, watch_->tcp, from, loan); }));
+        from = from.subspan(n);
+    }
+    return {};
+}
+
+Result<usize> TcpStream::try_lend(Bytes from, Loan* loan) {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    const auto n = lend_some(*held->stack, watch_->tcp, from, loan);
     if (n) push(held);
     return n;
 }

@@ -75,6 +75,19 @@ private:
     std::optional<PacketBuffer> packet_;
 };
 
+/// A loan that a thread waits for. Destroying it before it is over is the caller's mistake.
+class AwaitedLoan : public Loan {
+public:
+    AwaitedLoan() : Loan([](Loan& l) { static_cast<AwaitedLoan&>(l).over_.set(); }) {}
+    /// Nothing more of it is lent; true when it is over, and the memory the caller's again. False at the timeout, and
+    /// when asked again.
+    bool wait(Duration timeout);
+
+private:
+    kernel::Event over_;
+    bool dropped_ = false;
+};
+
 class TcpStream : public detail::Socket {
 public:
     /// unreachable, connection_refused, timed_out, no_memory, no_space.
@@ -94,6 +107,13 @@ public:
     Result<> write(Bytes from);
     /// As much as fits, at least one byte; would_block when nothing does.
     Result<usize> try_write(Bytes from);
+    /// write() without a copy: `from` is sent from where it is, and must neither change nor go away before `loan` is
+    /// over (net/loan.hpp); without a loan, never. What is short, on a stack, or too much for the packet pool is copied
+    /// as by write(), and not held.
+    Result<> lend(Bytes from, Loan* loan = nullptr);
+    /// As much as can be taken now: all of up to Loan::kMostBytes where there was room for a byte, when nothing had to
+    /// be copied. would_block as try_write().
+    Result<usize> try_lend(Bytes from, Loan* loan = nullptr);
     /// As try_write(), and everything written so far is urgent (RFC 9293 §3.8.5). For peers that need it: RFC 6093 §5
     /// advises against it. What the peer marks so stays in the stream: info().urgent_bytes.
     Result<usize> try_write_urgent(Bytes from);

@@ -46,6 +46,15 @@ Result<DmaRegion> DmaRegion::allocate(usize bytes, usize align) {
     return DmaRegion(region, DmaAddr(addr));
 }
 
+std::optional<DmaAddr> dma_address(Bytes memory) {
+    std::lock_guard lock(regions().mutex);
+    for (const auto& [base, region] : regions().live) {
+        const u64 offset = reinterpret_cast<u64>(memory.data()) - reinterpret_cast<u64>(region.data());
+        if (offset <= region.size() && memory.size() <= region.size() - offset) return DmaAddr(base + offset);
+    }
+    return std::nullopt;
+}
+
 DmaRegion::~DmaRegion() {
     if (bytes_.empty()) return;
     std::lock_guard lock(regions().mutex);

@@ -12,6 +12,7 @@
 
 namespace ringlet {
 
+using net::AwaitedLoan;
 using net::Coalescing;
 using net::Endpoint;
 using net::Interest;
@@ -19,6 +20,7 @@ using net::IpAddr;
 using net::Ipv4Addr;
 using net::LinkAbilities;
 using net::LinkControl;
+using net::Loan;
 using net::MacAddr;
 using net::Ready;
 using net::ReceivedBytes;

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernel/mm/dma.hpp"
 #include "net/api/selector.hpp"
 #include "net/api/socket.hpp"
 
@@ -79,8 +80,10 @@ static_assert(Link<WireEnd>);
 inline constexpr usize kPackets = 512;
 
 struct Machine {
-    std::vector<std::byte> memory = std::vector<std::byte>(kPackets * PacketBuffer::kSize);
-    PacketPool pool{memory, DmaAddr(0x1000)};
+    /// The pool's, and as much again that applications may lend.
+    kernel::DmaRegion memory = *kernel::DmaRegion::allocate(2 * kPackets * PacketBuffer::kSize);
+    PacketPool pool{memory.bytes().first(kPackets * PacketBuffer::kSize), memory.addr()};
+    MutableBytes lendable() const { return memory.bytes().subspan(kPackets * PacketBuffer::kSize); }
     WireEnd end;
     Service service;
     std::thread thread;

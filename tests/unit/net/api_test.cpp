@@ -189,6 +189,35 @@ TEST_CASE("api: a stream is read without a copy, and what is lent comes back") {
     CHECK(std::equal(first.begin(), first.end(), data.begin()));
 }
 
+TEST_CASE("api: memory is lent to a stream and comes back, or is copied when no device can reach it") {
+    Net net;
+    TcpListener listener = *TcpListener::bind(net.b.service, 7);
+    std::string got;
+    std::thread server([&] {
+        TcpStream s = *listener.accept();
+        std::byte buffer[4096];
+        while (const usize n = s.read(buffer).value_or(0)) got.append(reinterpret_cast<char*>(buffer), n);
+    });
+    TcpStream s = *TcpStream::connect(net.a.service, {kB, 7});
+    const MutableBytes memory = net.a.lendable().first(600'000);
+    for (usize i = 0; i < memory.size(); ++i) memory[i] = std::byte(i * 7 + i / 251);
+    const std::string text(reinterpret_cast<char*>(memory.data()), memory.size());
+    AwaitedLoan all, copied, begun;
+    REQUIRE(s.lend(memory, &all));
+    CHECK(all.wait(Duration::from_s(20)));
+    std::ranges::fill(memory, std::byte(0));  // ours again
+    std::string heap = text.substr(0, 5000);
+    REQUIRE(s.lend(std::as_bytes(std::span(heap)), &copied));
+    CHECK(copied.wait(Duration{}));
+    std::ranges::fill(heap, '!');
+    REQUIRE(s.shutdown_write());
+    server.join();
+    CHECK(got == text + text.substr(0, 5000));
+    CHECK(s.try_lend(memory, &begun).error() == Error::closed);
+    CHECK(begun.wait(Duration{}));
+    CHECK_FALSE(begun.wait(Duration{}));
+}
+
 TEST_CASE("api: udp blocks and times out") {
     Net net;
     auto a = UdpSocket::bind(net.a.service, {});
