@@ -63,4 +63,21 @@ struct Server::Connection : ListNode<> {
     u32 linger_bytes = 0;
 };
 
+/// A piece of a file, pinned in the cache until the network has sent it.
+class Server::Lent : public Loan {
+public:
+    Lent(fs::PinnedBytes piece, std::atomic<u64>& total) : Loan(over), piece_(std::move(piece)), total_(total) {
+        total_ += piece_.bytes().size();
+    }
+
+private:
+    static void over(Loan& loan) {
+        auto& self = static_cast<Lent&>(loan);
+        self.total_ -= self.piece_.bytes().size();
+        delete &self;
+    }
+    fs::PinnedBytes piece_;
+    std::atomic<u64>& total_;
+};
+
 }  // namespace httpd

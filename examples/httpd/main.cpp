@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
     const u64 affordable = page_stats().free_pages * kPageSize / 2 / 8192;
     options.max_connections = static_cast<u32>(affordable < 16 ? 16 : affordable > 1000 ? 1000 : affordable);
 
+    options.max_lent_bytes = page_stats().total_pages * kPageSize / 128;  // a quarter of the block cache
+
     httpd::Server server(options);
     if (const auto listening = server.listen(); !listening) {
         print("httpd: cannot listen on port {}: {}\n", options.port, listening.error());

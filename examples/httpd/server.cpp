@@ -13,6 +13,7 @@ constexpr Duration kExpiryInterval = Duration::from_s(1);
 constexpr Duration kLingerTimeout = Duration::from_s(2);
 constexpr u32 kLingerBytes = 256 * 1024;
 constexpr Duration kStalled = Duration::from_s(5);  // takes nothing of its answer: not before then it makes room
+constexpr usize kWorthLending = 2048;               // pinning a piece and telling when it is sent costs more below
 constexpr int kStepsPerTurn = 64;                   // fairness: then the next connection has its turn
 }  // namespace
 
@@ -272,7 +273,7 @@ bool Server::send_body(Connection& c, Progress& out) {
         return true;
     }
     if (c.file_left == 0) return false;
-    const auto piece = c.file.map_at(c.file_offset);
+    auto piece = c.file.map_at(c.file_offset);
     // A disk that fails in the middle of a body leaves only one honest way out: the length no longer holds, so close.
     if (!piece || piece->bytes().empty()) {
         c.stream.abort();
@@ -280,7 +281,7 @@ bool Server::send_body(Connection& c, Progress& out) {
         return true;
     }
     const Bytes bytes = piece->bytes().first(static_cast<usize>(std::min<u64>(piece->bytes().size(), c.file_left)));
-    const auto n = c.stream.try_write(bytes);
+    const auto n = send_piece(c, std::move(*piece), bytes);
     if (!n) {
         out = n.error() == Error::would_block ? Progress::wait_write : Progress::closed;
         return true;
@@ -290,6 +291,18 @@ bool Server::send_body(Connection& c, Progress& out) {
     c.file_offset += *n;
     c.file_left -= *n;
     return true;
+}
+
+/// `bytes` are of `piece`. A client that takes nothing keeps what was lent to it pinned: of that there is a bound, and
+/// then it is copied.
+Result<usize> Server::send_piece(Connection& c, fs::PinnedBytes piece, Bytes bytes) {
+    const u64 size = piece.bytes().size();
+    if (bytes.size() < kWorthLending || lent_bytes_ + size > options_.max_lent_bytes) return c.stream.try_write(bytes);
+    auto* lent = new (std::nothrow) Lent(std::move(piece), lent_bytes_);
+    if (lent == nullptr) return fail(Error::no_memory);
+    const auto n = c.stream.try_lend(bytes, lent);
+    lent->drop();
+    return n;
 }
 
 Server::Progress Server::finish_response(Connection& c) {

@@ -1,9 +1,10 @@
 // A static file server as one event loop: hundreds of connections, no thread for any of them. HTTP/1.1 with keep-alive
 // and pipelining, GET and HEAD, ranges, conditional requests, directory listings. Files are sent straight from the
-// block cache: one copy, into the socket.
+// block cache: pinned and lent to the network, without a copy; while too much of it is, copied into the socket.
 // Context: one thread calls run(); nothing else may touch the server.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string_view>
 
@@ -20,6 +21,7 @@ struct Options {
     std::string_view root = "/";
     u16 port = 80;
     u32 max_connections = 512;                      ///< then the one that has got nowhere for longest makes room
+    u64 max_lent_bytes = 0;                         ///< of cached files, pinned while the network sends them
     Duration idle_timeout = Duration::from_s(30);   ///< a kept-alive connection that asks for nothing
     Duration head_timeout = Duration::from_s(10);   ///< from the first byte of a request to its last
     Duration write_timeout = Duration::from_s(30);  ///< a client that takes nothing
@@ -41,6 +43,7 @@ public:
 
 private:
     struct Connection;
+    class Lent;
     enum class Progress : u8 { again, wait_read, wait_write, closed };
 
     void accept_all();
@@ -64,6 +67,7 @@ private:
     void respond_error(Connection& c, Status status, std::string_view extra_fields = {});
     void respond_redirect(Connection& c, const Request& r);
     bool send_body(Connection& c, Progress& out);
+    Result<usize> send_piece(Connection& c, fs::PinnedBytes piece, Bytes bytes);
     bool fill_listing(Connection& c);
 
     void set_deadline(Connection& c, Duration from_now);
@@ -76,6 +80,7 @@ private:
     std::unique_ptr<TcpListener> listener_;
     List<Connection> connections_;  ///< at the front the one that has got nowhere for longest
     u32 open_ = 0;
+    std::atomic<u64> lent_bytes_{0};  ///< given back under the network's monitor, by any thread
     bool accepting_ = true;
     Instant now_, next_expiry_;
     DateText date_, modified_;  ///< of answers, and of the files they hold

@@ -85,21 +85,46 @@ Wants daytime(Client& c) {
     return Wants::to_close;
 }
 
+namespace {
+
+// The 95 printable characters, in lines of 72, each line one further: the whole repeats after 95 lines.
+constexpr usize kLine = 74, kPattern = 95 * kLine;
+constexpr auto kText = [] {
+    std::array<char, 2 * kPattern> all{};
+    for (usize i = 0; i < all.size(); ++i) {
+        const usize line = i / kLine, column = i % kLine;
+        all[i] = column == 72 ? '\r' : column == 73 ? '\n' : char(' ' + (line + column) % 95);
+    }
+    return all;
+}();
+
+constinit Bytes lasting_text;  // the pattern, again and again
+
+}  // namespace
+
 Wants chargen(Client& c) {
-    // The 95 printable characters, in lines of 72, each line one further: the whole repeats after 95 lines.
-    static constexpr usize kLine = 74, kPattern = 95 * kLine;
-    static constexpr auto kText = [] {
-        std::array<char, 2 * kPattern> all{};
-        for (usize i = 0; i < all.size(); ++i) {
-            const usize line = i / kLine, column = i % kLine;
-            all[i] = column == 72 ? '\r' : column == 73 ? '\n' : char(' ' + (line + column) % 95);
-        }
-        return all;
-    }();
     for (int i = 0; i < kPieces; ++i) {
         const auto n = c.stream.try_write(std::as_bytes(std::span(kText)).subspan(c.at, kPattern));
         if (!n) return after(n.error(), Wants::to_write);
         c.at = (c.at + *n) % kPattern;
+    }
+    return Wants::to_write;
+}
+
+bool prepare_lent() {
+    constexpr usize kTimes = 32;
+    auto* all = new (std::nothrow) std::byte[kTimes * kPattern];
+    if (all == nullptr) return false;
+    for (usize i = 0; i < kTimes; ++i) std::memcpy(all + i * kPattern, kText.data(), kPattern);
+    lasting_text = {all, kTimes * kPattern};
+    return true;
+}
+
+Wants lent(Client& c) {
+    for (int i = 0; i < kPieces; ++i) {
+        const auto n = c.stream.try_lend(lasting_text.subspan(c.at));
+        if (!n) return after(n.error(), Wants::to_write);
+        c.at = (c.at + *n) % lasting_text.size();
     }
     return Wants::to_write;
 }
@@ -112,10 +137,10 @@ namespace {
 
 /// As many bytes as the first page of a well-known server has, so that figures can be compared.
 constexpr auto kBody = [] {
-    constexpr std::string_view kText = "<!DOCTYPE html><title>testd</title><p>This page comes from memory.\n";
+    constexpr std::string_view kTitle = "<!DOCTYPE html><title>testd</title><p>This page comes from memory.\n";
     std::array<char, 612> all{};
     std::ranges::fill(all, '.');
-    std::ranges::copy(kText, all.begin());
+    std::ranges::copy(kTitle, all.begin());
     all.back() = '\n';
     return all;
 }();

@@ -84,6 +84,9 @@ Wants echo(Client& client);
 Wants discard(Client& client);
 Wants daytime(Client& client);
 Wants chargen(Client& client);
+Wants lent(Client& client);
+/// Makes what lent() lends, once, before anybody connects. False: memory is out.
+bool prepare_lent();
 Wants deaf(Client& client);
 Wants http(Client& client);
 

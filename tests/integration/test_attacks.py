@@ -379,7 +379,7 @@ class Probes:
                 field["ihl"] = rng.randrange(16)
             if rng.randrange(8) == 0:
                 field["options"] = rng.randbytes(4 * rng.randrange(1, 11))
-            sport, dport = rng.randrange(65536), rng.choice((7, 9, 13, 19, 80, 6000, 6001, rng.randrange(65536)))
+            sport, dport = rng.randrange(65536), rng.choice((7, 9, 13, 19, 80, 6000, 6001, 6002, rng.randrange(65536)))
             if kind == 0:
                 frame = ethernet(ipv4(body, rng.randrange(256), **field))
             elif kind in (1, 2):

@@ -41,6 +41,7 @@ class Streams(unittest.TestCase):
         try:
             testd.discarded(reach, noise(size))
             testd.generated(reach, size)
+            testd.generated(reach, size, port=6002)
             testd.echoed(reach, noise(size // 4, 2))
         except (OSError, Failure) as error:   # both sides' view of it
             sides = [run(reach.tap, "ss", "-tnoi").stdout, *(guest.shell(line) for line in ("netstat", "netstat -s", "virtio net0"))]
@@ -107,7 +108,7 @@ class Tools(unittest.TestCase):
         self.need("nmap")
         with Tap() as tap, TapGuest(machine, tap) as guest:
             guest.started()
-            ports = "1-1024,6000,6001,8080,65535" if machine == "q35" else "1-100,6000"
+            ports = "1-1024,6000-6002,8080,65535" if machine == "q35" else "1-100,6000,6002"
             scan = ["nmap", "-n", "-Pn", "--max-retries", "3", "-p", ports]
             text = run(tap, *scan, "-sS", tap.guest, seconds=50).stdout
             self.assertEqual([int(p) for p in re.findall(r"^(\d+)/tcp +open ", text, re.M)], sorted(TCP_PORTS), text)

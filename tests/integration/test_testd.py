@@ -163,6 +163,7 @@ class User(Checks, unittest.TestCase):
             guest.started()
             for size in (1, 10 * KIB, 3 * MIB):   # and we leave in the middle each time
                 testd.generated(guest, size)
+                testd.generated(guest, size, port=6002)
             self.the_time(guest, guest)
             guest.serves(guest)
 

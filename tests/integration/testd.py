@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vm import VM, Failure, TapVM  # noqa: E402
 
-TCP_PORTS, UDP_PORTS = (7, 9, 13, 19, 80, 6000), (7, 9)
+TCP_PORTS, UDP_PORTS = (7, 9, 13, 19, 80, 6000, 6002), (7, 9)
 LINE = 72
 # RFC 864: the 95 printing characters in lines of 72, each line one character further; it repeats after 95 lines.
 CHARGEN = b"".join(bytes(32 + (line + column) % 95 for column in range(LINE)) + b"\r\n" for line in range(95))
@@ -162,9 +162,9 @@ def discarded(reach, data, seconds=30):
         same("discard", exchange(s, data, seconds), b"")
 
 
-def generated(reach, size, seconds=30):
-    """The first `size` bytes of chargen; then we hang up in the middle."""
-    with reach.connect(19) as s:
+def generated(reach, size, seconds=30, port=19):
+    """The first `size` bytes of chargen, written or (6002) lent; then we hang up in the middle."""
+    with reach.connect(port) as s:
         got, end = bytearray(), time.monotonic() + seconds
         while len(got) < size:
             s.settimeout(max(0.01, end - time.monotonic()))
