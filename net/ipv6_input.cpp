@@ -131,7 +131,7 @@ void Ipv6::upper_layer(PacketBuffer p, const Received& r, const ExtensionChain& 
             return;
         }
         p.pull_bytes(at.offset);
-        parts_.tcp.input(r.source, r.destination, std::move(p), now);
+        parts_.tcp.input_of_batch(r.source, r.destination, std::move(p), now);
         return;
     case IpProtocol::udp: {
         p.pull_bytes(at.offset);

@@ -179,7 +179,7 @@ void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin
     const usize header_bytes = ip.header_bytes();
     if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
         p.pull_bytes(header_bytes);
-        tcp_.input(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now);
+        tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now);
         return;
     }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);

@@ -24,7 +24,7 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
         ++env_.stats.bad_address;
         return;
     }
-    if (s->length > env_.config.mss) {
+    if (s->length > env_.config.mss || segment.meta().gso_size != 0) {
         ++env_.stats.gso_in;
         s->unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
     }
@@ -37,6 +37,21 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
         ++env_.stats.no_connection;
         reply_reset(*s);
     }
+}
+
+void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now) {
+    if (merger_.join(source, destination, segment)) {
+        ++env_.stats.segments_in;
+        ++env_.stats.joined_in;
+        if (merger_.is_full()) end_batch(now);
+        return;
+    }
+    end_batch(now);
+    if (!merger_.begin(source, destination, segment)) input(source, destination, std::move(segment), now);
+}
+
+void Tcp::end_batch(Instant now) {
+    if (auto held = merger_.take()) input(held->source, held->destination, std::move(held->packet), now);
 }
 
 void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
@@ -160,6 +175,7 @@ std::optional<PacketBuffer> Tcp::next_reply() {
 
 std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
     constexpr Duration kAskAgain = Duration::from_ms(2);
+    end_batch(now);
     if (reply_count_ != 0) {
         const Segment& s = replies_[reply_head_];
         const IpAddr from = s.local.address, to = s.remote.address;
@@ -221,6 +237,7 @@ void Tcp::allow_writers(Instant now) {
 }
 
 void Tcp::poll(Instant now) {
+    end_batch(now);
     if (starved_until_ <= now) starved_until_ = Instant::never();
     if (writers_at_ <= now) allow_writers(now);
     while (Entry* e = deadlines_.pop_due(now)) {

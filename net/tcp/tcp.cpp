@@ -406,7 +406,7 @@ void Tcp::close_listener(Listener& l) {
 }
 
 usize Tcp::buffers_held() const {
-    usize n = env_.send.held;
+    usize n = env_.send.held + merger_.buffers();
     for (u32 i = 0; i < slots_.capacity(); ++i) {
         const Socket* s = slots_.at(i);
         if (s != nullptr && s->kind == Socket::Kind::connection)

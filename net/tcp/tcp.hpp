@@ -16,6 +16,7 @@
 #include "lib/time.hpp"
 #include "net/address.hpp"
 #include "net/packet.hpp"
+#include "net/tcp/merger.hpp"
 #include "net/tcp/seq.hpp"
 #include "net/tcp/table.hpp"
 #include "net/tcp/types.hpp"
@@ -37,6 +38,10 @@ public:
     /// trusted. The caller has checked that `destination` is ours and unicast.
     void input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now);
 
+    /// input() for one of a batch: segments that continue each other may be joined. What is held back is looked at with
+    /// the next that does not belong to it, by poll(), or by output().
+    void input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now);
+
     struct Outgoing {
         PacketBuffer packet;  ///< window = the TCP segment; at least 60 bytes of headroom remain in front
         IpAddr source, destination;
@@ -46,12 +51,15 @@ public:
     /// The next segment to send, or nothing. Build only what the link can take. Fair between connections.
     std::optional<Outgoing> output(Instant now);
     /// True when output() would probably yield something: cheap, may be wrong when the pool is empty.
-    bool has_output() const { return reply_count_ != 0 || !active_.empty(); }
+    bool has_output() const { return reply_count_ != 0 || !active_.empty() || merger_.holds(); }
 
     /// Fires the timers that are due.
     void poll(Instant now);
     /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
-    Instant deadline() const { return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_); }
+    Instant deadline() const {
+        if (merger_.holds()) return Instant{};
+        return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_);
+    }
 
     /// Without a link only connections within this host are asked for output; those to others keep what they have to
     /// say and start no timers for it. When it is back they say it at once, as if they had not waited.
@@ -126,7 +134,7 @@ public:
     /// Connections in any state (not listeners).
     u32 connections() const { return count_; }
     /// Packets held in receive queues, at most half as many as the pool has buffers, and in send buffers, at most 3/8.
-    usize packets_held() const { return env_.packets_held + env_.send.held; }
+    usize packets_held() const { return env_.packets_held + env_.send.held + merger_.buffers(); }
     /// The same, counted by walking and without views: exact, for whoever proves that no buffer is lost.
     usize buffers_held() const;
 
@@ -134,6 +142,7 @@ private:
     static constexpr u32 kReplies = 64;  ///< of one batch of input, kPumpBudget: each SYN of a flood gets its cookie
 
     // demux.cpp
+    void end_batch(Instant now);
     void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
     void on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     bool on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
@@ -178,6 +187,7 @@ private:
     List<Socket, ReadyTag> ready_;
     List<Entry, QueueTag> half_open_, orphans_, time_wait_;  ///< oldest first; no handle names an orphan any more
     List<Listener, ListenTag> listeners_;
+    Merger merger_;
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
     Instant cookies_until_{};                   ///< answers to cookies may still arrive

@@ -106,6 +106,7 @@ struct Info {
 struct Stats {
     u64 segments_in = 0, segments_out = 0, bytes_in = 0, bytes_out = 0;
     u64 gso_out = 0, gso_in = 0;                ///< segments larger than the MTU, sent and received
+    u64 joined_in = 0;                          ///< segments joined to the one before them (net/tcp/merger.hpp)
     u64 fast_path_data = 0, fast_path_ack = 0;  ///< header prediction hits
     u64 active_opens = 0, passive_opens = 0, established = 0;
     u64 retransmitted = 0, timeouts = 0, fast_retransmits = 0, partial_acks = 0, zero_window_probes = 0;

@@ -200,7 +200,7 @@ private:
             if (p) {
                 if (f.merged != 0) p->meta().gso_size = f.merged;
                 if (f.merged != 0) p->meta().checksum = PacketMeta::Checksum::verified;
-                f.to->tcp.input(f.source, f.destination, std::move(*p), now_);
+                f.to->tcp.input_of_batch(f.source, f.destination, std::move(*p), now_);
             }
             frames_.pop();
         }
