@@ -92,7 +92,8 @@ private:
 };
 static_assert(std::endian::native == std::endian::little && sizeof(IpAddr) == 16);
 
-/// An address and a port. `scope` names the interface of a link-local address; 0: the only one, and all others.
+/// An address and a port. `scope`: which interface a link-local address or a group is meant on, its number + 1; 0: the
+/// stack chooses. A link-local peer that we heard of comes with it.
 struct Endpoint {
     IpAddr address;
     u16 port = 0;

@@ -51,12 +51,13 @@ struct ClasslessRoute {
     friend bool operator==(const ClasslessRoute&, const ClasslessRoute&) = default;
 };
 
-/// One route, and where it comes from.
+/// One route, and where it comes from: configured, from DHCP, an interface's own network, or its default router.
 struct RouteInfo {
-    enum class Origin : u8 { configured, dhcp };
+    enum class Origin : u8 { network, configured, dhcp, gateway };
     ClasslessRoute route;  ///< router unspecified: on the link
     u16 metric = 0;        ///< among routes to the same network the smallest wins
     Origin origin = Origin::configured;
+    u8 interface = 0;  ///< by number
     friend bool operator==(const RouteInfo&, const RouteInfo&) = default;
 };
 
@@ -110,10 +111,25 @@ struct NameSettings {
     std::span<const HostEntry> hosts;
 };
 
-struct StackConfig {
-    NameSettings names;
+/// Of one stack. Each costs 12 KiB when it is there (with IPv6 24), and one loop turn per packet.
+inline constexpr usize kMostInterfaces = 4;
+
+/// What belongs to one interface.
+struct InterfaceConfig {
     Addressing addressing = Addressing::dhcp;
     Ipv4Config fixed;
+    /// &make_ipv6 (net/ipv6.hpp), or no IPv6: then its code is not in the image.
+    Ipv6Layer* (*ipv6)(const StackParts& parts) = nullptr;
+    Ipv6Config fixed6;
+    // From the link.
+    MacAddr mac;
+    u16 mtu = 1500;
+    Offloads offloads;
+};
+
+/// The stack's own, and its first interface's.
+struct StackConfig : InterfaceConfig {
+    NameSettings names;
     static constexpr usize kRoutes = 16;       ///< configured ones
     FixedVector<RouteInfo, kRoutes> routes{};  ///< what is not valid (net/routes.hpp) is left out
     Duration dhcp_patience = Duration::from_s(10);
@@ -125,13 +141,6 @@ struct StackConfig {
     std::array<u8, 16> secret{};            ///< random, per boot; TCP's is derived from it
     tcp::Config tcp;                        ///< secret, mss and offload are filled in by the stack
     u16 max_udp_sockets = 32;
-    /// &make_ipv6 (net/ipv6.hpp), or no IPv6: then its code is not in the image.
-    Ipv6Layer* (*ipv6)(const StackParts& parts) = nullptr;
-    Ipv6Config fixed6;
-    // From the link.
-    MacAddr mac;
-    u16 mtu = 1500;
-    Offloads offloads;
 };
 
 /// RFC 2131 figure 5; `init` also waits before it asks again. `probing`: acknowledged, but is the address free (RFC
@@ -185,6 +194,7 @@ struct InterfaceInfo {
     bool refused = false;  ///< the fixed address is not used because of `conflict`; it is asked for again
     Ipv4Addr dhcp_server;
     Instant lease_end = Instant::never();
+    u64 frames_in = 0, frames_out = 0;
     Ipv6Info ipv6;
     NetworkHints hints;  ///< of the lease
 };
@@ -194,6 +204,7 @@ struct NeighbourInfo {
     IpAddr address;
     MacAddr mac;
     bool resolved = false;
+    u8 interface = 0;
 };
 
 struct UdpSocketInfo {

@@ -13,9 +13,9 @@ SipKey derive(SipKey key, u64 purpose) {
 /// RFC 7217 wants a secret that outlives a reboot, and an image has nowhere to keep one: the hardware address takes its
 /// place. The address is the same after every boot and another one in every network, and tells the hardware address to
 /// nobody who does not guess it.
-SipKey stable_key(const StackConfig& c) {
-    SipKey key{0x7269'6e67'6c65'7436, 0};
-    for (const u8 octet : c.mac.octets) key.k1 = key.k1 << 8 | octet;
+SipKey stable_key(const StackParts& parts) {
+    SipKey key{0x7269'6e67'6c65'7436, parts.index};  // §5: two interfaces never have the same
+    for (const u8 octet : parts.config.mac.octets) key.k1 = key.k1 << 8 | octet;
     return derive(key, 7217);
 }
 
@@ -27,7 +27,7 @@ Ipv6Layer* make_ipv6(const StackParts& parts) {
 
 Ipv6::Ipv6(const StackParts& parts)
     : parts_(parts), stats_(parts.stats), ndp_(derive(parts.key, 1), parts.stats),
-      slaac_(stable_key(parts.config), derive(parts.key, 2), parts.stats), groups_(derive(parts.key, 3)),
+      slaac_(stable_key(parts), derive(parts.key, 2), parts.stats), groups_(derive(parts.key, 3)),
       fragment_id_(static_cast<u32>(siphash(parts.key, 4, 0))) {}
 
 void Ipv6::start(Instant now) {

@@ -41,6 +41,9 @@ public:
     bool send_echo(PacketBuffer packet, const IpAddr& destination, std::optional<PacketBuffer>& frame,
                    Instant now) override;
     std::optional<IpAddr> source_for(const IpAddr& destination, Instant now) const override;
+    std::optional<u8> route_length(const IpAddr& destination, Instant now) const override {
+        return slaac_.route_length(destination, ndp_, now);
+    }
     u16 path_mtu(const IpAddr& destination, Instant now) const override;
     bool is_ours(const IpAddr& a) const override { return a.is_loopback() || slaac_.is_ours(a); }
     bool join(const IpAddr& group, Instant now) override { return groups_.join(group, now); }
@@ -94,6 +97,8 @@ private:
     std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to, Instant now);
     std::optional<PacketBuffer> cut(PacketBuffer p, const MacAddr& to, usize mtu);
     bool source_may_send(const IpAddr& source, const IpAddr& destination) const;
+    bool is_anybodys(const IpAddr& a) const;
+    u16 scope() const { return static_cast<u16>(parts_.index + 1); }
 
     StackParts parts_;
     Statistics& stats_;

@@ -8,7 +8,7 @@ namespace ringlet::net {
 /// would pass for an IPv4 peer.
 bool Ipv6::source_is_plausible(const IpAddr& source, Origin origin) const {
     if (source.is_multicast() || source.is_ipv4()) return false;
-    return origin == Origin::loopback || (!source.is_loopback() && !slaac_.is_ours(source));
+    return origin == Origin::loopback || (!source.is_loopback() && !is_anybodys(source));
 }
 
 void Ipv6::input(PacketBuffer p, Origin origin, Instant now) {
@@ -35,7 +35,9 @@ void Ipv6::input(PacketBuffer p, Origin origin, Instant now) {
                                                    : is_ours(r.destination) && origin != Origin::wire_broadcast &&
                                                          (origin == Origin::loopback || !r.destination.is_loopback());
     if (!ours || !(running_ || origin == Origin::loopback)) {
-        ++stats_.ip6_not_ours;
+        ++(!r.destination.is_multicast() && !is_ours(r.destination) && is_anybodys(r.destination)
+               ? stats_.ip_wrong_interface
+               : stats_.ip6_not_ours);
         return;
     }
     deliver(std::move(p), r, true, now);
@@ -131,7 +133,7 @@ void Ipv6::upper_layer(PacketBuffer p, const Received& r, const ExtensionChain& 
             return;
         }
         p.pull_bytes(at.offset);
-        parts_.tcp.input_of_batch(r.source, r.destination, std::move(p), now);
+        parts_.tcp.input_of_batch(r.source, r.destination, std::move(p), now, parts_.index);
         return;
     case IpProtocol::udp: {
         p.pull_bytes(at.offset);
@@ -142,7 +144,7 @@ void Ipv6::upper_layer(PacketBuffer p, const Received& r, const ExtensionChain& 
             return;
         }
         const auto audience = group ? Udp::Audience::many : Udp::Audience::one;
-        if (parts_.udp.input(r.source, r.destination, p, audience) != Udp::Verdict::no_socket) return;
+        if (parts_.udp.input(r.source, r.destination, p, audience, scope()) != Udp::Verdict::no_socket) return;
         (void)p.push_bytes(at.offset);
         send_error(std::move(p), Icmpv6Header::kUnreachable, Icmpv6Header::kPort, 0, now);
         return;

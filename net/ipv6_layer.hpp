@@ -22,9 +22,13 @@ namespace ringlet::net {
 /// How a packet came: to our own hardware address, to a group's or everybody's, or from ourselves.
 enum class Origin : u8 { wire, wire_broadcast, loopback };
 
-/// What the families share. All of it belongs to the stack and outlives the family.
+class Interfaces;
+
+/// What the families share, and which interface this is for. All of it belongs to the stack and outlives the family.
 struct StackParts {
-    const StackConfig& config;
+    const InterfaceConfig& config;
+    u8 index;
+    const Interfaces& interfaces;
     PacketPool& pool;
     Statistics& stats;
     Udp& udp;
@@ -69,6 +73,9 @@ public:
     /// One ICMPv6 echo request without type and checksum; false: unreachable.
     virtual bool send_echo(PacketBuffer packet, const IpAddr& destination, std::optional<PacketBuffer>& frame,
                            Instant now) = 0;
+    /// How many bits of `destination` the route to it names, 0 for a default router's; nothing: there is none. For
+    /// unicast addresses.
+    virtual std::optional<u8> route_length(const IpAddr& destination, Instant now) const = 0;
     /// Our address to talk to `destination`; nothing: unreachable.
     virtual std::optional<IpAddr> source_for(const IpAddr& destination, Instant now) const = 0;
     /// IP bytes that reach `destination` in one piece.
@@ -85,7 +92,7 @@ public:
     virtual usize packets_held() const = 0;
 };
 
-/// IPv6 itself (net/ipv6.cpp), for StackConfig::ipv6; nullptr when memory is out.
+/// IPv6 itself (net/ipv6.cpp), for InterfaceConfig::ipv6; nullptr when memory is out.
 Ipv6Layer* make_ipv6(const StackParts& parts);
 
 }  // namespace ringlet::net

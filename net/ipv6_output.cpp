@@ -1,6 +1,7 @@
 // IPv6 packets on their way down: source, header, next hop, neighbour, frame. Context: the network monitor.
 #include "net/checksum.hpp"
 #include "net/ethernet.hpp"
+#include "net/interface.hpp"
 #include "net/ipv6.hpp"
 
 namespace ringlet::net {
@@ -23,7 +24,13 @@ void Ipv6::push_header(PacketBuffer& p, const IpAddr& source, const IpAddr& dest
 
 /// An address that we have lost, or do not have yet, must not go out; ::1 goes nowhere but to itself.
 bool Ipv6::source_may_send(const IpAddr& source, const IpAddr& destination) const {
-    return is_ours(source) && (!source.is_loopback() || is_ours(destination));
+    if (!is_ours(source)) return is_ours(destination) && is_anybodys(source);
+    return !source.is_loopback() || is_ours(destination);
+}
+
+/// Ours, or another interface's of this host.
+bool Ipv6::is_anybodys(const IpAddr& a) const {
+    return is_ours(a) || (parts_.interfaces.count() != 1 && parts_.interfaces.owner(a) != nullptr);
 }
 
 std::optional<PacketBuffer> Ipv6::send(PacketBuffer p, const IpAddr& wanted, const IpAddr& destination,

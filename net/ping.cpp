@@ -25,7 +25,7 @@ Pings::Ping* Pings::find(const IpAddr& peer, u16 ident, u16 sequence) {
     return nullptr;
 }
 
-Result<u32> Pings::start(const IpAddr& to, u16 bytes) {
+Result<u32> Pings::start(const IpAddr& to, u16 bytes, u16 scope) {
     for (Ping& p : pings_) {
         if (p.id != 0) continue;
         p = {};
@@ -36,6 +36,7 @@ Result<u32> Pings::start(const IpAddr& to, u16 bytes) {
         p.sequence = static_cast<u16>(r >> 16);
         p.to = to;
         p.bytes = bytes;
+        p.scope = scope;
         p.unsent = true;
         ++unsent_;
         return p.id;
@@ -77,7 +78,7 @@ std::optional<Pings::Outgoing> Pings::output(PacketPool& pool, Instant now) {
         const MutableBytes payload = p->append(ping.bytes);
         for (usize i = 0; i < payload.size(); ++i) payload[i] = pattern(i);
         ++stats_.icmp_echo_sent;
-        return Outgoing{std::move(*p), ping.to, ping.id};
+        return Outgoing{std::move(*p), ping.to, ping.scope, ping.id};
     }
     return std::nullopt;
 }

@@ -27,7 +27,7 @@ public:
     Pings(SipKey key, Statistics& stats) : key_(key), stats_(stats) {}
 
     /// Names a new one, whose answer result() tells. no_space.
-    Result<u32> start(const IpAddr& to, u16 bytes);
+    Result<u32> start(const IpAddr& to, u16 bytes, u16 scope = 0);
     /// would_block: no answer yet. Anything else ends it; invalid for one that has ended.
     Result<Reply> result(u32 ping);
     void cancel(u32 ping);
@@ -36,6 +36,7 @@ public:
     struct Outgoing {
         PacketBuffer packet;  ///< window = an ICMP or ICMPv6 message without type and checksum
         IpAddr to;
+        u16 scope;
         u32 id;
     };
     /// The next request; nothing when there is none or no packet buffer.
@@ -53,7 +54,7 @@ private:
         u32 id = 0;  // 0: free
         u16 ident = 0, sequence = 0;
         IpAddr to;
-        u16 bytes = 0;
+        u16 bytes = 0, scope = 0;
         bool unsent = false;
         Instant sent;
         std::optional<Result<Reply>> result;

@@ -8,6 +8,8 @@
 // it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network monitor.
 #pragma once
 
+#include <array>
+#include <span>
 #include <utility>
 
 #include "net/link.hpp"
@@ -15,43 +17,59 @@
 
 namespace ringlet::net {
 
-inline constexpr int kPumpBudget = 64;  ///< frames received per round: bounds how long the monitor is held
+inline constexpr int kPumpBudget = 64;  ///< frames received per link and round: bounds how long the monitor is held
 
-/// True: run again at once (the budget is spent, or work arrived while rearming).
-template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
+/// The stack's interfaces in their order, all links of one type. True: run again at once (a budget is spent, or work
+/// arrived while rearming). A link that has no room does not hold up the others.
+template <Link L> bool pump(std::span<L* const> links, Stack& stack, Instant now, int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
-    const bool up = link.carrier();
-    stack.set_carrier(up, now);
-    stack.set_mac(link.mac(), now);
-    if (link.take_announce()) stack.announce(now);
-    while (budget > 0) {
-        auto frame = link.receive();
-        if (!frame) break;
-        stack.input(std::move(*frame), now);
-        --budget;
+    bool again = false;
+    u32 up = 0;
+    for (u8 i = 0; i < links.size(); ++i) {
+        L& link = *links[i];
+        const bool carrier = link.carrier();
+        up |= u32{carrier} << i;
+        stack.set_carrier(carrier, now, i);
+        stack.set_mac(link.mac(), now, i);
+        if (link.take_announce()) stack.announce(now, i);
+        int left = budget;
+        for (; left > 0; --left) {
+            auto frame = link.receive();
+            if (!frame) break;
+            stack.input(std::move(*frame), now, i);
+        }
+        again |= left == 0;
     }
     stack.poll(now);
-    Arm arm = Arm::rx;
-    u16 room = link.room();  // without carrier too: what was sent comes back to the pool
-    if (!up) {
-        (void)stack.output(now);  // yields no frame then; what is for ourselves goes round inside
-    } else {
-        while (true) {
-            if (room == 0 && (room = link.room()) == 0) {
-                arm = Arm::rx_and_tx;
-                break;
-            }
-            auto frame = stack.output(now);
-            if (!frame) break;
-            link.transmit(std::move(*frame));
-            --room;
-        }
+    u32 with_room = 0, full = 0;
+    std::array<u16, kMostInterfaces> room{};
+    for (u8 i = 0; i < links.size(); ++i) {
+        room[i] = links[i]->room();  // without carrier too: what was sent comes back to the pool
+        (room[i] != 0 ? with_room : full) |= up & u32{1} << i;
     }
-    link.flush();
-    if (stack.pool().exhausted() != exhausted) arm = Arm::rx_and_tx;
-    stack.note_starved(arm == Arm::rx_and_tx, now);
-    if (stack.pool().overdue() != 0) arm = Arm::rx_and_tx;  // somebody waits for what only the device still holds
-    return budget == 0 || link.rearm(arm);
+    // Without any carrier what is for ourselves goes round inside all the same.
+    while (with_room != 0 || full == 0) {
+        u8 to = 0;
+        auto frame = stack.output(now, with_room, to);
+        if (!frame) break;
+        links[to]->transmit(std::move(*frame));
+        if (--room[to] != 0 || (room[to] = links[to]->room()) != 0) continue;
+        with_room &= ~(u32{1} << to);
+        full |= u32{1} << to;
+    }
+    for (L* link : links) link->flush();
+    const bool starved = stack.pool().exhausted() != exhausted;
+    stack.note_starved(starved || full != 0, now);
+    if (again) return true;
+    // Also when somebody waits for what only a device still holds.
+    const bool to_all = starved || stack.pool().overdue() != 0;
+    for (u8 i = 0; i < links.size(); ++i)
+        again |= links[i]->rearm(to_all || (full >> i & 1) != 0 ? Arm::rx_and_tx : Arm::rx);
+    return again;
+}
+template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
+    L* const one[] = {&link};
+    return pump(std::span<L* const>(one), stack, now, budget);
 }
 
 /// A machine without a NIC: packets to ourselves work, all others go nowhere.

@@ -1,5 +1,6 @@
-// IPv4 routes beyond the link and its gateway: from the configuration and from DHCP (RFC 3442). The longest prefix
-// wins, then the smaller metric, then what was configured. Bounded. Context: the network monitor.
+// IPv4 routes, the interfaces' own networks and default routers among them: from the configuration, from DHCP (RFC
+// 3442). The longest prefix wins, then an interface's own network, then the smaller metric, then the interface with the
+// lower number; a gateway gives way to a configured default route. Bounded. Context: the network monitor.
 #pragma once
 
 #include <algorithm>
@@ -12,22 +13,23 @@ namespace ringlet::net {
 
 class Routes {
 public:
-    static constexpr usize kDhcp = NetworkHints::kRoutes, kEntries = StackConfig::kRoutes + kDhcp;
+    /// Of one interface: what DHCP gives, its network and its gateway.
+    static constexpr usize kOwn = NetworkHints::kRoutes + 2;
+    static constexpr usize kEntries = StackConfig::kRoutes + kMostInterfaces * kOwn;
 
-    bool empty() const { return entries_.empty(); }
     /// invalid: no network of that length, a router that cannot be one; exists; no_space.
     Result<> add(const RouteInfo& r) {
         if (!is_valid(r)) return fail(Error::invalid);
         usize configured = 0;
         for (const RouteInfo& e : entries_) {
             if (e.origin == r.origin && e.route.destination == r.route.destination &&
-                e.route.prefix == r.route.prefix && e.metric == r.metric)
+                e.route.prefix == r.route.prefix && e.metric == r.metric && e.interface == r.interface)
                 return fail(Error::exists);
-            configured += e.origin == r.origin;
+            configured += e.origin == RouteInfo::Origin::configured;
         }
-        if (configured == (r.origin == RouteInfo::Origin::dhcp ? kDhcp : StackConfig::kRoutes) ||
-            !entries_.try_push_back(r))
+        if (r.origin == RouteInfo::Origin::configured && configured == StackConfig::kRoutes)
             return fail(Error::no_space);
+        if (!entries_.try_push_back(r)) return fail(Error::no_space);
         for (usize i = entries_.size() - 1; i > 0 && comes_before(r, entries_[i - 1]); --i)
             std::swap(entries_[i], entries_[i - 1]);
         return {};
@@ -44,25 +46,23 @@ public:
         }
         return fail(Error::not_found);
     }
-    /// In the place of those that DHCP gave before. The prefix and the gateway are the lease's.
-    void set_dhcp(const NetworkHints* hints) {
+    /// What interface `index` has by its address (unspecified: nothing) and its lease (nullptr: none), in the place of
+    /// what it had. Its number is the metric of its gateway.
+    void set_interface(u8 index, const Ipv4Config& self, const NetworkHints* hints) {
         for (usize i = entries_.size(); i-- != 0;)
-            if (entries_[i].origin == RouteInfo::Origin::dhcp) take_out(i);
+            if (entries_[i].interface == index && entries_[i].origin != RouteInfo::Origin::configured) take_out(i);
+        if (self.address.is_unspecified()) return;
+        (void)add({{{self.address.value & self.mask().value}, self.prefix, {}}, 0, RouteInfo::Origin::network, index});
+        if (!self.gateway.is_unspecified())
+            (void)add({{{}, 0, self.gateway}, index, RouteInfo::Origin::gateway, index});
         if (hints == nullptr) return;
-        for (const ClasslessRoute& r : hints->routes) (void)add({r, 0, RouteInfo::Origin::dhcp});
+        for (const ClasslessRoute& r : hints->routes) (void)add({r, 0, RouteInfo::Origin::dhcp, index});
     }
-    /// The next hop to `to`: what beats our own network (`self`), or the default router. Nothing: no route says
-    /// anything. A router that is not on the link is passed over: nobody could be asked where it is.
-    std::optional<Ipv4Addr> next_hop(Ipv4Addr to, const Ipv4Config& self) const {
-        const bool on_link = self.on_link(to);
-        for (const RouteInfo& e : entries_) {
-            if (on_link && e.route.prefix <= self.prefix) return std::nullopt;
-            if (((e.route.destination.value ^ to.value) & mask(e.route.prefix)) != 0) continue;
-            if (e.route.router.is_unspecified()) return to;
-            if (e.route.router == self.address) continue;
-            if (self.on_link(e.route.router) || e.route.router == self.gateway) return e.route.router;
-        }
-        return std::nullopt;
+    /// The best route to `to` that `is_usable` agrees to; nullptr: none.
+    template <class F> const RouteInfo* find(Ipv4Addr to, F is_usable) const {
+        for (const RouteInfo& e : entries_)
+            if (((e.route.destination.value ^ to.value) & mask(e.route.prefix)) == 0 && is_usable(e)) return &e;
+        return nullptr;
     }
     auto begin() const { return entries_.begin(); }
     auto end() const { return entries_.end(); }
@@ -73,11 +73,17 @@ private:
         const Ipv4Addr to = r.route.destination, router = r.route.router;
         return r.route.prefix <= 32 && (to.value & ~mask(r.route.prefix)) == 0 && !to.is_multicast() &&
                !to.is_loopback() && !router.is_multicast() && !router.is_broadcast() && !router.is_loopback() &&
-               (r.route.prefix != 0 || !router.is_unspecified());
+               r.interface < kMostInterfaces &&
+               (r.route.prefix != 0 || !router.is_unspecified() || r.origin == RouteInfo::Origin::network);
     }
     static bool comes_before(const RouteInfo& a, const RouteInfo& b) {
         if (a.route.prefix != b.route.prefix) return a.route.prefix > b.route.prefix;
-        return a.metric != b.metric ? a.metric < b.metric : a.origin < b.origin;
+        if (rank(a) != rank(b)) return rank(a) < rank(b);
+        if (a.metric != b.metric) return a.metric < b.metric;
+        return a.origin != b.origin ? a.origin < b.origin : a.interface < b.interface;
+    }
+    static constexpr int rank(const RouteInfo& r) {
+        return r.origin == RouteInfo::Origin::network ? 0 : r.origin == RouteInfo::Origin::gateway ? 2 : 1;
     }
     void take_out(usize at) {
         for (; at + 1 < entries_.size(); ++at) entries_[at] = entries_[at + 1];

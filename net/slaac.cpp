@@ -348,6 +348,16 @@ bool Slaac::is_router(const IpAddr& address) const {
 }
 
 /// RFC 4861 §6.3.6: the preferred one that is not known to be dead; of dead ones the first.
+std::optional<u8> Slaac::route_length(const IpAddr& destination, const Ndp& ndp, Instant now) const {
+    std::optional<u8> longest;
+    for (usize i = 0; i < prefix_count_; ++i) {
+        const Prefix& p = prefixes_[i];
+        if (same_prefix(p.prefix, destination, p.length) && p.length >= longest.value_or(0)) longest = p.length;
+    }
+    if (!longest && next_hop(destination, ndp, now)) longest = u8{0};
+    return longest;
+}
+
 std::optional<IpAddr> Slaac::next_hop(const IpAddr& destination, const Ndp& ndp, Instant now) const {
     if (is_on_link(destination)) return destination;
     const Router* best = nullptr;

@@ -68,6 +68,8 @@ public:
     std::optional<IpAddr> source_for(const IpAddr& destination) const;
     /// Who is given a packet to the unicast address `destination`; nothing when there is no router.
     std::optional<IpAddr> next_hop(const IpAddr& destination, const Ndp& ndp, Instant now) const;
+    /// The bits of `destination` that the reason for next_hop()'s answer names; nothing when there is none.
+    std::optional<u8> route_length(const IpAddr& destination, const Ndp& ndp, Instant now) const;
     bool is_on_link(const IpAddr& a) const;
     bool is_router(const IpAddr& a) const;
     std::optional<IpAddr> link_local() const;

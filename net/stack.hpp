@@ -1,20 +1,18 @@
 // The stack, sans-IO: packets and the time go in, packets and readiness come out. Ethernet, ARP, IPv4, ICMP, UDP, DHCP
-// and TCP for one interface, plus loopback; IPv6 behind ipv6_layer.hpp when it is configured. No locks, no clock, no
+// and TCP for a few interfaces, plus loopback; IPv6 behind ipv6_layer.hpp when it is configured. No locks, no clock, no
 // threads, no allocation per packet. Usage (net/pump.hpp is the real one): input() what arrived, poll(), output() while
-// there is room, drain readiness. Context: the network monitor.
+// there is room, drain readiness. An address of ours stands for its interface, both ways (the strong model of RFC 1122
+// §3.3.4.2, docs/ip.md); nothing is forwarded. Interfaces go by number, from 0. Context: the network monitor.
 #pragma once
 
 #include <array>
 #include <memory>
 #include <optional>
 
-#include "net/arp.hpp"
 #include "net/config.hpp"
 #include "net/destinations.hpp"
-#include "net/dhcp.hpp"
-#include "net/groups.hpp"
 #include "net/headers.hpp"
-#include "net/ipv6_layer.hpp"
+#include "net/interface.hpp"
 #include "net/packet_queue.hpp"
 #include "net/ping.hpp"
 #include "net/rate_limit.hpp"
@@ -31,42 +29,47 @@ public:
     static constexpr usize kReplies = 64;        ///< ICMP answers waiting for room
     static constexpr usize kLoopbackBurst = 64;  ///< packets to ourselves per output()
     static constexpr usize kOutputSteps = 256;   ///< packets per output() that yield no frame
+    static constexpr usize kFrames = 64;         ///< that wait for a link without room while others have some
     static constexpr u32 kIcmpErrorsPerSecond = 20;
     static constexpr u16 kLeastPathMtu = 552;  ///< nobody is believed who says less (RFC 1191 §3 allows 68)
     static constexpr Duration kAskAgain = Duration::from_s(10);  ///< for a fixed address that somebody else has
     static constexpr Duration kReassembly = Duration::from_s(30);
 
-    Stack(const StackConfig& config, PacketPool& pool);
+    /// `more`: the second interface and those behind it, at most kMostInterfaces - 1; what there is no memory for is
+    /// left out. TCP uses what all links offer, and segments that the narrowest takes.
+    Stack(const StackConfig& config, PacketPool& pool, std::span<const InterfaceConfig> more = {});
     Stack(const Stack&) = delete;
     Stack& operator=(const Stack&) = delete;
 
-    /// Starts addressing (DHCP or the fixed address). Once.
+    /// Starts addressing (DHCP or the fixed address) of all. Once.
     void start(Instant now);
 
     // --- the link's side ------------------------------------------------------------------------------------------
     /// One received frame, window = Ethernet header and what follows (padding allowed).
-    void input(PacketBuffer frame, Instant now);
+    void input(PacketBuffer frame, Instant now, u8 interface = 0);
     /// Fires what is due; cheap when nothing is.
     void poll(Instant now);
-    /// The next frame to send, or nothing. Called while the link has room: nothing is built that would be dropped.
-    std::optional<PacketBuffer> output(Instant now);
+    /// The next frame to send, or nothing, when `room` (a bit per interface) is not empty: nothing is built that would
+    /// be dropped. `to` becomes the interface that it is for, one of them.
+    std::optional<PacketBuffer> output(Instant now, u32 room, u8& to);
+    std::optional<PacketBuffer> output(Instant now) {
+        u8 first;
+        return output(now, 1, first);
+    }
     /// When poll() and output() must run at the latest.
     Instant deadline() const;
     /// Without carrier nothing is sent: TCP's segments stay unbuilt and their timers stop, all other frames are
-    /// dropped, counted. When it comes back, the neighbours are forgotten and told where we are, DHCP asks whether its
-    /// lease holds, and TCP goes on at once.
-    void set_carrier(bool up, Instant now) {
-        if (up != carrier_) carrier_changed(up, now);
+    /// dropped, counted; routes by another interface come first. When it comes back, the neighbours are forgotten and
+    /// told where we are, DHCP asks whether its lease holds, and TCP goes on at once.
+    void set_carrier(bool up, Instant now, u8 interface = 0) {
+        if (up != interfaces_[interface].carrier) carrier_changed(interfaces_[interface], up, now);
     }
     /// The host moved our link (a migration): neighbours and switches must learn it.
-    void announce(Instant now) {
-        stirred_ = true;
-        arp_.announce(ipv4_, now);
-        if (ipv6_) ipv6_->announce(now);
-    }
+    void announce(Instant now, u8 interface = 0);
     /// What the link says its address is: when it is another one the neighbours are told. No unicast address: ignored.
-    void set_mac(const MacAddr& mac, Instant now) {
-        if (mac != config_.mac && mac != MacAddr{} && !mac.is_multicast()) mac_changed(mac, now);
+    void set_mac(const MacAddr& mac, Instant now, u8 interface = 0) {
+        Interface& i = interfaces_[interface];
+        if (mac != i.config.mac && mac != MacAddr{} && !mac.is_multicast()) mac_changed(i, mac, now);
     }
     /// No packet buffer was free where one was needed, or the link had no room for what there was: try again soon.
     void note_starved(bool starved, Instant now) {
@@ -88,12 +91,13 @@ public:
 
     /// Starts an echo request of `bytes` payload; poll ping_result() with what it returns. no_space, too_large,
     /// unreachable.
-    Result<u32> ping(const IpAddr& to, u16 bytes, Instant now);
+    Result<u32> ping(const IpAddr& to, u16 bytes, Instant now, u16 scope = 0);
     using PingResult = Pings::Reply;
     /// would_block while no answer has come; unreachable when ICMP says so. Anything but would_block ends the ping.
     Result<PingResult> ping_result(u32 ping) { return pings_.result(ping); }
     void ping_cancel(u32 ping) { pings_.cancel(ping); }
-    /// Multicast groups of either family for sockets; joins nest. unreachable: no address of that family; no_space.
+    /// Multicast groups of either family for sockets, on all interfaces; joins nest. unreachable: no address of that
+    /// family; no_space.
     Result<> join(const IpAddr& group, Instant now);
     void leave(const IpAddr& group, Instant now);
     /// The same for a socket, which gets what is sent to the group and its port; it leaves all when it is closed.
@@ -102,17 +106,18 @@ public:
     void close(UdpHandle h, Instant now);
 
     // --- configuration and information ----------------------------------------------------------------------------
-    Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now);
+    Result<> configure(Addressing addressing, const Ipv4Config& fixed, Instant now, u8 interface = 0);
     /// Gives the lease back, or asks for a longer one. Nothing happens without one.
-    void release(Instant now) {
+    void release(Instant now, u8 interface = 0) {
         stirred_ = true;
-        dhcp_.release(now);
+        interfaces_[interface].dhcp.release(now);
     }
-    void renew(Instant now) {
+    void renew(Instant now, u8 interface = 0) {
         stirred_ = true;
-        dhcp_.renew(now);
+        interfaces_[interface].dhcp.renew(now);
     }
-    InterfaceInfo interface() const;
+    InterfaceInfo interface(u8 interface = 0) const;
+    u8 interface_count() const { return static_cast<u8>(interfaces_.count()); }
     /// Who knows names and the time: what was configured, else what DHCP told. Views that hold until the next poll().
     struct Sources {
         FixedVector<IpAddr, NetworkHints::kServers> dns, ntp;
@@ -125,18 +130,23 @@ public:
     u32 sources_version() const { return sources_version_; }
     /// Is an address, and with it perhaps a name server, still to be expected before anybody can be asked?
     bool is_configuring() const;
-    const Ipv4Config& ipv4() const { return ipv4_; }
-    /// Configured and DHCP's, best first; our own network and the gateway are not among them.
+    const Ipv4Config& ipv4(u8 interface = 0) const { return interfaces_[interface].ipv4; }
+    /// Of the first interface that has an address; nullptr: none has.
+    const Ipv4Config* any_ipv4() const;
+    /// Best first.
     const Routes& routes() const { return routes_; }
-    Result<> add_route(const RouteInfo& r) { return routes_.add(r); }
+    /// invalid, exists, no_space.
+    Result<> add_route(const RouteInfo& r) {
+        return r.interface < interfaces_.count() ? routes_.add(r) : fail(Error::invalid);
+    }
     Result<> remove_route(Ipv4Addr destination, u8 prefix) { return routes_.remove(destination, prefix); }
     const Statistics& statistics() const { return stats_; }
-    const Arp& arp() const { return arp_; }
-    const Ipv6Layer* ipv6() const { return ipv6_.get(); }
+    const Arp& arp(u8 interface = 0) const { return interfaces_[interface].arp; }
+    const Ipv6Layer* ipv6(u8 interface = 0) const { return interfaces_[interface].ipv6.get(); }
     void for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit) const;
     PacketPool& pool() { return pool_; }
     /// True once after somebody else was found to use an address of ours: interface() has who.
-    bool take_conflict_news() { return arp_.take_conflict_news(); }
+    bool take_conflict_news(u8 interface = 0) { return interfaces_[interface].arp.take_conflict_news(); }
     /// True once after a ping ended or the address changed: wake whoever waits for such a thing.
     bool take_change() {
         sources_version_ += changed_;
@@ -149,6 +159,7 @@ public:
 
 private:
     struct Route {
+        Interface* by;
         Ipv4Addr next_hop, source;
         bool local;
     };
@@ -156,57 +167,73 @@ private:
     enum class Cut : u8 { no, allowed };
 
     // stack.cpp
+    void make_ipv6(Interface& i);
+    void leave(Interface& i, const IpAddr& group, Instant now);
+    void start(Interface& i, Instant now);
     void poll_others(Instant now);
     Instant others_deadline() const;
     /// Uses `next` from now on, and tells the neighbours at `tell_at`.
-    void apply(const Ipv4Config& next, Instant tell_at);
-    void use_fixed(Instant now);
-    void drive_fixed(Instant now);
-    void leave_fixed();
-    void use_mtu(u16 told);
-    void drive_dhcp(Instant now);
-    void addressing_changed(Instant now);
-    void carrier_changed(bool up, Instant now);
-    void mac_changed(const MacAddr& mac, Instant now);
-    /// IP bytes that reach `destination` in one piece, as far as is known.
-    u16 path_mtu(Ipv4Addr destination, Instant now) const;
-    bool is_ours(Ipv4Addr a) const { return a.is_loopback() || (a == ipv4_.address && !a.is_unspecified()); }
+    void apply(Interface& i, const Ipv4Config& next, Instant tell_at);
+    void use_fixed(Interface& i, Instant now);
+    void drive_fixed(Interface& i, Instant now);
+    void leave_fixed(Interface& i);
+    void use_mtu(Interface& i, u16 told);
+    void drive_dhcp(Interface& i, Instant now);
+    void addressing_changed(Interface& i, Instant now);
+    void carrier_changed(Interface& i, bool up, Instant now);
+    void mac_changed(Interface& i, const MacAddr& mac, Instant now);
+    Arp::Probe probe(Interface& i, Ipv4Addr address, Instant now);
+    bool is_ours(Ipv4Addr a) const { return a.is_loopback() || interfaces_.owner(a) != nullptr; }
     // stack_input.cpp
-    void ip_input(PacketBuffer p, Origin origin, Instant now);
-    bool listens_to(const MacAddr& group) const;
-    void ipv4_input(PacketBuffer p, Origin origin, Instant now);
-    void fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
-    void ipv4_deliver(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
-    void udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
-    bool source_is_plausible(Ipv4Addr source, Origin origin) const;
+    void ip_input(PacketBuffer p, Instant now);
+    bool listens_to(const Interface& i, const MacAddr& group) const;
+    void ipv4_input(PacketBuffer p, Interface& i, Origin origin, Instant now);
+    bool is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin);
+    void fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    void ipv4_deliver(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    void udp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    void dhcp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Instant now);
+    bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;
     bool has_source_route(Bytes options) const;
     // stack_icmp.cpp
-    void icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now);
-    void echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin);
-    void echo_answered(const PacketBuffer& p, const IcmpHeader& h, const Ipv4Header& ip, Instant now);
-    void icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now);
-    void learn_path_mtu(const Endpoint& local, const Endpoint& remote, u16 told, u16 sent, Instant now);
+    void icmp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    void echo_reply(PacketBuffer p, const Ipv4Header& ip, const Interface& i, Origin origin);
+    void icmp_error_input(Bytes quoted, const IcmpHeader& h, const Interface& i, Instant now);
+    void learn_path_mtu(const Interface& i, const Endpoint& local, const Endpoint& remote, u16 told, u16 sent,
+                        Instant now);
     void send_icmp_error(PacketBuffer offender, u8 type, u8 code, Origin origin, Instant now);
     void ping_output(std::optional<PacketBuffer>& frame, Instant now);
     // stack_igmp.cpp
-    void igmp_input(Bytes message, const Ipv4Header& ip, Instant now);
-    std::optional<PacketBuffer> igmp_output(Instant now);
+    void igmp_input(Interface& i, Bytes message, const Ipv4Header& ip, Instant now);
+    std::optional<PacketBuffer> igmp_output(Interface& i, Instant now);
+    // stack_route.cpp
+    /// By which interface, from which address of ours and to which neighbour. `source`, when it is specified, decides
+    /// on the interface, else `scope` does; what has carrier comes before what has none.
+    std::optional<Route> route(Ipv4Addr destination, Ipv4Addr source = {}, u16 scope = 0) const;
+    Interface* route_to_many(u32 allowed) const;
+    /// The same for IPv6, which chooses the rest by itself; nullptr: nobody can send it.
+    Interface* route6(const IpAddr& destination, const IpAddr& source, u16 scope, Instant now) const;
+    /// IP bytes that reach `destination` in one piece, as far as is known.
+    u16 path_mtu(const Interface& i, Ipv4Addr destination, Instant now) const;
     // stack_output.cpp
-    std::optional<Route> route(Ipv4Addr destination) const;
-    bool next_packet(std::optional<PacketBuffer>& frame, Instant now);
+    bool next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant now);
     bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);
+    bool interface_next_packet(Interface& i, std::optional<PacketBuffer>& frame, Instant now);
     bool others_have_output() const;
-    /// A frame to the neighbour `to`, or the first of several: the others are in fragments_.
-    std::optional<PacketBuffer> finish_frame(PacketBuffer p, const MacAddr& to, Instant now);
+    bool waiting_frame(std::optional<PacketBuffer>& frame, u32 room);
+    void set_aside(PacketBuffer frame);
+    /// A frame to the neighbour `to`, or the first of several: the others are in i.frames.
+    std::optional<PacketBuffer> finish_frame(Interface& i, PacketBuffer p, const MacAddr& to, Instant now);
     /// Prepends the IPv4 header; nothing, counted, when there is no route or it is too large.
-    bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut = Cut::no);
+    bool add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut = Cut::no,
+                  u16 scope = 0);
     /// Completes or arranges the UDP checksum.
-    void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut);
-    /// Hands an IP packet on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
-    std::optional<PacketBuffer> send(PacketBuffer p, Ipv4Addr destination, Instant now);
-    std::optional<PacketBuffer> dhcp_output(Instant now);
+    void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut, const Interface* by);
+    /// Hands an IP packet, complete, on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
+    std::optional<PacketBuffer> send(PacketBuffer p, Instant now);
+    std::optional<PacketBuffer> dhcp_output(Interface& i, Instant now);
     void udp_output(Udp::Outgoing out, std::optional<PacketBuffer>& frame, Instant now);
-    std::optional<PacketBuffer> cut(PacketBuffer p, const MacAddr& to, usize mtu);
+    std::optional<PacketBuffer> cut(Interface& i, PacketBuffer p, const MacAddr& to, usize mtu);
     u16 fragment_id(Ipv4Addr destination);
     void push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id, u16 fragment);
 
@@ -214,32 +241,27 @@ private:
     PacketPool& pool_;
     Statistics stats_;
     SipKey key_;
-    Arp arp_;
-    Dhcp dhcp_;
     Udp udp_;
     tcp::Tcp tcp_;
-    Ipv4Config ipv4_;
     Routes routes_;
-    PacketQueue replies_;    // ICMP answers: window = IP packet, routed when pulled
-    PacketQueue loopback_;   // window = IP packet to one of our addresses
-    PacketQueue fragments_;  // of what is going out: complete frames
+    PacketQueue replies_;   // ICMP answers: window = IP packet, routed when pulled
+    PacketQueue loopback_;  // window = IP packet to one of our addresses
     Pings pings_;
     Reassembly reassembly_;
     Destinations paths_;  // narrower ones, of IPv4 (RFC 1191); TCP keeps its own
-    Groups groups_;       // of IPv4
     RateLimit icmp_errors_{kIcmpErrorsPerSecond};
     u16 fragment_id_ = 0;
-    u16 path_mtu_;  // what IPv4 packets may be: as the link says, or less when DHCP says so
     u32 sources_version_ = 1;
-    bool carrier_ = true, changed_ = false, fallback_ = false;
+    bool changed_ = false;
     bool output_cut_ = false;  // output() stopped before everybody was asked
     // TCP and UDP are asked in every round; all others only after something reached one of them, until they have
     // nothing to say, and when the earliest of their timers is due. Whoever calls one of them sets stirred_.
     bool stirred_ = true;
     Instant others_due_{};  // while !stirred_
-    bool probing_fixed_ = false, fixed_refused_ = false;
-    Instant fixed_at_ = Instant::never(), retry_at_ = Instant::never();
-    std::unique_ptr<Ipv6Layer> ipv6_;  // last: it refers to the others
+    Instant retry_at_ = Instant::never();
+    Interface first_;        // last: IPv6 refers to the others
+    Interfaces interfaces_;  // and it
+    Interface* out_;         // whose the frame is that was made last
 };
 
 }  // namespace ringlet::net

@@ -7,7 +7,7 @@
 
 namespace ringlet::net {
 /// Window = ICMP message, an echo perhaps in several buffers.
-void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     ++stats_.icmp_in;
     const auto h = read_at<IcmpHeader>(p.data(), 0);
     if (!h || !sum_of(p).is_valid()) {
@@ -21,7 +21,7 @@ void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Inst
     switch (h->type) {
     case IcmpHeader::kEcho:
         ++stats_.icmp_echo_in;
-        echo_reply(std::move(p), ip, origin);
+        echo_reply(std::move(p), ip, i, origin);
         return;
     case IcmpHeader::kEchoReply:
         pings_.answered(Ipv4Addr{ip.source}, h->id, h->sequence, Bytes(p.data()).subspan(sizeof(IcmpHeader)), ip.ttl,
@@ -30,14 +30,14 @@ void Stack::icmp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Inst
         return;
     case IcmpHeader::kUnreachable:
     case IcmpHeader::kTimeExceeded:
-        icmp_error_input(p.data().subspan(sizeof(IcmpHeader)), *h, now);
+        icmp_error_input(p.data().subspan(sizeof(IcmpHeader)), *h, i, now);
         return;
     default:
         ++stats_.icmp_unknown;
     }
 }
 
-void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
+void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, const Interface& i, Origin origin) {
     // Answering broadcasts would make us an amplifier (RFC 1122 §3.2.2.6 permits silence).
     if (origin == Origin::wire_broadcast) {
         ++stats_.icmp_echo_ignored;
@@ -53,13 +53,13 @@ void Stack::echo_reply(PacketBuffer p, const Ipv4Header& ip, Origin origin) {
     h->checksum = checksum_update(h->checksum, IcmpHeader::kEcho << 8, IcmpHeader::kEchoReply << 8);
     p.meta() = {};
     ++stats_.icmp_echo_replied;
-    const bool large = p.total_size() + sizeof(Ipv4Header) > config_.mtu;  // it came in fragments
+    const bool large = p.total_size() + sizeof(Ipv4Header) > i.config.mtu;  // it came in fragments
     if (!add_ipv4(p, {ip.destination}, {ip.source}, IpProtocol::icmp, large ? Cut::allowed : Cut::no)) return;
     replies_.push_back(std::move(p));
 }
 
 /// `quoted` is the head of the packet the error is about: IP header and at least eight bytes.
-void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
+void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, const Interface& i, Instant now) {
     const auto ip = read_at<Ipv4Header>(quoted, 0);
     const auto l4 = ip ? slice(quoted, ip->header_bytes(), 8) : std::nullopt;
     if (!l4 || ip->version_ihl >> 4 != 4 || ip->header_bytes() < sizeof(Ipv4Header) || !is_ours({ip->source})) {
@@ -106,7 +106,7 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
     }
     case IpProtocol::udp:
         if (kind == tcp::Unreachable::fragmentation_needed)
-            learn_path_mtu(local, remote, h.sequence, ip->total_length, now);
+            learn_path_mtu(i, local, remote, h.sequence, ip->total_length, now);
         else
             udp_.on_error(local, remote,
                           kind == tcp::Unreachable::port ? Error::connection_refused : Error::unreachable);
@@ -124,12 +124,13 @@ void Stack::icmp_error_input(Bytes quoted, const IcmpHeader& h, Instant now) {
 
 /// RFC 1191 §3, §5: a datagram of `sent` IP bytes was too large for a path that takes `told` (0: an old router that
 /// does not say; then the next lower of the sizes that are common). Later ones go in fragments.
-void Stack::learn_path_mtu(const Endpoint& local, const Endpoint& remote, u16 told, u16 sent, Instant now) {
+void Stack::learn_path_mtu(const Interface& i, const Endpoint& local, const Endpoint& remote, u16 told, u16 sent,
+                           Instant now) {
     constexpr u16 kCommon[] = {1492, 1006, 576, kLeastPathMtu};
     for (const u16 common : kCommon)
         if (told == 0 && common < sent) told = common;
     const Ipv4Addr destination = remote.address.ipv4();
-    if (told == 0 || told >= sent || told >= path_mtu(destination, now) || !udp_.talks_to(local, remote)) {
+    if (told == 0 || told >= sent || told >= path_mtu(i, destination, now) || !udp_.talks_to(local, remote)) {
         ++stats_.icmp_errors_ignored;
         return;
     }
@@ -167,13 +168,15 @@ void Stack::ping_output(std::optional<PacketBuffer>& frame, Instant now) {
     auto out = pings_.output(pool_, now);
     if (!out) return;
     if (!out->to.is_ipv4()) {
-        if (!ipv6_ || !ipv6_->send_echo(std::move(out->packet), out->to, frame, now)) pings_.failed(out->id);
+        Interface* i = route6(out->to, {}, out->scope, now);
+        if (i != nullptr) out_ = i;
+        if (i == nullptr || !i->ipv6->send_echo(std::move(out->packet), out->to, frame, now)) pings_.failed(out->id);
     } else {
         auto* h = reinterpret_cast<IcmpHeader*>(out->packet.data().data());
         h->type = IcmpHeader::kEcho;
         h->checksum = internet_checksum(out->packet.data());
-        if (add_ipv4(out->packet, {}, out->to.ipv4(), IpProtocol::icmp))
-            frame = send(std::move(out->packet), out->to.ipv4(), now);
+        if (add_ipv4(out->packet, {}, out->to.ipv4(), IpProtocol::icmp, Cut::no, out->scope))
+            frame = send(std::move(out->packet), now);
         else
             pings_.failed(out->id);
     }

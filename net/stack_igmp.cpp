@@ -7,7 +7,7 @@
 namespace ringlet::net {
 
 /// §4.1, §5.2; §7.1 tells the versions of a query apart.
-void Stack::igmp_input(Bytes message, const Ipv4Header& ip, Instant now) {
+void Stack::igmp_input(Interface& i, Bytes message, const Ipv4Header& ip, Instant now) {
     constexpr u8 kQuery = 0x11;
     ++stats_.igmp_in;
     const usize size = message.size();
@@ -27,16 +27,16 @@ void Stack::igmp_input(Bytes message, const Ipv4Header& ip, Instant now) {
         ++stats_.igmp_bad;
         return;
     }
-    groups_.on_query(group.is_unspecified() ? IpAddr{} : IpAddr(group), Duration::from_ms(tenths * 100), version, now);
+    i.groups.on_query(group.is_unspecified() ? IpAddr{} : IpAddr(group), Duration::from_ms(tenths * 100), version, now);
 }
 
 /// A report of one record to all IGMPv3 routers (§4.2); to older ones a report to the group itself, and a leave to all
 /// routers (RFC 2236 §3). TTL 1, with the router alert option (RFC 2113).
-std::optional<PacketBuffer> Stack::igmp_output(Instant now) {
+std::optional<PacketBuffer> Stack::igmp_output(Interface& i, Instant now) {
     constexpr u8 kReport1 = 0x12, kReport2 = 0x16, kLeave = 0x17, kReport3 = 0x22;
     using Version = Groups::Version;
-    const auto report = groups_.next_report(now);
-    if (!report || ipv4_.address.is_unspecified()) return std::nullopt;
+    const auto report = i.groups.next_report(now);
+    if (!report || i.ipv4.address.is_unspecified()) return std::nullopt;
     const bool leaves = report->record == Groups::Record::change_to_include;
     if (leaves && report->version == Version::oldest) return std::nullopt;
     auto p = pool_.allocate();
@@ -61,14 +61,14 @@ std::optional<PacketBuffer> Stack::igmp_output(Instant now) {
     std::memcpy(m.data() + 2, &sum, sizeof(sum));
     constexpr u8 kAlert[4] = {148, 4, 0, 0};
     std::memcpy(p->push_bytes(sizeof(kAlert)).data(), kAlert, sizeof(kAlert));
-    push_ipv4(*p, ipv4_.address, to, IpProtocol::igmp, 0, Ipv4Header::kDontFragment);
+    push_ipv4(*p, i.ipv4.address, to, IpProtocol::igmp, 0, Ipv4Header::kDontFragment);
     auto* ip = reinterpret_cast<Ipv4Header*>(p->data().data());
     ip->version_ihl = 0x46;
     ip->ttl = 1;
     ip->checksum = 0;
     ip->checksum = internet_checksum(p->data().first(sizeof(Ipv4Header) + sizeof(kAlert)));
     ++stats_.igmp_out;
-    return send(std::move(*p), to, now);
+    return send(std::move(*p), now);
 }
 
 }  // namespace ringlet::net

@@ -6,7 +6,9 @@
 
 namespace ringlet::net {
 
-void Stack::input(PacketBuffer frame, Instant now) {
+void Stack::input(PacketBuffer frame, Instant now, u8 interface) {
+    Interface& i = interfaces_[interface];
+    ++i.frames_in;
     ++stats_.frames_in;
     stats_.bytes_in += frame.total_size();
     const auto* eth = frame.pull<EthernetHeader>();
@@ -14,31 +16,31 @@ void Stack::input(PacketBuffer frame, Instant now) {
         ++stats_.ethernet_short;
         return;
     }
-    if (eth->source.is_multicast() || eth->source == config_.mac) {
+    if (eth->source.is_multicast() || eth->source == i.config.mac) {
         ++stats_.ethernet_bad_source;
         return;
     }
-    const bool unicast = eth->destination == config_.mac;
-    if (!unicast && eth->destination != MacAddr::broadcast() && !listens_to(eth->destination)) {
+    const bool unicast = eth->destination == i.config.mac;
+    if (!unicast && eth->destination != MacAddr::broadcast() && !listens_to(i, eth->destination)) {
         ++stats_.ethernet_not_ours;
         return;
     }
     switch (EtherType{u16{eth->type}}) {
     case EtherType::ipv4:
-        ipv4_input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+        ipv4_input(std::move(frame), i, unicast ? Origin::wire : Origin::wire_broadcast, now);
         return;
     case EtherType::ipv6:
         stirred_ = true;
-        if (ipv6_)
-            ipv6_->input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+        if (i.ipv6)
+            i.ipv6->input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
         else
             ++stats_.ip6_absent;
         return;
     case EtherType::arp:
         stirred_ = true;
         ++stats_.arp_in;
-        arp_.input(frame, ipv4_, now);
-        changed_ |= arp_.has_conflict_news();
+        i.arp.input(frame, i.ipv4, now);
+        changed_ |= i.arp.has_conflict_news();
         return;
     case EtherType::vlan:
     case EtherType::service_vlan:
@@ -51,28 +53,43 @@ void Stack::input(PacketBuffer frame, Instant now) {
 }
 
 /// RFC 1112 §6.4; several groups share a hardware address, and IPv4 looks again. RFC 2464 §7 for IPv6.
-bool Stack::listens_to(const MacAddr& group) const {
+bool Stack::listens_to(const Interface& i, const MacAddr& group) const {
     const auto& o = group.octets;
     if (o[0] == 0x01 && o[1] == 0x00 && o[2] == 0x5e && (o[3] & 0x80) == 0) return true;
-    return ipv6_ && ipv6_->listens_to(group);
+    return i.ipv6 && i.ipv6->listens_to(group);
 }
 
-/// A packet from ourselves.
-void Stack::ip_input(PacketBuffer p, Origin origin, Instant now) {
-    if (u8(p.data()[0]) >> 4 != 6) {
-        ipv4_input(std::move(p), origin, now);
-    } else if (ipv6_) {
-        stirred_ = true;
-        ipv6_->input(std::move(p), origin, now);
+/// A packet from ourselves: by the interface whose address it is for, or, to a group, whose it is from.
+void Stack::ip_input(PacketBuffer p, Instant now) {
+    const bool v4 = u8(p.data()[0]) >> 4 != 6;
+    IpAddr from, to;
+    if (v4) {
+        const auto* ip = reinterpret_cast<const Ipv4Header*>(p.data().data());
+        from = Ipv4Addr{ip->source};
+        to = Ipv4Addr{ip->destination};
+    } else {
+        const auto* ip = reinterpret_cast<const Ipv6Header*>(p.data().data());
+        from = IpAddr::from(ip->source);
+        to = IpAddr::from(ip->destination);
     }
+    Interface* i = &first_;
+    if (interfaces_.count() != 1) {
+        const IpAddr& ours = to.is_multicast() ? from : to;
+        Interface* of = v4 ? interfaces_.owner(ours.ipv4()) : interfaces_.owner(ours);
+        if (of != nullptr) i = of;
+    }
+    if (v4) return ipv4_input(std::move(p), *i, Origin::loopback, now);
+    stirred_ = true;
+    if (i->ipv6) i->ipv6->input(std::move(p), Origin::loopback, now);
 }
 
 /// RFC 1122 §3.2.1.3: what no honest packet carries as its source.
-bool Stack::source_is_plausible(Ipv4Addr source, Origin origin) const {
+bool Stack::source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const {
     if (origin == Origin::loopback) return true;
     return !source.is_multicast() && !source.is_broadcast() && !source.is_loopback() && !source.is_unspecified() &&
            source.value >> 24 != 0 && source.value >> 28 != 0xf &&
-           (ipv4_.address.is_unspecified() || (source != ipv4_.address && !ipv4_.is_subnet_broadcast(source)));
+           (i.ipv4.address.is_unspecified() ||
+            (interfaces_.owner(source) == nullptr && !i.ipv4.is_subnet_broadcast(source)));
 }
 
 /// RFC 791 §3.1: loose (131) or strict (137) source and record route. Malformed options count as one.
@@ -93,7 +110,7 @@ bool Stack::has_source_route(Bytes options) const {
     return false;
 }
 
-void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
+void Stack::ipv4_input(PacketBuffer p, Interface& i, Origin origin, Instant now) {
     ++stats_.ip_in;
     const auto header = read_at<Ipv4Header>(p.data(), 0);
     if (!header || header->version_ihl >> 4 != 4 || header->header_bytes() < sizeof(Ipv4Header)) {
@@ -123,38 +140,46 @@ void Stack::ipv4_input(PacketBuffer p, Origin origin, Instant now) {
         ++stats_.ip_source_route;
         return;
     }
-    const Ipv4Addr source{ip.source}, destination{ip.destination};
-    if (!source_is_plausible(source, origin)) {
+    if (!source_is_plausible(Ipv4Addr{ip.source}, i, origin)) {
         ++stats_.ip_bad_source;
         return;
     }
+    if (!is_wanted(ip, i, origin)) return;
+    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) [[unlikely]]
+        fragment_input(std::move(p), ip, i, origin, now);
+    else
+        ipv4_deliver(std::move(p), ip, i, origin, now);
+}
+
+/// Is it for us? False, counted: no. `origin` becomes what it means to those above.
+bool Stack::is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin) {
+    const Ipv4Addr destination{ip.destination};
+    if (destination.is_loopback() || i.has(destination)) {
+        // A unicast packet in a broadcast frame is an attack or an accident (RFC 1122 §3.3.6); loopback stays inside.
+        if (origin == Origin::loopback || (origin == Origin::wire && !destination.is_loopback())) return true;
+        ++stats_.ip_not_ours;
+        return false;
+    }
+    if (interfaces_.owner(destination) != nullptr) {  // RFC 1122 §3.3.4.2: not by this interface
+        ++stats_.ip_wrong_interface;
+        return false;
+    }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
     const bool igmp = ip.protocol == static_cast<u8>(IpProtocol::igmp);
-    if (is_ours(destination)) {
-        // A unicast packet in a broadcast frame is an attack or an accident (RFC 1122 §3.3.6); loopback stays inside.
-        if (origin == Origin::wire_broadcast || (origin == Origin::wire && destination.is_loopback())) {
-            ++stats_.ip_not_ours;
-            return;
-        }
-    } else {
-        const bool broadcast = destination.is_broadcast() || ipv4_.is_subnet_broadcast(destination);
-        // A DHCP server may write to the address that we do not have yet (RFC 2131 §4.1).
-        const bool for_dhcp = ipv4_.address.is_unspecified() && dhcp_.state() != DhcpState::off;
-        const bool group = destination.is_multicast() && groups_.is_member(destination);
-        if (!((udp && (broadcast || for_dhcp || group)) || (igmp && group))) {
-            ++stats_.ip_not_ours;
-            return;
-        }
-        origin = origin == Origin::wire ? Origin::wire_broadcast : origin;
+    const bool broadcast = destination.is_broadcast() || i.ipv4.is_subnet_broadcast(destination);
+    // A DHCP server may write to the address that we do not have yet (RFC 2131 §4.1).
+    const bool for_dhcp = i.ipv4.address.is_unspecified() && i.dhcp.state() != DhcpState::off;
+    const bool group = destination.is_multicast() && i.groups.is_member(destination);
+    if (!((udp && (broadcast || for_dhcp || group)) || (igmp && group))) {
+        ++stats_.ip_not_ours;
+        return false;
     }
-    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) [[unlikely]]
-        fragment_input(std::move(p), ip, origin, now);
-    else
-        ipv4_deliver(std::move(p), ip, origin, now);
+    if (origin == Origin::wire) origin = Origin::wire_broadcast;
+    return true;
 }
 
 /// RFC 791 §3.2. The headers that count are the first fragment's.
-void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     stirred_ = true;
     ++stats_.ip_fragment;
     const Reassembly::Key key{Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, ip.id, ip.protocol};
@@ -170,16 +195,16 @@ void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, 
     auto* whole = reinterpret_cast<Ipv4Header*>(packet->data().data());
     whole->total_length = static_cast<u16>(packet->total_size());
     whole->flags_fragment = 0;
-    ipv4_deliver(std::move(*packet), *whole, origin, now);
+    ipv4_deliver(std::move(*packet), *whole, i, origin, now);
 }
 
 /// A whole packet for us.
-void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin, Instant now) {
+void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Interface& i, Origin origin, Instant now) {
     const Ipv4Header ip = header;
     const usize header_bytes = ip.header_bytes();
     if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
         p.pull_bytes(header_bytes);
-        tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now);
+        tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now, i.index);
         return;
     }
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
@@ -191,15 +216,15 @@ void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin
     }
     switch (IpProtocol{ip.protocol}) {
     case IpProtocol::udp:
-        udp_input(std::move(p), ip, origin, now);
+        udp_input(std::move(p), ip, i, origin, now);
         return;
     case IpProtocol::icmp:
         p.pull_bytes(header_bytes);
-        icmp_input(std::move(p), ip, origin, now);
+        icmp_input(std::move(p), ip, i, origin, now);
         return;
     case IpProtocol::igmp:
         p.pull_bytes(header_bytes);
-        igmp_input(p.data(), ip, now);
+        igmp_input(i, p.data(), ip, now);
         return;
     default:
         ++stats_.ip_unknown_protocol;
@@ -208,40 +233,46 @@ void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Origin origin
 }
 
 /// Window = IP packet.
-void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Origin origin, Instant now) {
+void Stack::udp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     const usize header_bytes = ip.header_bytes();
     const Ipv4Addr source{ip.source}, destination{ip.destination};
     p.pull_bytes(header_bytes);
     const auto ports = read_at<UdpHeader>(p.data(), 0);
-    if (ports && ports->source_port == 67 && ports->destination_port == 68 && dhcp_.state() != DhcpState::off) {
-        if (ports->length < sizeof(UdpHeader) || ports->length > p.size()) {
-            ++stats_.udp_bad;
-            return;
-        }
-        p.trim_to(ports->length);
-        if (ports->checksum != 0 && p.meta().checksum == PacketMeta::Checksum::none) {
-            InternetSum sum = InternetSum::pseudo_header(source, destination, ip.protocol, ports->length);
-            sum.add(p.data());
-            if (!sum.is_valid()) {
-                ++stats_.udp_bad_checksum;
-                return;
-            }
-        }
-        p.pull_bytes(sizeof(UdpHeader));
-        stirred_ = true;
-        dhcp_.input(p.data(), now);
-        drive_dhcp(now);
-        return;
-    }
-    if (!is_ours(destination) && ipv4_.address.is_unspecified()) {  // let in for DHCP alone
+    if (ports && ports->source_port == 67 && ports->destination_port == 68 && i.dhcp.state() != DhcpState::off)
+        return dhcp_input(std::move(p), ip, i, now);
+    const bool ours = destination.is_loopback() || i.has(destination);
+    if (!ours && i.ipv4.address.is_unspecified()) {  // let in for DHCP alone
         ++stats_.ip_not_ours;
         return;
     }
-    const auto audience = is_ours(destination) ? Udp::Audience::one : Udp::Audience::many;
+    const auto audience = ours ? Udp::Audience::one : Udp::Audience::many;
     if (udp_.input(source, destination, p, audience) == Udp::Verdict::no_socket) {
         (void)p.push_bytes(header_bytes);
         send_icmp_error(std::move(p), IcmpHeader::kUnreachable, IcmpHeader::kPort, origin, now);
     }
+}
+
+/// Window = UDP header and what follows.
+void Stack::dhcp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Instant now) {
+    const auto ports = read_at<UdpHeader>(p.data(), 0);
+    if (ports->length < sizeof(UdpHeader) || ports->length > p.size()) {
+        ++stats_.udp_bad;
+        return;
+    }
+    p.trim_to(ports->length);
+    if (ports->checksum != 0 && p.meta().checksum == PacketMeta::Checksum::none) {
+        InternetSum sum =
+            InternetSum::pseudo_header(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, ip.protocol, ports->length);
+        sum.add(p.data());
+        if (!sum.is_valid()) {
+            ++stats_.udp_bad_checksum;
+            return;
+        }
+    }
+    p.pull_bytes(sizeof(UdpHeader));
+    stirred_ = true;
+    i.dhcp.input(p.data(), now);
+    drive_dhcp(i, now);
 }
 
 }  // namespace ringlet::net

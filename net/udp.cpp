@@ -38,7 +38,8 @@ struct Udp::Socket {
     FixedVector<IpAddr, kGroups> groups;
     bool is_connected() const { return remote.port != 0; }
     bool hears(const Endpoint& from) const {
-        return !is_connected() || (from.port == remote.port && from.address == remote.address);
+        return !is_connected() || (from.port == remote.port && from.address == remote.address &&
+                                   (remote.scope == 0 || from.scope == 0 || from.scope == remote.scope));
     }
     bool is_in(IpAddr group) const { return std::ranges::find(groups, group) != groups.end(); }
     /// How well it fits a datagram from `from` to `to`; 0: not at all.
@@ -85,7 +86,7 @@ std::optional<UdpHandle> Udp::take_ready() {
     return std::nullopt;
 }
 
-Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience) {
+Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience, u16 scope) {
     const auto h = read_at<UdpHeader>(datagram.data(), 0);
     if (!h || h->length < sizeof(UdpHeader) || h->length > datagram.total_size() || h->source_port == 0 ||
         h->destination_port == 0) {
@@ -101,7 +102,8 @@ Udp::Verdict Udp::input(IpAddr source, IpAddr destination, PacketBuffer& datagra
             return Verdict::dropped;
         }
     }
-    const Endpoint from{source, h->source_port, 0}, to{destination, h->destination_port, 0};
+    const Endpoint from{source, h->source_port, source.is_link_local() ? scope : u16{0}},
+        to{destination, h->destination_port, 0};
     if (audience == Audience::many) return deliver_to_all(from, to, datagram);
     Socket* best = nullptr;
     int rank = 0;
@@ -344,7 +346,7 @@ Result<> Udp::send_to(UdpHandle h, Endpoint to, Bytes payload, Layout layout) {
     if (!has_room(*s, buffers)) return fail(refuse(*s, buffers));
     PacketBuffer p = lay_out(payload, layout);
     put_peer(p, to);
-    s->last_peer = to;
+    s->last_peer = {to.address, to.port, 0};
     s->transmit.push_back(std::move(p));
     queued_output_ += buffers;
     return {};

@@ -48,8 +48,9 @@ public:
     /// To one of our addresses, or to many: a group or broadcast address.
     enum class Audience : u8 { one, many };
     /// One received datagram, window = UDP header and payload. On no_socket the packet is left with the caller,
-    /// window unchanged, for an ICMP answer; otherwise it is consumed.
-    Verdict input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience = Audience::one);
+    /// window unchanged, for an ICMP answer; otherwise it is consumed. `scope`: the interface's, for link-local peers.
+    Verdict input(IpAddr source, IpAddr destination, PacketBuffer& datagram, Audience audience = Audience::one,
+                  u16 scope = 0);
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = UDP header and payload; the checksum is not filled in yet

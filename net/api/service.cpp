@@ -12,13 +12,13 @@ namespace ringlet::net {
 
 namespace {
 
-void report_conflict(const Stack& stack) {
-    const AddressConflict& c = stack.arp().conflict();
+void report_conflict(const Stack& stack, u8 interface) {
+    const AddressConflict& c = stack.arp(interface).conflict();
     char address[kAddressText], mac[18];
-    kernel::log(kernel::LogLevel::warning, "network: {} has the address {} too: {}",
+    kernel::log(kernel::LogLevel::warning, "net{}: {} has the address {} too: {}", interface,
                 to_text(c.by, std::span<char, sizeof(mac)>(mac)),
                 to_text(IpAddr(c.address), std::span<char, kAddressText>(address)),
-                stack.ipv4().address == c.address ? "we keep it" : "we do not use it, and ask again");
+                stack.ipv4(interface).address == c.address ? "we keep it" : "we do not use it, and ask again");
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ namespace detail {
 
 bool Core::pump(Instant now) {
     if (!stack) return false;
-    bool again = pump_link(link, *stack, now);
+    bool again = pump_links(*this, now);
     wake_ready();
     if (now >= agents_due) again |= run_agents(now);
     return again;
@@ -63,21 +63,22 @@ void Core::wake_ready() {
     while (const auto h = stack->tcp().next_ready()) tell(stack->tcp().user_data(*h));
     while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
     if (!stack->take_change()) return;
-    if (stack->take_conflict_news()) report_conflict(*stack);
+    for (u8 i = 0; i < stack->interface_count(); ++i)
+        if (stack->take_conflict_news(i)) report_conflict(*stack, i);
     for (Waiter& w : stack_waiters) w.wake->set();
     rouse_agents();
 }
 
 }  // namespace detail
 
-Result<> Service::open(void* link, bool (*pump_link)(void*, Stack&, Instant), LinkControl* control, PacketPool& pool,
-                       const StackConfig& config) {
+Result<> Service::open(const Opened& links, PacketPool& pool, const StackConfig& config,
+                       std::span<const InterfaceConfig> more) {
     auto held = lock();
     if (held->stack) return fail(Error::exists);
-    held->link = link;
-    held->pump_link = pump_link;
-    held->control = control;
-    held->stack.emplace(config, pool);
+    held->links = links.links;
+    held->pump_links = links.pump;
+    held->controls = links.controls;
+    held->stack.emplace(config, pool, more);
     held->stack->start(kernel::now());
     thread_event_.set();
     return {};
@@ -152,9 +153,14 @@ Result<> Service::start() {
     return {};
 }
 
-InterfaceInfo Service::interface() {
+InterfaceInfo Service::interface(u8 number) {
     auto held = lock();
-    return held->stack ? held->stack->interface() : InterfaceInfo{};
+    return held->has(number) ? held->stack->interface(number) : InterfaceInfo{};
+}
+
+u8 Service::interface_count() {
+    auto held = lock();
+    return held->stack ? held->stack->interface_count() : u8{0};
 }
 
 NetStatistics Service::statistics() {
@@ -164,37 +170,39 @@ NetStatistics Service::statistics() {
     return {held->stack->statistics(), held->stack->tcp().stats(), pool.total(), pool.free(), pool.exhausted()};
 }
 
-Result<> Service::control(FunctionRef<Result<>(LinkControl&)> use) {
+Result<> Service::control(FunctionRef<Result<>(LinkControl&)> use, u8 interface) {
     auto held = lock();
-    if (held->control == nullptr) return fail(Error::unsupported);
-    return use(*held->control);
+    if (!held->has(interface)) return fail(Error::not_found);
+    if (held->controls[interface] == nullptr) return fail(Error::unsupported);
+    return use(*held->controls[interface]);
 }
 
-Result<> Service::configure(Addressing addressing, const Ipv4Config& fixed) {
+Result<> Service::configure(Addressing addressing, const Ipv4Config& fixed, u8 interface) {
     auto held = lock();
     if (!held->stack) return fail(Error::not_found);
-    TRY(held->stack->configure(addressing, fixed, kernel::now()));
+    TRY(held->stack->configure(addressing, fixed, kernel::now(), interface));
     held->wake_ready();
     thread_event_.set();
     return {};
 }
 
-Result<> Service::release_address(Duration timeout) {
+Result<> Service::release_address(Duration timeout, u8 interface) {
     auto held = lock();
-    if (!held->stack) return fail(Error::not_found);
-    held->stack->release(kernel::now());
+    if (!held->has(interface)) return fail(Error::not_found);
+    held->stack->release(kernel::now(), interface);
     detail::Waiter waiter;
     held->stack_waiters.push_back(waiter);
-    const bool gone = wait(held, waiter, after(timeout), [&] { return held->stack->ipv4().address.is_unspecified(); });
+    const bool gone =
+        wait(held, waiter, after(timeout), [&] { return held->stack->ipv4(interface).address.is_unspecified(); });
     held->stack_waiters.remove(waiter);
     if (!gone) return fail(Error::timed_out);
     return {};
 }
 
-void Service::renew_address() {
+void Service::renew_address(u8 interface) {
     auto held = lock();
-    if (!held->stack) return;
-    held->stack->renew(kernel::now());
+    if (!held->has(interface)) return;
+    held->stack->renew(kernel::now(), interface);
     push_output(held);
 }
 
@@ -203,16 +211,16 @@ Result<Ipv4Config> Service::wait_for_address(Duration timeout) {
     if (!held->stack) return fail(Error::not_found);
     detail::Waiter waiter;
     held->stack_waiters.push_back(waiter);
-    const bool got = wait(held, waiter, after(timeout), [&] { return !held->stack->ipv4().address.is_unspecified(); });
+    const bool got = wait(held, waiter, after(timeout), [&] { return held->stack->any_ipv4() != nullptr; });
     held->stack_waiters.remove(waiter);
     if (!got) return fail(Error::timed_out);
-    return held->stack->ipv4();
+    return *held->stack->any_ipv4();
 }
 
-Result<PingReply> Service::ping(IpAddr to, u16 bytes, Duration timeout) {
+Result<PingReply> Service::ping(IpAddr to, u16 bytes, Duration timeout, u16 scope) {
     auto held = lock();
     if (!held->stack) return fail(Error::not_found);
-    const u32 id = TRY(held->stack->ping(to, bytes, kernel::now()));
+    const u32 id = TRY(held->stack->ping(to, bytes, kernel::now(), scope));
     detail::Waiter waiter;
     held->stack_waiters.push_back(waiter);
     Result<Stack::PingResult> result = fail(Error::would_block);
@@ -230,7 +238,7 @@ Result<PingReply> Service::ping(IpAddr to, u16 bytes, Duration timeout) {
 
 namespace {
 
-constexpr usize kMostNeighbours = 128;  // of both families
+constexpr usize kMostNeighbours = 128;  // of an interface, both families
 
 /// A growing list on the heap, for snapshots: counted first, filled second, both under the monitor.
 template <class T> struct Snapshot {
@@ -269,7 +277,7 @@ Result<> Service::for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> vis
     {
         auto held = lock();
         if (!held->stack) return {};
-        if (!all.reserve(kMostNeighbours)) return fail(Error::no_memory);
+        if (!all.reserve(kMostNeighbours * held->stack->interface_count())) return fail(Error::no_memory);
         held->stack->for_each_neighbour([&](const NeighbourInfo& i) { all.add(i); });
     }
     for (usize i = 0; i < all.size; ++i) visit(all.items[i]);

@@ -7,9 +7,11 @@
 // Context: thread, unless a function says otherwise; nothing may be called with a lock of rank <= net held.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "kernel/sched/event.hpp"
 #include "kernel/sched/mutex.hpp"
@@ -86,16 +88,17 @@ struct Agent : ListNode<> {
 
 /// Everything under the monitor.
 struct Core {
-    std::optional<Stack> stack;  ///< empty until Service::open()
-    void* link = nullptr;
-    bool (*pump_link)(void* link, Stack& stack, Instant now) = nullptr;
-    LinkControl* control = nullptr;  ///< of the link, when it has one
-    List<Waiter> stack_waiters;      ///< for an address or an echo reply
+    std::optional<Stack> stack;                  ///< empty until Service::open()
+    std::array<void*, kMostInterfaces> links{};  ///< by the number of their interface
+    bool (*pump_links)(Core& core, Instant now) = nullptr;
+    std::array<LinkControl*, kMostInterfaces> controls{};  ///< of the links that have one
+    List<Waiter> stack_waiters;                            ///< for an address or an echo reply
     List<Agent> agents;
     Instant agents_due = Instant::never();           ///< the earliest of their deadlines, or: now
     Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
+    bool has(u8 interface) const { return stack && interface < stack->interface_count(); }
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
     bool run_agents(Instant now);
@@ -116,19 +119,37 @@ public:
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
-    /// Once, at boot, before any other call: builds the stack on `link` (NullLink when there is no NIC) and takes mac,
-    /// mtu and offloads from it. `link` and `pool` live as long as the service.
-    template <Link L> Result<> open(L& link, PacketPool& pool, StackConfig config) {
-        config.mac = link.mac();
-        config.mtu = link.mtu();
-        config.offloads = link.offloads();
-        LinkControl* control = nullptr;
-        if constexpr (requires { link.control(); }) control = link.control();
-        // The stack knows its groups, and looks at each packet's: a link with filters must let them all through.
-        if (control != nullptr) (void)control->set_rx_mode({.all_multicast = true});
-        return open(
-            &link, [](void* l, Stack& s, Instant now) { return net::pump(*static_cast<L*>(l), s, now); }, control, pool,
-            config);
+    /// Once, at boot, before any other call: builds the stack on `links` (a NullLink when there is no NIC) and takes
+    /// mac, mtu and offloads from each. `config` is the first one's, `more` are the others', in their order; at most
+    /// kMostInterfaces. Links and `pool` live as long as the service.
+    template <Link L>
+    Result<> open(std::span<L* const> links, PacketPool& pool, StackConfig config,
+                  std::span<InterfaceConfig> more = {}) {
+        if (links.empty() || links.size() != more.size() + 1 || links.size() > kMostInterfaces)
+            return fail(Error::invalid);
+        Opened all{.pump = [](detail::Core& core, Instant now) {
+            std::array<L*, kMostInterfaces> to;
+            const u8 count = core.stack->interface_count();
+            for (u8 i = 0; i < count; ++i) to[i] = static_cast<L*>(core.links[i]);
+            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now);
+        }};
+        for (usize i = 0; i < links.size(); ++i) {
+            L& link = *links[i];
+            InterfaceConfig& c = i == 0 ? config : more[i - 1];
+            c.mac = link.mac();
+            c.mtu = link.mtu();
+            c.offloads = link.offloads();
+            all.links[i] = &link;
+            if constexpr (requires { link.control(); }) all.controls[i] = link.control();
+            // The stack knows its groups, and looks at each packet's: a link with filters must let them all through.
+            if (all.controls[i] != nullptr) (void)all.controls[i]->set_rx_mode({.all_multicast = true});
+        }
+        return open(all, pool, config, more);
+    }
+    /// With one link.
+    template <Link L> Result<> open(L& link, PacketPool& pool, const StackConfig& config) {
+        L* const one[] = {&link};
+        return open(std::span<L* const>(one), pool, config);
     }
     /// The network thread's body; returns after stop(). Exactly one thread runs it.
     void run();
@@ -140,31 +161,34 @@ public:
     void interrupt();
     static void on_interrupt(void* service) { static_cast<Service*>(service)->interrupt(); }
 
-    InterfaceInfo interface();
+    /// Interfaces go by number, from 0. One that is not there has no hardware address.
+    InterfaceInfo interface(u8 number = 0);
+    u8 interface_count();
     NetStatistics statistics();
     /// Filters, modes, queues and interrupts of the NIC: calls `use` under the monitor and returns what it returns.
     /// unsupported: no NIC, or one whose driver has no control channel. `use` must not print or call the service.
-    Result<> control(FunctionRef<Result<>(LinkControl&)> use);
-    /// Replaces the addressing at run time. invalid: an address that cannot be ours, prefix > 32.
-    Result<> configure(Addressing addressing, const Ipv4Config& fixed);
-    /// Waits until the interface has an address; timed_out.
+    Result<> control(FunctionRef<Result<>(LinkControl&)> use, u8 interface = 0);
+    /// Replaces the addressing at run time. invalid: an address that cannot be ours, prefix > 32, no such interface.
+    Result<> configure(Addressing addressing, const Ipv4Config& fixed, u8 interface = 0);
+    /// Waits until an interface has an address, and tells the first that has; timed_out.
     Result<Ipv4Config> wait_for_address(Duration timeout);
     /// Gives the DHCP lease back (RFC 2131 §4.4.6): the address is gone and the client stopped when this returns. For
     /// an orderly end of the machine. timed_out: the address is a fixed one.
-    Result<> release_address(Duration timeout = Duration::from_s(1));
+    Result<> release_address(Duration timeout = Duration::from_s(1), u8 interface = 0);
     /// Asks the DHCP server to prolong the lease now.
-    void renew_address();
+    void renew_address(u8 interface = 0);
     /// Visits a snapshot, without the monitor held: `visit` may print. no_memory.
     Result<> for_each_socket(FunctionRef<void(const SocketInfo&)> visit);
     Result<> for_each_neighbour(FunctionRef<void(const NeighbourInfo&)> visit);
 
-    /// Routes of IPv4 beside our own network and its gateway (net/routes.hpp): invalid, exists, no_space; not_found.
+    /// Routes of IPv4 (net/routes.hpp): invalid, exists, no_space; not_found.
     Result<> add_route(const RouteInfo& route);
     Result<> remove_route(Ipv4Addr destination, u8 prefix);
     FixedVector<RouteInfo, Routes::kEntries> routes();
 
     /// One ICMP echo with `bytes` of payload. timed_out, unreachable, too_large, no_space (too many at once).
-    Result<PingReply> ping(IpAddr to, u16 bytes, Duration timeout);
+    /// `scope`: as Endpoint::scope.
+    Result<PingReply> ping(IpAddr to, u16 bytes, Duration timeout, u16 scope = 0);
 
     /// Sends what sockets in a Selector have written, without waiting for the next Selector::wait(). Needed only
     /// before long computations.
@@ -211,8 +235,13 @@ public:
 
 private:
     friend class Selector;
-    Result<> open(void* link, bool (*pump_link)(void*, Stack&, Instant), LinkControl* control, PacketPool& pool,
-                  const StackConfig& config);
+    struct Opened {
+        bool (*pump)(detail::Core&, Instant);
+        std::array<void*, kMostInterfaces> links{};
+        std::array<LinkControl*, kMostInterfaces> controls{};
+    };
+    Result<> open(const Opened& links, PacketPool& pool, const StackConfig& config,
+                  std::span<const InterfaceConfig> more);
     bool pump(Monitor::Access& held, Instant now) {
         pending_.store(false);
         return held->pump(now);

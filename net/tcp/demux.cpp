@@ -7,13 +7,14 @@
 
 namespace ringlet::net::tcp {
 
-void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now) {
+void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
     ++env_.stats.segments_in;
     std::optional<Segment> s = parse(source, destination, segment.data(), segment.total_size());
     if (!s) {
         ++env_.stats.bad_header;
         return;
     }
+    s->link = link;
     if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment)) {
         ++env_.stats.bad_checksum;
         return;
@@ -39,7 +40,7 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
     }
 }
 
-void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now) {
+void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
     if (merger_.join(source, destination, segment)) {
         ++env_.stats.segments_in;
         ++env_.stats.joined_in;
@@ -47,11 +48,12 @@ void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment
         return;
     }
     end_batch(now);
-    if (!merger_.begin(source, destination, segment)) input(source, destination, std::move(segment), now);
+    merger_link_ = link;  // what continues it has the same destination, so it comes by the same one
+    if (!merger_.begin(source, destination, segment)) input(source, destination, std::move(segment), now, link);
 }
 
 void Tcp::end_batch(Instant now) {
-    if (auto held = merger_.take()) input(held->source, held->destination, std::move(held->packet), now);
+    if (auto held = merger_.take()) input(held->source, held->destination, std::move(held->packet), now, merger_link_);
 }
 
 void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
@@ -99,7 +101,7 @@ void Tcp::on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now) 
         queue_reply(Connection::cookie_answer(env_, s, now));
         return;
     }
-    Entry* e = create(s.local, s.remote);
+    Entry* e = create(s.local, s.remote, s.link);
     if (e == nullptr) return;
     e->listener = &l;
     e->connection.open_passive(s, now);
@@ -119,7 +121,7 @@ bool Tcp::on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now) 
         ++env_.stats.listen_overflow;
         return true;
     }
-    Entry* e = create(s.local, s.remote);
+    Entry* e = create(s.local, s.remote, s.link);
     if (e == nullptr) return true;
     ++env_.stats.cookies_accepted;
     e->listener = &l;
@@ -173,9 +175,14 @@ std::optional<PacketBuffer> Tcp::next_reply() {
     return packet;
 }
 
-std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
+std::optional<Tcp::Outgoing> Tcp::output(Instant now, u32 room) {
     constexpr Duration kAskAgain = Duration::from_ms(2);
     end_batch(now);
+    room &= links_up_;
+    if (room != links_asked_) [[unlikely]] {
+        links_asked_ = room;
+        while (Entry* e = parked_.pop_front()) active_.push_back(*e);
+    }
     if (reply_count_ != 0) {
         const Segment& s = replies_[reply_head_];
         const IpAddr from = s.local.address, to = s.remote.address;
@@ -185,7 +192,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now) {
         return std::nullopt;
     }
     while (Entry* e = active_.pop_front()) {
-        if (!link_up_ && !e->connection.is_local()) [[unlikely]] {
+        if ((room >> e->link & 1) == 0 && !e->connection.is_local()) [[unlikely]] {
             parked_.push_back(*e);
             continue;
         }
@@ -246,13 +253,14 @@ void Tcp::poll(Instant now) {
     }
 }
 
-void Tcp::set_link(bool up, Instant now) {
-    if (up == link_up_) return;
-    link_up_ = up;
+void Tcp::set_link(bool up, Instant now, u8 link) {
+    const u32 links = up ? links_up_ | u32{1} << link : links_up_ & ~(u32{1} << link);
+    if (links == links_up_) return;
+    links_up_ = links;
     if (!up) return;
     while (Entry* e = parked_.pop_front()) active_.push_back(*e);
     table_.for_each([&](Entry& e) {
-        if (e.connection.is_local()) return;
+        if (e.link != link || e.connection.is_local()) return;
         e.connection.on_link_restored(now);
         deadlines_.schedule(e, e.connection.deadline());
     });

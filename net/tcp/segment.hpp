@@ -45,6 +45,7 @@ struct Segment {
     std::optional<u8> window_scale;
     bool sack_permitted = false;
     bool has_timestamp = false;
+    u8 link = 0;        ///< received: by which it came
     u8 sack_count = 0;  ///< of the blocks in `sack`, in the order of the option
     u32 timestamp = 0, timestamp_echo = 0;
     std::array<SackBlock, kMaxSackBlocks> sack{};

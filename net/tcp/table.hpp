@@ -43,8 +43,9 @@ struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
     u32 heap_index = kNone;
     Queue queue = Queue::none;
     bool hashed = false;
-    Entry(Environment& e, const Endpoint& local, const Endpoint& remote)
-        : Socket(Kind::connection), connection(e, local, remote) {}
+    u8 link;  ///< by which its segments come and go
+    Entry(Environment& e, const Endpoint& local, const Endpoint& remote, u8 by = 0)
+        : Socket(Kind::connection), connection(e, local, remote), link(by) {}
 };
 
 /// Handles: an index and the generation of its use.

@@ -70,12 +70,12 @@ Tcp::~Tcp() {
 
 // --- lives --------------------------------------------------------------------------------------------------------
 
-Entry* Tcp::create(const Endpoint& local, const Endpoint& remote) {
+Entry* Tcp::create(const Endpoint& local, const Endpoint& remote, u8 link) {
     if (count_ >= capacity_ && !make_room()) {
         ++env_.stats.table_full;
         return nullptr;
     }
-    auto* e = new (std::nothrow) Entry(env_, local, remote);
+    auto* e = new (std::nothrow) Entry(env_, local, remote, link);
     if (e == nullptr) {
         ++env_.stats.no_memory;
         return nullptr;
@@ -247,7 +247,7 @@ std::optional<u16> Tcp::ephemeral_port(IpAddr local, const Endpoint& remote) {
     return std::nullopt;
 }
 
-Result<Handle> Tcp::connect(Endpoint local, Endpoint remote, Instant now) {
+Result<Handle> Tcp::connect(Endpoint local, Endpoint remote, Instant now, u8 link) {
     const IpAddr to = remote.address;
     if (local.address.is_unspecified() || to.is_unspecified() || to.is_broadcast() || to.is_multicast() ||
         remote.port == 0)
@@ -258,7 +258,7 @@ Result<Handle> Tcp::connect(Endpoint local, Endpoint remote, Instant now) {
         local.port = *port;
     }
     if (local == remote || table_.find(local, remote) != nullptr) return fail(Error::in_use);
-    Entry* e = create(local, remote);
+    Entry* e = create(local, remote, link);
     if (e == nullptr) return fail(Error::no_memory);
     const std::optional<Handle> h = slots_.add(*e);
     if (!h) {
@@ -454,6 +454,7 @@ Result<> Tcp::configure(Handle h, const Options& options, Instant now) {
 
 Info Tcp::info_of(const Entry& e) const {
     Info i = e.connection.info();
+    if (i.remote.address.is_link_local()) i.remote.scope = static_cast<u16>(e.link + 1);
     i.handle = slots_.handle_of(e);
     return i;
 }

@@ -36,11 +36,12 @@ public:
     /// One received segment: the window is the TCP header and payload; the IP header has been validated and the
     /// packet trimmed to its total length. meta().checksum: `none` is verified here, `verified` and `partial` are
     /// trusted. The caller has checked that `destination` is ours and unicast.
-    void input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now);
+    /// `link`: the number of the one it came by, which is the only one that leads back from `destination`; below 32.
+    void input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link = 0);
 
     /// input() for one of a batch: segments that continue each other may be joined. What is held back is looked at with
     /// the next that does not belong to it, by poll(), or by output().
-    void input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now);
+    void input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link = 0);
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = the TCP segment; at least 60 bytes of headroom remain in front
@@ -48,10 +49,14 @@ public:
         // Checksum: complete, or, when Config::tx_checksum_offload, meta().checksum == partial with the pseudo-header
         // sum in the field and meta().csum_offset == 16; meta().csum_start must be set by whoever knows the frame.
     };
-    /// The next segment to send, or nothing. Build only what the link can take. Fair between connections.
-    std::optional<Outgoing> output(Instant now);
+    /// The next segment to send, or nothing. Build only what the link can take: `room`, a bit for each link that can.
+    /// Fair between connections. A reset is for any link.
+    std::optional<Outgoing> output(Instant now, u32 room = ~u32{0});
     /// True when output() would probably yield something: cheap, may be wrong when the pool is empty.
-    bool has_output() const { return reply_count_ != 0 || !active_.empty() || merger_.holds(); }
+    bool has_output(u32 room = 0) const {
+        return reply_count_ != 0 || !active_.empty() || merger_.holds() ||
+               (!parked_.empty() && (room & links_up_ & ~links_asked_) != 0);  // of links that had none
+    }
 
     /// Fires the timers that are due.
     void poll(Instant now);
@@ -61,9 +66,9 @@ public:
         return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_);
     }
 
-    /// Without a link only connections within this host are asked for output; those to others keep what they have to
-    /// say and start no timers for it. When it is back they say it at once, as if they had not waited.
-    void set_link(bool up, Instant now);
+    /// Without its link only a connection within this host is asked for output; one to others keeps what it has to
+    /// say and starts no timers for it. When it is back it says it at once, as if it had not waited.
+    void set_link(bool up, Instant now, u8 link = 0);
     /// What new connections announce and never exceed: the MTU - 40. Clamped like Config::mss.
     void set_mss(u16 mss);
 
@@ -79,7 +84,7 @@ public:
     Result<Handle> listen(Endpoint local, u16 backlog);
     /// Starts a connection; writable (or error) in readiness tells how it ended. local.address must be ours;
     /// local.port 0 picks an ephemeral port (RFC 6056). in_use, no_memory, no_space, invalid.
-    Result<Handle> connect(Endpoint local, Endpoint remote, Instant now);
+    Result<Handle> connect(Endpoint local, Endpoint remote, Instant now, u8 link = 0);
     /// The next established connection of a listener; would_block when there is none.
     Result<Handle> accept(Handle listener);
 
@@ -154,7 +159,7 @@ private:
     void evict_stalled(Instant now);
 
     // tcp.cpp
-    Entry* create(const Endpoint& local, const Endpoint& remote);
+    Entry* create(const Endpoint& local, const Endpoint& remote, u8 link);
     bool make_room();
     void activate(Entry& e);
     void after_read(Entry& e);
@@ -182,12 +187,13 @@ private:
     u32 listener_count_ = 0, half_open_count_ = 0, time_wait_count_ = 0;
     u32 port_counter_ = 0;
     List<Entry, ActiveTag> active_;  ///< round robin: who has sent goes to the back
-    List<Entry, ActiveTag> parked_;  ///< have something to say, but there is no link
-    bool link_up_ = true;
+    List<Entry, ActiveTag> parked_;  ///< have something to say, but their link takes nothing
+    u32 links_up_ = ~u32{0}, links_asked_ = ~u32{0};
     List<Socket, ReadyTag> ready_;
     List<Entry, QueueTag> half_open_, orphans_, time_wait_;  ///< oldest first; no handle names an orphan any more
     List<Listener, ListenTag> listeners_;
     Merger merger_;
+    u8 merger_link_ = 0;  ///< that what it holds came by
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
     Instant cookies_until_{};                   ///< answers to cookies may still arrive

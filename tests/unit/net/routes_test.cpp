@@ -110,22 +110,30 @@ TEST_CASE("Routes: bounded, and nonsense is refused") {
     }
 }
 
-TEST_CASE("Routes: DHCP's come with the lease and go with it, behind what was configured") {
+TEST_CASE("Routes: an interface's own come and go with its address, behind what was configured") {
     Routes r;
     NetworkHints hints;
     hints.routes.try_push_back({kNet, 16, kR2});
     hints.routes.try_push_back({Ipv4Addr::of(192, 168, 9, 0), 24, kR2});
-    r.set_dhcp(&hints);
+    const Ipv4Config self{kOurs, 24, kGateway, {}}, other{Ipv4Addr::of(10, 1, 0, 2), 24, Ipv4Addr::of(10, 1, 0, 1), {}};
+    const auto router = [&](Ipv4Addr to) {
+        const RouteInfo* e = r.find(to, [](const RouteInfo&) { return true; });
+        return e == nullptr ? kOurs : e->route.router;
+    };
+    r.set_interface(1, other, nullptr);
+    r.set_interface(0, self, &hints);
     REQUIRE(r.add(via(kNet, 16, kR1)));
-    const Ipv4Config self{kOurs, 24, kGateway, {}};
-    CHECK(r.next_hop(Ipv4Addr::of(192, 168, 1, 1), self) == kR1);
-    CHECK(r.next_hop(Ipv4Addr::of(192, 168, 9, 1), self) == kR2);
+    CHECK(router(Ipv4Addr::of(192, 168, 1, 1)) == kR1);
+    CHECK(router(Ipv4Addr::of(192, 168, 9, 1)) == kR2);
+    CHECK(router(Ipv4Addr::of(10, 0, 0, 9)).is_unspecified());
+    CHECK(router(Ipv4Addr::of(9, 9, 9, 9)) == kGateway);  // of the interface with the lower number
     CHECK(r.remove(Ipv4Addr::of(192, 168, 9, 0), 24).error() == Error::not_found);  // not ours to remove
     hints.routes.clear();
-    r.set_dhcp(&hints);
-    CHECK_FALSE(r.next_hop(Ipv4Addr::of(10, 9, 9, 1), self));
-    CHECK(r.next_hop(Ipv4Addr::of(192, 168, 9, 1), self) == kR1);
+    r.set_interface(0, self, &hints);
+    CHECK(router(Ipv4Addr::of(192, 168, 9, 1)) == kR1);
     REQUIRE(r.remove(kNet, 16));
-    r.set_dhcp(nullptr);
-    CHECK(r.empty());
+    r.set_interface(0, {}, nullptr);
+    CHECK(router(Ipv4Addr::of(9, 9, 9, 9)) == other.gateway);
+    r.set_interface(1, {}, nullptr);
+    CHECK(r.begin() == r.end());
 }
