@@ -312,6 +312,38 @@ bool read_name_option(std::string_view key, std::string_view value, Options& opt
     return true;
 }
 
+/// The words about one interface: `net1.ip=`, or without a name for the first. False: it is none of them.
+bool read_interface_option(std::string_view key, std::string_view value, Options& options, TextSink complain) {
+    std::string_view word = key;
+    usize number = 0;
+    if (key.starts_with("net")) {
+        const usize dot = key.find('.');
+        const auto n = dot == key.npos ? std::nullopt : parse_number<u8>(key.substr(3, dot - 3));
+        if (!n || *n >= net::kMostInterfaces) return false;
+        number = *n;
+        word = key.substr(dot + 1);
+    }
+    if (word == "ip") {
+        if (const auto ip = parse_ip(value))
+            options.ip[number] = ip;
+        else
+            bad_value(complain, key, value, "dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+    } else if (word == "ip6") {
+        if (const auto ip6 = parse_ip6(value))
+            options.ip6[number] = ip6;
+        else
+            bad_value(complain, key, value, "auto, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
+    } else if (word == "route") {
+        auto route = parse_route(value);
+        if (route) route->interface = static_cast<u8>(number);
+        if (!route || !options.routes.try_push_back(*route))
+            bad_value(complain, key, value, "NETWORK/PREFIX,ROUTER[,METRIC], at most sixteen times");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 Options read_options(const CommandLine& line, TextSink complain) {
@@ -331,16 +363,6 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 options.panic = p;
             else
                 bad_value(complain, key, v, "halt, reboot or exit");
-        } else if (key == "ip") {
-            if (const auto ip = parse_ip(v))
-                options.ip = ip;
-            else
-                bad_value(complain, key, v, "dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]");
-        } else if (key == "ip6") {
-            if (const auto ip6 = parse_ip6(v))
-                options.ip6 = ip6;
-            else
-                bad_value(complain, key, v, "auto, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]");
         } else if (key == "loglevel") {
             if (const auto level = parse_log_level(v))
                 options.log_level = level;
@@ -348,9 +370,6 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
         } else if (key == "root") {
             options.root = v;
-        } else if (key == "route") {
-            if (const auto route = parse_route(v); !route || !options.routes.try_push_back(*route))
-                bad_value(complain, key, v, "NETWORK/PREFIX,ROUTER[,METRIC], at most sixteen times");
         } else if (key == "probe") {
             options.probe = v != "off";
             if (v != "on" && v != "off") bad_value(complain, key, v, "on or off");
@@ -361,7 +380,8 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 options.page_poison = v == "1";
             else
                 bad_value(complain, key, v, "0 or 1");
-        } else if (!read_name_option(key, v, options, complain) && !is_passed_through(key)) {
+        } else if (!read_interface_option(key, v, options, complain) && !read_name_option(key, v, options, complain) &&
+                   !is_passed_through(key)) {
             add_unknown(key);
         }
         return true;

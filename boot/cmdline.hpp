@@ -3,6 +3,7 @@
 // allocated. Context: any; the line must outlive the views.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -58,8 +59,9 @@ struct Ip6Option {
 
 struct Options {
     std::optional<kernel::PanicAction> panic;  ///< panic=halt|reboot|exit
-    std::optional<IpOption> ip;
-    std::optional<Ip6Option> ip6;
+    /// Of each interface: `net1.ip=` is the second one's, `ip=` without a name the first one's; so `ip6=`, `route=`.
+    std::array<std::optional<IpOption>, net::kMostInterfaces> ip;
+    std::array<std::optional<Ip6Option>, net::kMostInterfaces> ip6;
     std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
     std::string_view root;                      ///< root=vda1
     /// dns=ADDRESS[,ADDRESS...] and ntp=… instead of what DHCP tells; search=DOMAIN[,DOMAIN...];
@@ -67,8 +69,9 @@ struct Options {
     FixedVector<net::IpAddr, net::NetworkHints::kServers> dns, ntp;
     std::string_view search;
     FixedVector<net::HostEntry, 16> hosts;
-    FixedVector<net::RouteInfo, net::StackConfig::kRoutes> routes;  ///< route=NETWORK/PREFIX,ROUTER[,METRIC], often
-    std::string_view console;                                       ///< console=ttyS0|ttyAMA0|none
+    FixedVector<net::RouteInfo, net::StackConfig::kRoutes>
+        routes;                ///< [netN.]route=NETWORK/PREFIX,ROUTER[,METRIC], often
+    std::string_view console;  ///< console=ttyS0|ttyAMA0|none
     bool probe = true;         ///< probe=off: addresses are used without asking whether somebody has them
     bool page_poison = false;  ///< page_poison=1: kernel/mm/page_poison.hpp
 };

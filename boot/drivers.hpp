@@ -17,7 +17,9 @@
 // Context: thread, once at boot. What is started lives for ever.
 #pragma once
 
+#include <array>
 #include <memory>
+#include <span>
 #include <tuple>
 
 #include <ringlet/config.hpp>
@@ -66,27 +68,32 @@ template <bool kIsNamed, class Spec, class Driver> struct Plain {
     }
 };
 
-/// The network interface: the first that works is handed to the stack by boot_main().
+/// Network interfaces: those that work are handed to the stack by boot_main(), and have the numbers in their names.
 template <const ApplianceConfig& kC> struct Nics {
     static constexpr bool kNamed = kC.net;
     static constexpr u16 kType = virtio::NetSpec::kDeviceId;
     using Driver = virtio::Net<kC.net_driver>;
     static constexpr const TunableGroup* kTunables = &kNetTunables;
-    Driver* first = nullptr;
+    std::array<Driver*, net::kMostInterfaces> all{};
+    usize count = 0;
     u32 units = 0;
+
+    std::span<Driver* const> found() const { return std::span(all).first(count); }
 
     void start(virtio::Device device, Surroundings& around) {
         if (around.packets == nullptr) return;
         const virtio::NetTunables settings = read_tunables(around.command_line, kNetTunables, units);
-        const std::string_view name = unit_name("net", units++);
-        if (first != nullptr)
-            return kernel::log(kernel::LogLevel::warning, "{}: left alone, only the first network interface is used",
-                               name);
+        const std::string_view name = unit_name("net", static_cast<u32>(count));
+        ++units;
+        if (count == all.size())
+            return kernel::log(kernel::LogLevel::warning, "{}: left alone, there are {} network interfaces already",
+                               name, net::kMostInterfaces);
         auto nic =
             Driver::probe(std::move(device), *around.packets, name, net::Service::on_interrupt, &network(), settings);
         if (!nic) return report_failure(name, nic.error());
-        first = nic->release();
-        if (first->polled()) poll_for_ever([](void* driver) { static_cast<Driver*>(driver)->poll(); }, first);
+        Driver* const kept = nic->release();
+        all[count++] = kept;
+        if (kept->polled()) poll_for_ever([](void* driver) { static_cast<Driver*>(driver)->poll(); }, kept);
     }
 };
 

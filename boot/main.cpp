@@ -93,11 +93,12 @@ u32 packet_buffers(u64 ram_bytes) {
     return static_cast<u32>(wanted < 128 ? 128 : wanted > 2048 ? 2048 : wanted);
 }
 
-net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
-    net::StackConfig config;
-    if (options.ip) {
+/// What the command line says about interface `number`.
+net::InterfaceConfig interface_config(const Options& options, usize number) {
+    net::InterfaceConfig config;
+    if (options.ip[number]) {
         using Mode = IpOption::Mode;
-        const IpOption& ip = *options.ip;
+        const IpOption& ip = *options.ip[number];
         const bool fixed = !ip.address.is_unspecified();
         config.addressing = ip.mode == Mode::off     ? net::Addressing::none
                             : ip.mode == Mode::fixed ? net::Addressing::fixed
@@ -106,10 +107,15 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
         config.fixed = {.address = ip.address, .prefix = ip.prefix, .gateway = ip.gateway, .dns = {ip.dns}};
     }
     if constexpr (kAppliance.ipv6) {
-        const Ip6Option ip6 = options.ip6.value_or(Ip6Option{});
+        const Ip6Option ip6 = options.ip6[number].value_or(Ip6Option{});
         if (!ip6.off) config.ipv6 = net::make_ipv6;
         config.fixed6 = {.address = ip6.address, .prefix = ip6.prefix, .gateway = ip6.gateway, .dns = {ip6.dns}};
     }
+    return config;
+}
+
+net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
+    net::StackConfig config{interface_config(options, 0)};
     config.names = {.dns = options.dns, .ntp = options.ntp, .search = options.search, .hosts = options.hosts};
     config.routes = options.routes;
     if (!options.probe) config.probe_interval = {};
@@ -128,14 +134,17 @@ net::PacketPool* make_packet_pool(u64 ram_bytes) {
     return memory != nullptr ? new (std::nothrow) net::PacketPool(memory->bytes(), memory->addr()) : nullptr;
 }
 
-/// The NIC that was found, or none: then the stack still reaches itself.
-template <class Nic> void start_network(Nic* nic, net::PacketPool* pool, const Options& options, u64 ram_bytes) {
+/// The NICs that were found, or none: then the stack still reaches itself.
+template <class Nic>
+void start_network(std::span<Nic* const> nics, net::PacketPool* pool, const Options& options, u64 ram_bytes) {
     if (pool == nullptr) return log(LogLevel::error, "no network: out of memory");
     net::StackConfig config = stack_config(options, ram_bytes);
     static constinit net::NullLink nothing;
     Result<> opened;
-    if (nic != nullptr) {
-        opened = network().open(*nic, *pool, config);
+    if (!nics.empty()) {
+        std::array<net::InterfaceConfig, net::kMostInterfaces - 1> more;
+        for (usize i = 1; i < nics.size(); ++i) more[i - 1] = interface_config(options, i);
+        opened = network().open(nics, *pool, config, std::span(more).first(nics.size() - 1));
     } else {
         log(LogLevel::warning, "no network interface: only this machine can be reached");
         config.addressing = net::Addressing::none;
@@ -216,7 +225,7 @@ void start_devices(const arch::Platform& platform, const CommandLine& command_li
     if (wants_virtio_console(options)) settle_console(platform, around.console_taken, options);
     if constexpr (kAppliance.has_disks())
         mount_disks({.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes});
-    if constexpr (kAppliance.net) start_network(found.nics().first, pool, options, ram_bytes);
+    if constexpr (kAppliance.net) start_network(found.nics().found(), pool, options, ram_bytes);
 }
 
 /// Both clocks at once.

@@ -27,12 +27,12 @@ constexpr Command kCommands[] = {
     {"version", "version", "what this is and what it runs on", version},
 };
 constexpr Command kNetworkCommands[] = {
-    {"ip", "ip [renew|release]", "addresses, routes and counters of the network interface; its DHCP lease", ip},
-    {"link", "link [SETTING VALUE...]", "the network interface: modes, filters, queues ('link help' lists settings)",
-     link},
+    {"ip", "ip [[NAME] renew|release]", "addresses and neighbours of the network interfaces; their DHCP leases", ip},
+    {"link", "link [NAME] [SETTING VALUE...]",
+     "the network interfaces: modes, filters, queues ('link help' lists settings)", link},
     {"netstat", "netstat [-s]", "connections; -s: protocol counters", netstat},
     {"ping", "ping [-c COUNT] [-s BYTES] HOST", "ask a host for echoes", ping},
-    {"route", "route [add NETWORK/PREFIX ROUTER [METRIC]|del NETWORK/PREFIX]", "where packets go", route},
+    {"route", "route [add NETWORK/PREFIX ROUTER [METRIC] [NAME]|del NETWORK/PREFIX]", "where packets go", route},
 };
 }  // namespace
 

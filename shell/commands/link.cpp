@@ -153,33 +153,50 @@ void print_queues(const State& s) {
     if (s.tx) print("  coalescing, send: {} packets or {} us\n", s.tx->packets, s.tx->microseconds);
 }
 
-Outcome show() {
-    const auto info = network().interface();
+void show(u8 number) {
+    const auto info = network().interface(number);
     char mac[18];
-    if (info.mac == MacAddr{}) {
-        print("no network interface\n");
-        return Outcome::done;
-    }
-    print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu,
+    print("net{}: {} mtu {} mac {}\n", number, info.carrier ? "up" : "down", info.mtu,
           net::to_text(info.mac, std::span<char, 18>(mac)));
+    print("  frames: {} in, {} out\n", info.frames_in, info.frames_out);
     print_names("  offloads:", info.offloads, kOffloads);
     State s;
-    if (network().control([&](LinkControl& nic) { return s.take(nic); })) {
+    if (network().control([&](LinkControl& nic) { return s.take(nic); }, number)) {
         print_filters(s);
         print_queues(s);
     } else {
         print("  no control queue: nothing can be set\n");
     }
+}
+
+Outcome show_all() {
+    if (network().interface().mac == MacAddr{}) {
+        print("no network interface\n");
+        return Outcome::done;
+    }
+    for (u8 i = 0; i < network().interface_count(); ++i) show(i);
     return Outcome::done;
+}
+
+/// Takes an interface's name off the front; without one it is the first that is meant.
+u8 take_interface(Arguments& args) {
+    const auto number =
+        args.count > 2 && args[1].starts_with("net") ? parse_number<u8>(args[1].substr(3)) : std::nullopt;
+    if (!number) return 0;
+    for (usize i = 2; i < args.count; ++i) args.words[i - 1] = args.words[i];
+    --args.count;
+    return *number;
 }
 
 }  // namespace
 
-Outcome link(Shell&, const Arguments& args) {
-    if (args.count == 1) return show();
+Outcome link(Shell&, const Arguments& line) {
+    if (line.count == 1) return show_all();
+    Arguments args = line;
+    const u8 number = take_interface(args);
     for (const auto& setting : kSettings) {
         if (args[1] != setting.name) continue;
-        const auto done = network().control([&](LinkControl& nic) { return setting.change(nic, args); });
+        const auto done = network().control([&](LinkControl& nic) { return setting.change(nic, args); }, number);
         return done ? Outcome::done : complain("link", setting.name, done.error());
     }
     if (args[1] != "help" || args.count != 2) return Outcome::usage;

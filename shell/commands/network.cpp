@@ -114,27 +114,29 @@ void print_statistics() {
 
 }  // namespace
 
-/// `ip renew`, `ip release`: the DHCP lease.
-Outcome change_lease(std::string_view what) {
+/// "net1" is 1; nothing: no name of an interface that is there.
+std::optional<u8> interface_number(std::string_view name) {
+    if (!name.starts_with("net")) return std::nullopt;
+    const auto number = parse_number<u8>(name.substr(3));
+    return number && *number < network().interface_count() ? number : std::nullopt;
+}
+
+/// `ip [NAME] renew`, `ip [NAME] release`: the DHCP lease.
+Outcome change_lease(std::string_view what, u8 interface) {
     if (what == "renew") {
-        network().renew_address();
+        network().renew_address(interface);
         return Outcome::done;
     }
     if (what != "release") return Outcome::usage;
-    const auto released = network().release_address();
+    const auto released = network().release_address(Duration::from_s(1), interface);
     return released ? Outcome::done : complain("ip", what, released.error());
 }
 
-Outcome ip(Shell&, const Arguments& args) {
-    if (args.count == 2) return change_lease(args[1]);
-    if (args.count != 1) return Outcome::usage;
-    const auto info = network().interface();
+namespace {
+
+void print_interface(u8 number, const net::InterfaceInfo& info) {
     char mac[18];
-    if (info.mac == net::MacAddr{}) {
-        print("no network interface\n");
-        return Outcome::done;
-    }
-    print("net0: {} mtu {} mac {}\n", info.carrier ? "up" : "down", info.mtu,
+    print("net{}: {} mtu {} mac {}\n", number, info.carrier ? "up" : "down", info.mtu,
           net::to_text(info.mac, std::span<char, 18>(mac)));
     if (!info.ipv4.address.is_unspecified())
         print_addressing(info);
@@ -146,40 +148,55 @@ Outcome ip(Shell&, const Arguments& args) {
               address.of(info.conflict.address), info.conflict.seen, info.refused ? "; not used, asked for again" : "");
     }
     print_ipv6(info.ipv6);
-    (void)network().for_each_neighbour([](const net::NeighbourInfo& n) {
+    (void)network().for_each_neighbour([&](const net::NeighbourInfo& n) {
+        if (n.interface != number) return;
         AddressText address;
         char text[18];
         print("  neighbour {} {}\n", address.of(n.address),
               n.resolved ? net::to_text(n.mac, std::span<char, 18>(text)) : std::string_view{"(asking)"});
     });
+}
+
+}  // namespace
+
+Outcome ip(Shell&, const Arguments& args) {
+    if (args.count == 3) {
+        const auto number = interface_number(args[1]);
+        return number ? change_lease(args[2], *number) : Outcome::usage;
+    }
+    if (args.count == 2) return change_lease(args[1], 0);
+    if (args.count != 1) return Outcome::usage;
+    if (network().interface().mac == net::MacAddr{}) {
+        print("no network interface\n");
+        return Outcome::done;
+    }
+    for (u8 i = 0; i < network().interface_count(); ++i) print_interface(i, network().interface(i));
     return Outcome::done;
 }
 
 namespace {
 
-void print_route(const net::RouteInfo& r, std::string_view from) {
+void print_route(const net::RouteInfo& r) {
+    constexpr std::string_view kFrom[] = {" (ours)", "", " (dhcp)", " (gateway)"};
     AddressText to, by;
     print("{}/{} {}", to.of(r.route.destination), r.route.prefix,
           r.route.router.is_unspecified() ? std::string_view("link") : by.of(r.route.router));
     if (r.metric != 0) print(" metric {}", r.metric);
-    print("{}\n", from);
-}
-
-void print_routes() {
-    for (const net::RouteInfo& r : network().routes())
-        print_route(r, r.origin == net::RouteInfo::Origin::dhcp ? " (dhcp)" : "");
-    const net::Ipv4Config c = network().interface().ipv4;
-    if (c.address.is_unspecified()) return;
-    print_route({{{c.address.value & c.mask().value}, c.prefix, {}}}, " (ours)");
-    if (!c.gateway.is_unspecified()) print_route({{{}, 0, c.gateway}}, " (gateway)");
+    if (network().interface_count() > 1) print(" net{}", r.interface);
+    print("{}\n", kFrom[static_cast<usize>(r.origin)]);
 }
 
 }  // namespace
 
 Outcome route(Shell&, const Arguments& args) {
-    if (args.count == 1) return print_routes(), Outcome::done;
+    if (args.count == 1) {
+        for (const net::RouteInfo& r : network().routes()) print_route(r);
+        return Outcome::done;
+    }
     const bool adds = args[1] == "add";
-    if (adds ? args.count != 4 && args.count != 5 : args[1] != "del" || args.count != 3) return Outcome::usage;
+    const auto named = args.count > 4 ? interface_number(args[args.count - 1]) : std::nullopt;
+    const usize count = args.count - (named ? 1 : 0);
+    if (adds ? count != 4 && count != 5 : args[1] != "del" || args.count != 3) return Outcome::usage;
     const usize slash = args[2].find('/');
     if (slash == std::string_view::npos) return Outcome::usage;
     const auto destination = Ipv4Addr::parse(args[2].substr(0, slash));
@@ -188,9 +205,10 @@ Outcome route(Shell&, const Arguments& args) {
     Result<> done;
     if (adds) {
         const auto router = args[3] == "link" ? Ipv4Addr{} : Ipv4Addr::parse(args[3]);
-        const auto metric = args.count == 5 ? parse_number<u16>(args[4]) : u16{0};
+        const auto metric = count == 5 ? parse_number<u16>(args[4]) : u16{0};
         if (!router || !metric) return Outcome::usage;
-        done = network().add_route({{*destination, *prefix, *router}, *metric});
+        done = network().add_route(
+            {{*destination, *prefix, *router}, *metric, net::RouteInfo::Origin::configured, named.value_or(0)});
     } else {
         done = network().remove_route(*destination, *prefix);
     }

@@ -62,43 +62,62 @@ TEST_CASE("typed options") {
                         "console=ttyS0 hw.vtnet.csum=0");
     CHECK(r.complaints == "");
     CHECK(r.options.panic == kernel::PanicAction::reboot);
-    REQUIRE(r.options.ip);
-    CHECK(r.options.ip->mode == IpOption::Mode::fixed);
-    CHECK(r.options.ip->address == net::Ipv4Addr::of(10, 0, 2, 15));
-    CHECK(r.options.ip->prefix == 24);
-    CHECK(r.options.ip->gateway == net::Ipv4Addr::of(10, 0, 2, 2));
-    CHECK(r.options.ip->dns == net::Ipv4Addr::of(10, 0, 2, 3));
+    REQUIRE(r.options.ip[0]);
+    CHECK(r.options.ip[0]->mode == IpOption::Mode::fixed);
+    CHECK(r.options.ip[0]->address == net::Ipv4Addr::of(10, 0, 2, 15));
+    CHECK(r.options.ip[0]->prefix == 24);
+    CHECK(r.options.ip[0]->gateway == net::Ipv4Addr::of(10, 0, 2, 2));
+    CHECK(r.options.ip[0]->dns == net::Ipv4Addr::of(10, 0, 2, 3));
     CHECK(r.options.log_level == kernel::LogLevel::debug);
     CHECK(r.options.root == "vda1");
-    CHECK(read("ip=dhcp").options.ip->mode == IpOption::Mode::dhcp);
-    CHECK(read("ip=dhcp").options.ip->address.is_unspecified());
-    const IpOption fallback = *read("ip=dhcp,10.0.0.9/16,10.0.0.1").options.ip;
+    CHECK(read("ip=dhcp").options.ip[0]->mode == IpOption::Mode::dhcp);
+    CHECK(read("ip=dhcp").options.ip[0]->address.is_unspecified());
+    const IpOption fallback = *read("ip=dhcp,10.0.0.9/16,10.0.0.1").options.ip[0];
     CHECK(fallback.mode == IpOption::Mode::dhcp);
     CHECK(fallback.address == net::Ipv4Addr::of(10, 0, 0, 9));
     CHECK(fallback.prefix == 16);
     CHECK(fallback.gateway == net::Ipv4Addr::of(10, 0, 0, 1));
-    CHECK(read("ip=off").options.ip->mode == IpOption::Mode::off);
-    CHECK(read("ip=10.0.0.1/8").options.ip->gateway.is_unspecified());
-    CHECK(read("ip=10.0.0.1/8,,10.0.0.3").options.ip->dns == net::Ipv4Addr::of(10, 0, 0, 3));
+    CHECK(read("ip=off").options.ip[0]->mode == IpOption::Mode::off);
+    CHECK(read("ip=10.0.0.1/8").options.ip[0]->gateway.is_unspecified());
+    CHECK(read("ip=10.0.0.1/8,,10.0.0.3").options.ip[0]->dns == net::Ipv4Addr::of(10, 0, 0, 3));
     CHECK(read("loglevel=4").options.log_level == kernel::LogLevel::error);
 }
 
+TEST_CASE("netN.ip=, netN.ip6=, netN.route=: of the interface that is named, the first without a name") {
+    const auto r = read("ip=10.0.0.1/8 net1.ip=10.1.0.1/16,10.1.0.2 net2.ip6=off net1.route=9.0.0.0/8,link "
+                        "route=8.0.0.0/8,10.0.0.9");
+    CHECK(r.options.ip[0]->address == net::Ipv4Addr::of(10, 0, 0, 1));
+    CHECK(r.options.ip[1]->address == net::Ipv4Addr::of(10, 1, 0, 1));
+    CHECK_FALSE(r.options.ip[2]);
+    CHECK(r.options.ip6[2]->off);
+    REQUIRE(r.options.routes.size() == 2);
+    CHECK(r.options.routes[0].interface == 1);
+    CHECK(r.options.routes[1].interface == 0);
+    CHECK(read("net0.ip=off").options.ip[0]->mode == IpOption::Mode::off);
+    for (const char* bad : {"net4.ip=dhcp", "net.ip=dhcp", "netx.ip=dhcp", "net1.foo=1", "net1=dhcp", "net1.ip=x"}) {
+        CAPTURE(bad);
+        const auto b = read(bad);
+        CHECK_FALSE(b.complaints.empty());
+        CHECK_FALSE(b.options.ip[1]);
+    }
+}
+
 TEST_CASE("ip6=") {
-    CHECK_FALSE(read("").options.ip6);
-    CHECK_FALSE(read("ip6=auto").options.ip6->off);
-    CHECK(read("ip6=off").options.ip6->off);
-    const Ip6Option ip = *read("ip6=2001:db8::5/56,fe80::1,2001:db8::53").options.ip6;
+    CHECK_FALSE(read("").options.ip6[0]);
+    CHECK_FALSE(read("ip6=auto").options.ip6[0]->off);
+    CHECK(read("ip6=off").options.ip6[0]->off);
+    const Ip6Option ip = *read("ip6=2001:db8::5/56,fe80::1,2001:db8::53").options.ip6[0];
     CHECK(ip.address == net::IpAddr::parse("2001:db8::5"));
     CHECK(ip.prefix == 56);
     CHECK(ip.gateway == net::IpAddr::parse("fe80::1"));
     CHECK(ip.dns == net::IpAddr::parse("2001:db8::53"));
-    CHECK(read("ip6=2001:db8::5/64,,2001:db8::53").options.ip6->gateway.is_unspecified());
+    CHECK(read("ip6=2001:db8::5/64,,2001:db8::53").options.ip6[0]->gateway.is_unspecified());
     for (const char* bad : {"ip6=", "ip6", "ip6=2001:db8::5", "ip6=2001:db8::5/129", "ip6=2001:db8::5/0", "ip6=::/64",
                             "ip6=10.0.0.1/24", "ip6=ff02::1/64", "ip6=::1/128", "ip6=2001:db8::5/64,x",
                             "ip6=2001:db8::5/64,10.0.0.1", "ip6=2001:db8::5/64,fe80::1,fe80::2,fe80::3"}) {
         const Read r = read(bad);
         CAPTURE(bad);
-        CHECK_FALSE(r.options.ip6);
+        CHECK_FALSE(r.options.ip6[0]);
         CHECK(r.complaints.ends_with("is not understood: auto, off, or ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
     }
 }
@@ -152,7 +171,7 @@ TEST_CASE("bad values are named, unknown keys are listed once") {
                             "ip=", "ip=10.0.0.1/8,x", "ip=10.0.0.1/8,10.0.0.2,y", "ip", "ip=dhcp,", "ip=dhcp,10.0.0.1",
                             "ip=dhcp,dhcp", "ip=224.0.0.1/4"}) {
         const Read r = read(bad);
-        CHECK_FALSE(r.options.ip);
+        CHECK_FALSE(r.options.ip[0]);
         CHECK(r.complaints.ends_with("is not understood: dhcp, off, or [dhcp,]ADDRESS/PREFIX[,GATEWAY[,DNS]]\n"));
     }
     CHECK(read("panic=maybe").complaints == "command line: panic=maybe is not understood: halt, reboot or exit\n");
