@@ -139,6 +139,7 @@ Result<> Stack::configure(Addressing addressing, const Ipv4Config& fixed, Instan
 void Stack::apply(Interface& i, const Ipv4Config& next, Instant tell_at) {
     stirred_ = true;
     const bool moved = i.ipv4.address != next.address || i.ipv4.prefix != next.prefix;
+    forget_route();
     i.ipv4 = next;
     routes_.set_interface(i.index, next, i.dhcp.lease() ? &i.dhcp.lease()->hints : nullptr);
     changed_ = true;
@@ -252,6 +253,7 @@ void Stack::announce(Instant now, u8 interface) {
 
 void Stack::carrier_changed(Interface& i, bool up, Instant now) {
     stirred_ = true;
+    forget_route();
     i.carrier = up;
     tcp_.set_link(up, now, i.index);
     if (!up) return i.frames.clear();

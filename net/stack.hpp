@@ -137,9 +137,13 @@ public:
     const Routes& routes() const { return routes_; }
     /// invalid, exists, no_space.
     Result<> add_route(const RouteInfo& r) {
+        forget_route();
         return r.interface < interfaces_.count() ? routes_.add(r) : fail(Error::invalid);
     }
-    Result<> remove_route(Ipv4Addr destination, u8 prefix) { return routes_.remove(destination, prefix); }
+    Result<> remove_route(Ipv4Addr destination, u8 prefix) {
+        forget_route();
+        return routes_.remove(destination, prefix);
+    }
     const Statistics& statistics() const { return stats_; }
     const Arp& arp(u8 interface = 0) const { return interfaces_[interface].arp; }
     const Ipv6Layer* ipv6(u8 interface = 0) const { return interfaces_[interface].ipv6.get(); }
@@ -163,6 +167,13 @@ private:
         Ipv4Addr next_hop, source;
         bool local;
     };
+    /// The last answer of route(): every packet is asked about twice, and the next is often for the same neighbour.
+    struct RecentRoute {
+        bool known = false;
+        Ipv4Addr destination, source;
+        Route route;
+    };
+    mutable RecentRoute recent_;
     /// May a packet be larger than its path and go out in fragments? Then it has no DF, and a complete checksum.
     enum class Cut : u8 { no, allowed };
 
@@ -209,7 +220,15 @@ private:
     // stack_route.cpp
     /// By which interface, from which address of ours and to which neighbour. `source`, when it is specified, decides
     /// on the interface, else `scope` does; what has carrier comes before what has none.
-    std::optional<Route> route(Ipv4Addr destination, Ipv4Addr source = {}, u16 scope = 0) const;
+    std::optional<Route> route(Ipv4Addr destination, Ipv4Addr source = {}, u16 scope = 0) const {
+        if (recent_.known && recent_.destination == destination && recent_.source == source && scope == 0) [[likely]]
+            return recent_.route;
+        return find_route(destination, source, scope);
+    }
+    std::optional<Route> find_route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const;
+    std::optional<Route> choose_route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const;
+    /// After every change of an address, a route or a carrier.
+    void forget_route() { recent_.known = false; }
     Interface* route_to_many(u32 allowed) const;
     /// The same for IPv6, which chooses the rest by itself; nullptr: nobody can send it.
     Interface* route6(const IpAddr& destination, const IpAddr& source, u16 scope, Instant now) const;

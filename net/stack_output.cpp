@@ -9,7 +9,10 @@ namespace ringlet::net {
 bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut, u16 scope) {
     const usize length = p.total_size() + sizeof(Ipv4Header);
     // An address that we have lost must not go out any more, and 127/8 never.
-    if (!source.is_unspecified() && (!is_ours(source) || source.is_loopback() != destination.is_loopback())) {
+    // (The recent route was found with this source as ours, and is forgotten with it.)
+    const bool recent = recent_.known && recent_.destination == destination && recent_.source == source;
+    if (!recent && !source.is_unspecified() &&
+        (!is_ours(source) || source.is_loopback() != destination.is_loopback())) {
         ++stats_.ip_no_address;
         return false;
     }

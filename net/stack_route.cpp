@@ -4,7 +4,13 @@
 
 namespace ringlet::net {
 
-std::optional<Stack::Route> Stack::route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const {
+std::optional<Stack::Route> Stack::find_route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const {
+    const auto found = choose_route(destination, source, scope);
+    if (found && scope == 0 && !destination.is_loopback()) recent_ = {true, destination, source, *found};
+    return found;
+}
+
+std::optional<Stack::Route> Stack::choose_route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const {
     if (destination.is_loopback()) return Route{out_, destination, destination, true};
     if (destination.is_unspecified()) return std::nullopt;
     if (Interface* i = interfaces_.owner(destination)) return Route{i, destination, destination, true};
