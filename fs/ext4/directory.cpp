@@ -6,12 +6,6 @@
 namespace ringlet::fs::ext4 {
 namespace {
 
-/// The length of an entry; the two encodings that do not fit 16 bits are for blocks of 64 KiB.
-usize entry_length(u16 rec_len, usize block_size) {
-    if (rec_len == 0xffff || (rec_len == 0 && block_size == 65536)) return block_size;
-    return rec_len & ~3u;
-}
-
 NodeType entry_type(u8 file_type) {
     constexpr NodeType kTypes[] = {NodeType::file,         NodeType::file, NodeType::directory, NodeType::char_device,
                                    NodeType::block_device, NodeType::fifo, NodeType::socket,    NodeType::symlink};
@@ -65,28 +59,10 @@ Result<BlockRef> Ext4Inode::directory_block(u64 logical, Check kind) {
     return block;
 }
 
-Result<Slot> Ext4Inode::slot_at(Bytes region, usize offset) const {
-    const auto header = ringlet::read_at<DirEntryHeader>(region, offset);
-    if (!header) return fail(Error::corrupt);
-    const usize length = entry_length(header->rec_len, geometry().block_size);
-    // Without the file type feature its byte is the upper half of the name's length, always 0.
-    const bool typed = geometry().has(kIncompatFiletype);
-    if (length < sizeof(*header) || length > region.size() - offset || header->name_len > length - sizeof(*header) ||
-        (!typed && header->inode != 0 && header->file_type != 0) || header->inode > geometry().inodes)
-        return fail(Error::corrupt);
-    Slot slot;
-    slot.inode = header->inode;
-    slot.next = offset + length;
-    slot.file_type = typed ? header->file_type : 0;
-    const Bytes name = region.subspan(offset + sizeof(*header), header->name_len);
-    slot.name = {reinterpret_cast<const char*>(name.data()), name.size()};
-    return slot;
-}
-
 /// The inode of `name` among the entries from `offset` on; 0 when it is not there.
 Result<u32> Ext4Inode::find_in(Bytes region, usize offset, std::string_view name) const {
     while (offset < region.size()) {
-        const Slot slot = TRY(slot_at(region, offset));
+        const Slot slot = TRY(read_slot(geometry(), region, offset));
         if (slot.inode != 0 && slot.name == name) return slot.inode;
         offset = slot.next;
     }
@@ -131,7 +107,7 @@ Result<Ref<Inode>> Ext4Inode::lookup(std::string_view name) {
 /// The first used entry at or after `offset`, which is moved behind it; false at the end of the region.
 Result<bool> Ext4Inode::entry_in(Bytes region, usize& offset, DirEntry& out) const {
     while (offset < region.size()) {
-        const Slot slot = TRY(slot_at(region, offset));
+        const Slot slot = TRY(read_slot(geometry(), region, offset));
         offset = slot.next;
         if (slot.inode == 0 || slot.name.empty()) continue;
         // What no lookup can find is not shown: a '/' in a name would be a trap for whoever builds a path of
@@ -154,7 +130,7 @@ Result<bool> Ext4Inode::next_linear(u64& cookie, DirEntry& out) {
         const usize wanted = static_cast<usize>(cookie & (block.bytes().size() - 1));
         // The cookie may come from anywhere: find the first entry that begins at or after it.
         usize offset = 0;
-        while (offset < wanted) offset = TRY(slot_at(block.bytes(), offset)).next;
+        while (offset < wanted) offset = TRY(read_slot(geometry(), block.bytes(), offset)).next;
         const u64 base = cookie >> shift << shift;
         const bool found = TRY(entry_in(block.bytes(), offset, out));
         cookie = base + offset;

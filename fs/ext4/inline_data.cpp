@@ -102,13 +102,13 @@ Result<bool> Ext4Inode::next_inline(u64& cookie, DirEntry& out) {
     if (cookie >= all) return false;
     if (cookie < border) {
         usize offset = 4;
-        while (offset < cookie) offset = TRY(slot_at(v.head, offset)).next;
+        while (offset < cookie) offset = TRY(read_slot(geometry(), v.head, offset)).next;
         const bool found = TRY(entry_in(v.head, offset, out));
         cookie = offset;
         if (found) return true;
     }
     usize offset = 0;
-    while (border + offset < cookie) offset = TRY(slot_at(v.tail, offset)).next;
+    while (border + offset < cookie) offset = TRY(read_slot(geometry(), v.tail, offset)).next;
     const bool found = TRY(entry_in(v.tail, offset, out));
     cookie = border + offset;
     return found;

@@ -116,36 +116,35 @@ Result<> Journal::commit(u32 transaction) {
 
 /// Commits what is running now.
 Result<Journal::Outcome> Journal::lead() {
-    u32 id = 0, revokes = 0, blocks = 0;
+    Frozen frozen;
     {
         auto state = state_.lock();
         state->gate_closed = true;
         changed_.wait(state, [&] { return state->handles == 0; });
     }
-    auto frozen = freeze(id, revokes);
+    const auto done = freeze(frozen);
     {
         auto state = state_.lock();
-        blocks = std::exchange(state->blocks, 0);
-        state->revokes = 0;
+        state->blocks = state->revokes = 0;
         // Numbers in the log are consecutive: a transaction without blocks takes none.
-        if (blocks != 0) state->running = id + 1;
+        if (frozen.blocks != 0) state->running = frozen.transaction + 1;
         state->gate_closed = false;
     }
     changed_.wake_all();
-    if (!frozen) return fail(frozen.error());
+    if (!done) return fail(done.error());
     // The new transaction may have begun; its ordered data is written too, which does no harm.
     if (auto r = cache_.write_back({.kind = BlockCache::Selection::Kind::ordered}); !r) return fail(r.error());
-    if (blocks == 0) {
+    if (frozen.blocks == 0) {
         if (auto r = flush(); !r) return fail(r.error());
         return Outcome::nothing_to_log;
     }
     if (has_log())
-        if (auto r = write_log(id, blocks, revokes); !r) return fail(r.error());
+        if (auto r = write_log(frozen); !r) return fail(r.error());
     {
         auto state = state_.lock();
-        state->committed = id;
+        state->committed = frozen.transaction;
         ++state->stats.commits;
-        state->stats.logged_blocks += blocks;
+        state->stats.logged_blocks += frozen.blocks;
     }
     client_.transaction_committed();
     if (!has_log() || is_log_crowded())
@@ -154,28 +153,28 @@ Result<Journal::Outcome> Journal::lead() {
 }
 
 /// With the gate closed: completes and copies the running transaction.
-Result<> Journal::freeze(u32& transaction, u32& revokes) {
+Result<> Journal::freeze(Frozen& frozen) {
     {
         // Not through begin(), which would wait for the gate.
         Handle handle(*this, 0);
         {
             auto state = state_.lock();
-            transaction = state->running;
+            frozen.transaction = state->running;
             ++state->handles;
         }
         if (auto r = client_.complete_transaction(handle); !r) return r;
     }
     {
         auto state = state_.lock();
-        revokes = state->revokes;
-        std::copy_n(revoked_.get(), revokes, frozen_revoked_.get());
+        frozen.revokes = state->revokes;
+        std::copy_n(revoked_.get(), frozen.revokes, frozen_revoked_.get());
     }
-    u32 index = 0;
-    cache_.freeze(transaction, [&](BlockNo number, Bytes bytes) {
+    cache_.freeze(frozen.transaction, [&](BlockNo number, Bytes bytes) {
+        const u32 index = frozen.blocks++;
         if (!has_log()) return;
         ASSERT(index < max_blocks_);
         std::memcpy(slot(position_of(index)).data(), bytes.data(), bytes.size());
-        numbers_[index++] = number.raw;
+        numbers_[index] = number.raw;
     });
     return {};
 }

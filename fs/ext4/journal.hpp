@@ -115,8 +115,12 @@ private:
     void end(Handle& handle);
     enum class Outcome : u8 { committed, nothing_to_log };
     Result<Outcome> lead();
-    Result<> freeze(u32& transaction, u32& revokes);
-    Result<> write_log(u32 transaction, u32 blocks, u32 revokes);
+    /// A transaction that has ended. Fewer blocks than joined it: some were freed again.
+    struct Frozen {
+        u32 transaction = 0, blocks = 0, revokes = 0;
+    };
+    Result<> freeze(Frozen& frozen);
+    Result<> write_log(const Frozen& frozen);
     void build_descriptors(u32 transaction, u32 blocks);
     void build_revoke_block(MutableBytes block, u32 transaction, u32 count);
     Result<> write_commit_block(u32 transaction, u32 at);

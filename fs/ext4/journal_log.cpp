@@ -137,7 +137,8 @@ void Journal::build_revoke_block(MutableBytes block, u32 transaction, u32 count)
     if (format_.checksums()) overlay<be32>(block, tail) = journal_checksum(format_.seed, block, tail);
 }
 
-Result<> Journal::write_log(u32 transaction, u32 blocks, u32 revokes) {
+Result<> Journal::write_log(const Frozen& frozen) {
+    const auto [transaction, blocks, revokes] = frozen;
     build_descriptors(transaction, blocks);
     u32 slots = blocks == 0 ? 0 : position_of(blocks - 1) + 1;
     if (revokes != 0) build_revoke_block(slot(slots++), transaction, revokes);

@@ -38,15 +38,15 @@ Result<Run> Ext4Inode::map(u64 logical) {
     return (flags_ & kInodeExtents) != 0 ? map_extents(n) : map_pointers(n);
 }
 
-Result<BlockRef> Ext4Inode::extent_node(u64 block) {
-    if (!geometry().contains(block)) return fail(Error::corrupt);
-    BlockRef node = TRY(volume_.cache().get(BlockNo(block)));
+Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block) {
+    if (!geometry.contains(block)) return fail(Error::corrupt);
+    BlockRef node = TRY(cache.get(BlockNo(block)));
     constexpr u8 kBit = static_cast<u8>(Check::extents);
-    if (!geometry().checksums() || node.verified(kBit)) return node;
+    if (!geometry.checksums() || node.verified(kBit)) return node;
     const ExtentHeader h = *ringlet::read_at<ExtentHeader>(node.bytes(), 0);
     const usize tail = sizeof(ExtentHeader) + usize{h.max} * sizeof(Extent);
     const auto stored = ringlet::read_at<le32>(node.bytes(), tail);
-    if (!stored || crc32c(seed_, node.bytes().first(tail)) != *stored) return fail(Error::corrupt);
+    if (!stored || crc32c(seed, node.bytes().first(tail)) != *stored) return fail(Error::corrupt);
     node.mark_verified(kBit);
     return node;
 }
@@ -80,7 +80,7 @@ Result<Run> Ext4Inode::map_extents(u32 logical) {
         }
         const ExtentIndex index = *ringlet::read_at<ExtentIndex>(node, sizeof(h) + *at * sizeof(ExtentIndex));
         held = BlockRef();  // never two pins
-        held = TRY(extent_node(index.leaf_lo | u64{index.leaf_hi} << 32));
+        held = TRY(read_extent_node(volume_.cache(), geometry(), seed_, index.leaf_lo | u64{index.leaf_hi} << 32));
         node = held.bytes();
     }
 }

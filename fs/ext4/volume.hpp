@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "fs/block_cache.hpp"
+#include "fs/ext4/dir_block.hpp"
 #include "fs/ext4/geometry.hpp"
 #include "fs/ext4/groups.hpp"
 #include "fs/inode.hpp"
@@ -23,19 +24,13 @@ Result<> set_recovery(BlockDevice& device, Recovery recovery);
 /// The checks a cached block may have passed (BlockRef::verified).
 enum class Check : u8 { descriptors = 1, extents = 2, directory = 4, index = 8, bitmap = 16 };
 
+/// A node of an extent tree, which may come from the disk: its checksum is right. corrupt, io.
+Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block);
+
 /// Consecutive file blocks that lie consecutively on the disk, or nowhere (then they read as zeros).
 struct Run {
     u64 physical = 0;  ///< 0: a hole or unwritten
     u64 length = 1;    ///< blocks, at least 1
-};
-
-/// An entry of a directory, validated: the name lies inside the region, the inode number inside the
-/// filesystem.
-struct Slot {
-    u32 inode = 0;   ///< 0: unused
-    usize next = 0;  ///< offset of the following entry
-    u8 file_type = 0;
-    std::string_view name;
 };
 
 class Ext4Inode final : public Inode, public ListNode<> {
@@ -67,14 +62,12 @@ private:
     Result<Run> map(u64 logical);
     Result<Run> map_extents(u32 logical);
     Result<Run> map_pointers(u32 logical);
-    Result<BlockRef> extent_node(u64 block);
     void read_ahead(u64 offset, usize length, ReadAhead* hint);
     void prefetch(u64 from, u64 to);
     /// How much of a large read to have under way before copying begins.
     usize read_slice() const;
     // directory.cpp
     Result<BlockRef> directory_block(u64 logical, Check kind);
-    Result<Slot> slot_at(Bytes region, usize offset) const;
     Result<u32> find_in(Bytes region, usize offset, std::string_view name) const;
     Result<u32> find_linear(std::string_view name);
     Result<bool> entry_in(Bytes region, usize& offset, DirEntry& out) const;

@@ -269,6 +269,27 @@ TEST_CASE("a revoked block is not replayed over its next use") {
     log.cache->discard_changes();
 }
 
+TEST_CASE("a block that its own transaction frees is not logged") {
+    const Scratch s;
+    CrashDisk disk(make_plain_image(s, "-b 1024"));
+    Log log(disk);
+    {
+        auto handle = log.journal->begin(8);
+        for (u64 b = kFirst; b < kFirst + 3; ++b) stamp(handle->edit(b, Content::zeros)->bytes(), 5);
+        REQUIRE(log.cache->forget(BlockNo(kFirst + 1)));
+        handle->revoke(kFirst + 1);
+    }
+    REQUIRE(log.journal->commit_all());
+    CrashDisk after(disk.after_cut(disk.events(), nullptr));
+    MountText why;
+    REQUIRE(mount_ext4(after, {.cache_bytes = 64 << 10}, why));
+    INFO(std::string(why.view()));
+    CHECK(why.view().starts_with("journal replayed: 1 transactions, 2 blocks"));
+    const auto tag = [&](u64 b) { return tag_of(Bytes(after.content()).subspan(b * 1024, 1024)); };
+    CHECK((tag(kFirst) == 5 && tag(kFirst + 1) == 0 && tag(kFirst + 2) == 5));
+    log.cache->discard_changes();
+}
+
 TEST_CASE("ordered data is on the disk before the transaction that needs it") {
     const Scratch s;
     CrashDisk disk(make_plain_image(s, "-b 1024"));

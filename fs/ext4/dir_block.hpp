@@ -1,0 +1,64 @@
+// One block of directory entries (§"Linear Directories"): a chain of records that fills it, then the checksum's tail.
+// Bytes only, no I/O. Nothing in it is believed: every record is checked before it is used. Context: the owner of
+// bytes.
+#pragma once
+
+#include <string_view>
+
+#include "fs/ext4/geometry.hpp"
+
+namespace ringlet::fs::ext4 {
+
+/// An entry of a directory, validated: the name lies inside the region, the inode number inside the filesystem.
+struct Slot {
+    u32 inode = 0;     ///< 0: unused
+    usize at = 0;      ///< offset of the record
+    usize next = 0;    ///< offset of the following one
+    u8 file_type = 0;  ///< 0: unknown
+    std::string_view name;
+};
+
+/// The length of a record; the two encodings that do not fit 16 bits are for blocks of 64 KiB.
+usize entry_length(u16 rec_len, usize block_size);
+/// Bytes that an entry with such a name needs.
+constexpr usize entry_bytes(usize name_length) {
+    return align_up<usize>(sizeof(DirEntryHeader) + name_length, 4);
+}
+/// The record at `offset` < region.size(). corrupt.
+Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset);
+
+/// A block to be changed. `tail`: with a checksum behind the entries.
+class DirBlock {
+public:
+    DirBlock(const Geometry& geometry, MutableBytes block)
+        : geometry_(geometry), block_(block),
+          entries_(block.first(block.size() - (geometry.checksums() ? sizeof(DirTail) : 0))) {}
+
+    /// No entries.
+    void clear();
+    /// "." and "..", as every directory's first block begins.
+    void make_first(u32 self, u32 parent);
+    /// Adds an entry where there is room. False: there is none. corrupt.
+    Result<bool> insert(std::string_view name, u32 inode, u8 file_type);
+    /// Makes the record at `offset` unused, joined with the one before it. not_found: no used record begins there;
+    /// corrupt.
+    Result<> remove(usize offset);
+    /// Lets the entry at `offset` mean another inode.
+    Result<> replace(usize offset, u32 inode, u8 file_type);
+    MutableBytes entries() const { return entries_; }
+
+private:
+    void put(usize offset, usize length, u32 inode, std::string_view name, u8 file_type);
+    void set_length(usize offset, usize length);
+    void make_tail();
+
+    const Geometry& geometry_;
+    MutableBytes block_, entries_;
+};
+
+/// Seal: the checksum in the tail of a block of entries.
+void seal_entries(MutableBytes block, u32 seed);
+/// As DirEntryHeader::file_type has it.
+u8 file_type_of(NodeType type);
+
+}  // namespace ringlet::fs::ext4
