@@ -284,9 +284,8 @@ Result<BlockRef> BlockCache::get(BlockNo number) {
     return obtain(number, Content::read);
 }
 
-/// A block that nobody needs to read: it was just allocated.
-void BlockCache::fill_without_reading(Entry& e, Content content) {
-    if (content == Content::zeros) std::memset(e.bytes.data(), 0, e.bytes.size());
+/// A block that nobody needs to read: it was just allocated, and whoever edits it fills it.
+void BlockCache::skip_reading(Entry& e) {
     e.state.store(Entry::State::valid, std::memory_order_release);
     e.waiters.wake(true);
     unpin(e);
@@ -331,7 +330,7 @@ Result<BlockRef> BlockCache::obtain(BlockNo number, Content content) {
             continue;
         }
         if (mine != nullptr && content == Content::read) read_one(*mine);
-        if (mine != nullptr && content != Content::read) fill_without_reading(*mine, content);
+        if (mine != nullptr && content != Content::read) skip_reading(*mine);
         Retry retry = Retry::no;
         auto ref = wait_for(mine != nullptr ? *mine : *found, retry);
         if (ref || retry == Retry::no || ++tries == kTries) return ref;

@@ -265,7 +265,7 @@ private:
     Entry* take_free(State& state);
     void start_reading(State& state, Entry& e, BlockNo n);
     Result<BlockRef> obtain(BlockNo number, Content content);
-    void fill_without_reading(Entry& e, Content content);
+    void skip_reading(Entry& e);
     void unhash(State& state, Entry& e);
     enum class Retry : u8 { no, yes };
     Result<BlockRef> wait_for(Entry& e, Retry& retry);

@@ -91,18 +91,11 @@ Result<ExtentTree::Path> ExtentTree::descend(u64 logical) {
         if (h.magic != kExtentMagic || path.depth > kMaxExtentDepth || h.depth != path.depth - level ||
             h.entries > h.max || h.max > room_of(level) || (level < path.depth && h.entries == 0))
             return fail(Error::corrupt);
-        u32 low = 0, high = h.entries;
-        while (low < high) {
-            const u32 middle = (low + high) / 2;
-            if (*ringlet::read_at<le32>(node, sizeof(h) + middle * sizeof(Extent)) <= logical)
-                low = middle + 1;
-            else
-                high = middle;
-        }
+        const auto at = last_not_after(node, h.entries, logical);
         Step& step = path.steps[level];
-        step = {block, low == 0 ? 0 : low - 1, h.entries};
+        step = {block, at.value_or(0), h.entries};
         if (level == path.depth) {
-            path.found = low != 0;
+            path.found = at.has_value();
             return path;
         }
         block = child_of(*ringlet::read_at<ExtentIndex>(node, sizeof(h) + step.at * sizeof(ExtentIndex)));
@@ -150,7 +143,7 @@ Result<> ExtentTree::insert(Handle& handle, Mapping m) {
                 put(leaf.entry<Extent>(at), m);
             }
             path.leaf().at = at;
-            return at == 0 ? fix_keys(handle, path) : Result<>{};
+            return at == 0 ? fix_keys(handle, path, path.depth) : Result<>{};
         }
         if (auto r = make_room(handle, path); !r) return r;
     }
@@ -187,7 +180,7 @@ Result<bool> ExtentTree::merge(Handle& handle, Path& path, const Mapping& m) {
     put(node.entry<Extent>(behind), whole);
     path.leaf().at = behind;
     if (behind == 0)
-        if (auto r = fix_keys(handle, path); !r) return fail(r.error());
+        if (auto r = fix_keys(handle, path, path.depth); !r) return fail(r.error());
     return true;
 }
 
@@ -254,14 +247,14 @@ Result<> ExtentTree::split(Handle& handle, Path& path, unsigned level) {
     return {};
 }
 
-/// The first key of the leaf changed: so does that of every node it is the first of.
-Result<> ExtentTree::fix_keys(Handle& handle, const Path& path) {
+/// The first key of the node at level `changed` is another: so is that of every node it is the first of.
+Result<> ExtentTree::fix_keys(Handle& handle, const Path& path, unsigned changed) {
     u32 key;
     {
-        const Node leaf = TRY(edit(handle, path.steps[path.depth]));
-        key = leaf.entry<Extent>(0).block;
+        const Node node = TRY(edit(handle, path.steps[changed]));
+        key = node.entry<Extent>(0).block;
     }
-    for (unsigned level = path.depth; level-- > 0;) {
+    for (unsigned level = changed; level-- > 0;) {
         const Node node = TRY(edit(handle, path.steps[level]));
         node.entry<ExtentIndex>(path.steps[level].at).block = key;
         if (path.steps[level].at != 0) break;
@@ -300,7 +293,7 @@ Result<> ExtentTree::cut_head(Handle& handle, const Mapping& m, u32 to) {
         rest.physical += to - m.logical;
         put(leaf.entry<Extent>(path.leaf().at), rest);
     }
-    return path.leaf().at == 0 ? fix_keys(handle, path) : Result<>{};
+    return path.leaf().at == 0 ? fix_keys(handle, path, path.depth) : Result<>{};
 }
 
 Result<> ExtentTree::drop_node(Handle& handle, u64 block) {
@@ -326,19 +319,7 @@ Result<> ExtentTree::remove_entry(Handle& handle, Path& path) {
             make(root_);
             return {};
         }
-        if (step.at != 0) return {};
-        // The first entry went: the keys above follow.
-        u32 key;
-        {
-            const Node node = TRY(edit(handle, step));
-            key = node.entry<Extent>(0).block;
-        }
-        for (unsigned above = level; above-- > 0;) {
-            const Node node = TRY(edit(handle, path.steps[above]));
-            node.entry<ExtentIndex>(path.steps[above].at).block = key;
-            if (path.steps[above].at != 0) break;
-        }
-        return {};
+        return step.at == 0 ? fix_keys(handle, path, level) : Result<>{};
     }
 }
 

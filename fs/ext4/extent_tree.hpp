@@ -80,7 +80,7 @@ private:
     Result<> split(Handle& handle, Path& path, unsigned level);
     Result<Node> add_node(Handle& handle, u64& block, u16 depth);
     Result<> drop_node(Handle& handle, u64 block);
-    Result<> fix_keys(Handle& handle, const Path& path);
+    Result<> fix_keys(Handle& handle, const Path& path, unsigned changed);
     Result<> remove_entry(Handle& handle, Path& path);
     u16 room_of(unsigned level) const {
         const usize bytes = level == 0 ? root_.size() : geometry_.block_size;

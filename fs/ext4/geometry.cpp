@@ -171,11 +171,10 @@ u32 Geometry::reserved_at_start(u32 group) const {
     return own + (place == 0 || place == 1 || place == per_block - 1 ? 1 : 0);
 }
 
-void seal_superblock(const Geometry& geometry, MutableBytes superblock) {
-    if (!geometry.checksums()) return;
-    constexpr usize kAt = offsetof(Superblock, checksum);
-    const le32 crc = crc32c(~0u, Bytes(superblock).first(kAt));
-    std::memcpy(superblock.data() + kAt, &crc, sizeof(crc));
+void seal_superblock(MutableBytes superblock) {
+    auto& s = *reinterpret_cast<Superblock*>(superblock.data());
+    if ((s.feature_ro_compat & kRoMetadataCsum) != 0)
+        s.checksum = crc32c(~0u, Bytes(superblock).first(offsetof(Superblock, checksum)));
 }
 
 u64 Geometry::descriptor_block(u32 index) const {

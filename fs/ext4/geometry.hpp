@@ -40,7 +40,7 @@ struct Geometry {
 };
 
 /// Puts the checksum into the 1024 bytes of a superblock, if it has one.
-void seal_superblock(const Geometry& geometry, MutableBytes superblock);
+void seal_superblock(MutableBytes superblock);
 
 /// Judges the 1024 bytes of a superblock against a device of `device_bytes`. On failure `why` has the reason
 /// in words; on success it may hold a warning.

@@ -232,7 +232,7 @@ Result<> Groups::complete(Handle& handle) {
     s.free_blocks_count_lo = static_cast<u32>(state->free_blocks);
     if (geometry_.has(kIncompat64bit)) s.free_blocks_count_hi = static_cast<u32>(state->free_blocks >> 32);
     s.free_inodes_count = state->free_inodes;
-    seal_superblock(geometry_, bytes.first(kSuperblockBytes));
+    seal_superblock(bytes);
     return {};
 }
 

@@ -83,7 +83,7 @@ private:
     u32 bitmap_checksum(Bitmap kind, Bytes bytes) const;
     Result<BlockEdit> edit_bitmap(State& state, Handle& handle, u32 group, Bitmap kind, GroupInfo& info);
     void make_block_bitmap(u32 group, const GroupInfo& info, MutableBytes bytes) const;
-    /// Puts `info` into the descriptor; with `bitmap` also that checksum.
+    /// Puts `info` into the descriptor, with the descriptor's checksum.
     Result<> write(Handle& handle, u32 group, const GroupInfo& info);
     Result<BlockRange> search(State& state, u32 group, u64 from, u32 wanted, u32 least, const GroupInfo& info);
     BlockRange clip(const State& state, BlockRange run) const;

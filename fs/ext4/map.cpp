@@ -10,8 +10,15 @@ namespace {
 constexpr u64 kNoLimit = u64{1} << 32;  ///< file blocks are numbered with 32 bits
 constexpr u32 kFirstWindow = 32 << 10, kLargestWindow = 256 << 10, kLargestSlice = 128 << 10;
 
-/// The last of `count` 12-byte entries after the header whose first word is <= `logical`; none: before all.
-std::optional<u32> last_not_after(Bytes node, u32 count, u32 logical) {
+/// Header plausible for a node of this size at this depth?
+bool header_fits(const ExtentHeader& h, usize node_bytes, u16 depth) {
+    return h.magic == kExtentMagic && h.depth == depth && h.entries <= h.max &&
+           h.max <= (node_bytes - sizeof(ExtentHeader)) / sizeof(Extent);
+}
+
+}  // namespace
+
+std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical) {
     u32 low = 0, high = count;
     while (low < high) {
         const u32 middle = (low + high) / 2;
@@ -23,14 +30,6 @@ std::optional<u32> last_not_after(Bytes node, u32 count, u32 logical) {
     if (low == 0) return std::nullopt;
     return low - 1;
 }
-
-/// Header plausible for a node of this size at this depth?
-bool header_fits(const ExtentHeader& h, usize node_bytes, u16 depth) {
-    return h.magic == kExtentMagic && h.depth == depth && h.entries <= h.max &&
-           h.max <= (node_bytes - sizeof(ExtentHeader)) / sizeof(Extent);
-}
-
-}  // namespace
 
 Result<Run> Ext4Inode::map(u64 logical) {
     if (logical >= kNoLimit) return fail(Error::corrupt);

@@ -73,8 +73,7 @@ Result<> ext4::set_recovery(BlockDevice& device, Recovery recovery) {
     auto& s = *reinterpret_cast<Superblock*>(raw.bytes.data());
     s.feature_incompat =
         recovery == Recovery::needed ? s.feature_incompat | kIncompatRecover : s.feature_incompat & ~kIncompatRecover;
-    if ((s.feature_ro_compat & kRoMetadataCsum) != 0)
-        s.checksum = crc32c(~0u, Bytes(raw.bytes).first(offsetof(Superblock, checksum)));
+    seal_superblock(raw.bytes);
     if (auto done = raw.transfer(device, BlockRequest::Op::write); !done) return done;
     BlockRequest flush;
     flush.op = BlockRequest::Op::flush;

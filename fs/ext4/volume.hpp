@@ -24,6 +24,8 @@ Result<> set_recovery(BlockDevice& device, Recovery recovery);
 /// The checks a cached block may have passed (BlockRef::verified).
 enum class Check : u8 { descriptors = 1, extents = 2, directory = 4, index = 8, bitmap = 16 };
 
+/// The last of `count` 12-byte entries behind the header of `node` whose first word is <= `logical`; none: before all.
+std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical);
 /// A node of an extent tree, which may come from the disk: its checksum is right. corrupt, io.
 Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block);
 
