@@ -122,6 +122,7 @@ public:
         visit("bad_events", counters_.bad_events.value());
         visit("scans", counters_.scans.value());
         visit("looks", counters_.looks.value());
+        visit("bells_repeated", counters_.reminders.value());
         auto s = state_.lock();
         visit("disks", s->disks.size());
     }
@@ -323,6 +324,11 @@ private:
             }
         }
         finish_all(done);
+    }
+    void remind() override {
+        auto s = state_.lock();
+        if (s->dead || s->resetting) return;
+        for (u16 q = 0; q < limits_.request_queues; ++q) queues_->requests[q]->ring_bell();
     }
     bool send_tmf() override {
         auto s = state_.lock();

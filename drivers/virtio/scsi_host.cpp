@@ -261,7 +261,8 @@ void ScsiHost::sent(State& s, Command& c, Instant now) {
         if (r.deadline == Instant{}) r.deadline = now + allowed;
         ++r.attempts;
         ++c.disk->in_flight_;
-        c.deadline = r.deadline;
+        c.deadline = std::min(r.deadline, now + kRemindAfter);
+        c.reminded = c.deadline == r.deadline;
     }
     if (c.deadline < s.armed) wake();  // mostly not: the worker has an earlier date already
 }

@@ -124,7 +124,7 @@ protected:
         Instant deadline;
         ScsiAddress at;
         u16 queue = 0, next_free = 0, slot = 0;
-        bool sent = false, aborting = false;
+        bool sent = false, aborting = false, reminded = false;
     };
     static constexpr u16 kNone = 0xffff;
     static constexpr usize kMaxQueues = 6, kEventSlot = 64, kMaxEvents = 16;
@@ -132,6 +132,8 @@ protected:
     static constexpr u16 kPatienceFrom = 4;  ///< with less in flight every completion interrupts
     /// The longest that a completion may wait for others: then the worker looks without an interrupt.
     static constexpr Duration kPatience = Duration::from_ms(1);
+    /// A command without an answer for so long: perhaps the device missed the bell. It is rung once more.
+    static constexpr Duration kRemindAfter = Duration::from_s(1);
 
     struct State {
         std::unique_ptr<Command[]> commands;
@@ -167,6 +169,7 @@ protected:
     virtual void kick(u32 queues) = 0;            ///< feeds these request queues, a bit for each
     virtual void look() = 0;                      ///< as if every queue had interrupted
     virtual void look_patiently(u32 queues) = 0;  ///< at request queues that may hold what nobody was told of
+    virtual void remind() = 0;                    ///< rings every request queue's bell, wanted or not
     virtual bool send_tmf() = 0;                  ///< the request is in the control slot
     virtual bool halt() = 0;                      ///< reset; false: not confirmed
     virtual Result<> restart() = 0;               ///< queues drained, then everything as at the start
@@ -199,7 +202,7 @@ protected:
     ScsiLimits limits_;
     struct {
         Counter timeouts, retries, unit_attentions, tmfs, events, events_missed, bad_events, scans, bad_responses,
-            looks;
+            looks, reminders;
     } counters_;
 
 private:
@@ -227,6 +230,7 @@ private:
     void give_back(State& s, Command& c, ScsiRequests& done, bool quiet);
     bool outstanding(u16 slot, u64 tag);
     bool wait_back(u16 slot, u64 tag, Duration patience);
+    void remind_device();
     void escalate(u16 slot, u64 tag);
     void recover();
     void bury(bool quiet);

@@ -1,6 +1,8 @@
 // What takes time: the worker's loop, commands of our own, task management, timeouts and the way back from a reset. A
-// request that is late is aborted; if that does not bring it back its unit is reset, then (if allowed) the nexus, then
-// the whole device, after which everything unanswered is sent again and the late one fails with Error::timed_out.
+// request without an answer for a while makes the bell ring again: an emulator that translates code for one processor
+// may drop the barrier between our index and the look at whether a bell is wanted. One that is late is aborted; if that
+// does not bring it back its unit is reset, then (if allowed) the nexus, then the whole device, after which everything
+// unanswered is sent again and the late one fails with Error::timed_out.
 #include <algorithm>
 
 #include "drivers/virtio/scsi_host.hpp"
@@ -114,7 +116,7 @@ Instant ScsiHost::next_service() {
 }
 
 bool ScsiHost::service() {
-    enum class Work : u8 { none, recover, escalate, kick, event, scan, refresh } work = Work::none;
+    enum class Work : u8 { none, recover, escalate, remind, kick, event, scan, refresh } work = Work::none;
     Spec::Event event{};
     ScsiDisk* disk = nullptr;
     u16 slot = 0;
@@ -127,7 +129,7 @@ bool ScsiHost::service() {
         for (u16 i = 0; i < s->command_count; ++i) {
             const Command& c = s->commands[i];
             if (!c.sent || c.deadline > now || c.sync != nullptr) continue;
-            work = Work::escalate, slot = i, tag = c.tag;
+            work = c.reminded ? Work::escalate : Work::remind, slot = i, tag = c.tag;
             break;
         }
         for (ScsiDisk* d : s->disks)
@@ -157,6 +159,8 @@ bool ScsiHost::service() {
         return recover(), true;
     case Work::escalate:
         return escalate(slot, tag), true;
+    case Work::remind:
+        return remind_device(), true;
     case Work::kick:
         return kick(~u32{0}), true;
     case Work::event:
@@ -316,6 +320,22 @@ bool ScsiHost::wait_back(u16 slot, u64 tag, Duration patience) {
     return true;
 }
 
+/// Before anything is called late. All commands at once, since one bell is for all of them.
+void ScsiHost::remind_device() {
+    {
+        auto s = state_.lock();
+        for (u16 i = 0; i < s->command_count; ++i) {
+            Command& c = s->commands[i];
+            if (!c.sent || c.reminded || c.sync != nullptr) continue;
+            c.reminded = true;
+            c.deadline = c.request->deadline;
+        }
+    }
+    counters_.reminders.add();
+    remind();
+    look();
+}
+
 void ScsiHost::escalate(u16 slot, u64 tag) {
     ScsiAddress at;
     {
@@ -350,7 +370,7 @@ void ScsiHost::give_back(State& s, Command& c, ScsiRequests& done, bool quiet) {
         BlockRequest& r = *c.request;
         ScsiDisk& d = *c.disk;
         --d.in_flight_;
-        const bool late = c.aborting || c.deadline <= kernel::now();
+        const bool late = c.aborting || r.deadline <= kernel::now();
         if (quiet && !late && d.present()) {
             d.waiting_.push_front(r);
         } else {

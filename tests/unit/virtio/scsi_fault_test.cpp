@@ -198,8 +198,11 @@ TEST_CASE("A command that is not answered is aborted, and only that one fails") 
     slow.timeout = Duration::from_s(5);
     d.submit(slow), d.submit(patient);
     d.flush_submissions();
-    CHECK(w.host->next_service() == kernel::now() + Duration::from_s(5));
-    w.pass(Duration::from_ms(4900));
+    CHECK(w.host->next_service() == kernel::now() + Duration::from_s(1));  // then the bell is rung again
+    w.pass(Duration::from_s(1));
+    CHECK(w.value("bells_repeated") == 1);
+    CHECK(w.host->next_service() == kernel::now() + Duration::from_s(4));
+    w.pass(Duration::from_ms(3900));
     CHECK(slow.completions == 0);
     w.pass(Duration::from_ms(200));
     CHECK(slow.failed(Error::timed_out));
@@ -211,6 +214,25 @@ TEST_CASE("A command that is not answered is aborted, and only that one fails") 
     w.dev.wake_up();
     w.settle();
     CHECK(patient.good());
+}
+
+TEST_CASE("A bell that the device missed is rung again") {
+    ScsiWorld w(GENERATE(from_range(std::begin(kSomeWays), std::end(kSomeWays))));
+    w.dev.add(0, 0);
+    REQUIRE(w.start());
+    w.dev.silent = true;
+    ScsiIo lost = read(w, 0), after = read(w, 1);
+    send(*w.disk("sda"), lost);
+    w.dev.silent = false;
+    w.pass(Duration::from_ms(900));
+    CHECK(lost.completions == 0);
+    w.pass(Duration::from_ms(200));
+    CHECK(lost.good());
+    CHECK(w.value("bells_repeated") == 1);
+    CHECK(w.value("scsi_cmd_timeouts") == 0);
+    run(w, *w.disk("sda"), after);
+    CHECK(after.good());
+    CHECK(w.host->next_service() > kernel::now() + Duration::from_s(10));
 }
 
 TEST_CASE("Escalation: the unit is reset, then the device, and the others are served all the same") {

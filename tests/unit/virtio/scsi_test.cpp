@@ -420,7 +420,7 @@ TEST_CASE("A deep SCSI queue is interrupted for batches, and no completion waits
     CHECK(completed() > before);
     // After a look in vain every completion interrupts again, and nobody looks any more.
     w.pass(Duration::from_us(1100));
-    CHECK(w.host->next_service() > kernel::now() + Duration::from_s(1));
+    CHECK(w.host->next_service() > kernel::now() + Duration::from_ms(900));
     const u64 sent = w.dev.interrupts_sent, looks = w.value("looks");
     before = completed();
     w.dev.serve(0);
