@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,16 @@ struct Stat {
     u32 block_size = 0;
     Timestamp accessed, modified, changed, created;
 };
+
+/// What to change of an inode; what is not given stays.
+struct Attributes {
+    std::optional<u16> mode;  ///< permission bits, 07777
+    std::optional<u32> uid, gid;
+    std::optional<Timestamp> accessed, modified;
+};
+
+/// How much of a file sync() makes durable: everything, or its data and what is needed to read it (fdatasync).
+enum class Sync : u8 { all, data };
 
 struct StatFs {
     std::string_view type;  ///< "ext4", "memfs"; static
@@ -136,14 +147,43 @@ public:
     /// Symbolic link: its whole target, at most kPathMax - 1 bytes; too_large when `to` is too small.
     virtual Result<usize> read_link(std::span<char> to) = 0;
 
+    // ---- changing. All of these: read_only, no_space, io. Nothing has changed when one fails, except that write_at()
+    // and allocate() may have got part of the way. Not durable before sync().
+
+    /// File: writes `from`, beyond the end too (what lies between reads as zeros). Returns fewer bytes only when the
+    /// rest does not fit. too_large: beyond what a file can be.
     virtual Result<usize> write_at(u64 /*offset*/, Bytes /*from*/) { return fail(Error::read_only); }
+    /// File: cuts it, or lengthens it with zeros that take no room.
     virtual Result<> truncate(u64 /*size*/) { return fail(Error::read_only); }
-    /// Directory: makes a file or a directory. exists, no_space, name_too_long.
-    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/) { return fail(Error::read_only); }
+    /// File: makes sure of room for [offset, offset + length), which reads as before; `grow`: the file ends there at
+    /// least.
+    virtual Result<> allocate(u64 /*offset*/, u64 /*length*/, bool /*grow*/) { return fail(Error::unsupported); }
+    /// File: [offset, offset + length) reads as zeros and its whole blocks are free again. The size stays.
+    virtual Result<> punch(u64 /*offset*/, u64 /*length*/) { return fail(Error::unsupported); }
+    virtual Result<> set_attributes(const Attributes& /*to*/) { return fail(Error::read_only); }
+    /// Returns when everything written before the call is on the medium. io: some of it never will be.
+    virtual Result<> sync(Sync /*what*/) { return {}; }
+
+    /// Directory: makes a file or a directory. exists, name_too_long, invalid ("/" in the name).
+    virtual Result<Ref<Inode>> create(std::string_view /*name*/, NodeType /*type*/, u16 /*mode*/) {
+        return fail(Error::read_only);
+    }
+    /// Directory: makes a symbolic link. The errors of create(), too_large.
+    virtual Result<> create_symlink(std::string_view /*name*/, std::string_view /*target*/) {
+        return fail(Error::read_only);
+    }
+    /// Directory: another name for `target`, which is of this filesystem and no directory. exists, too_many_links.
+    virtual Result<> link(std::string_view /*name*/, Inode& /*target*/) { return fail(Error::read_only); }
     /// Directory: removes an entry that is not a directory.
     virtual Result<> unlink(std::string_view /*name*/) { return fail(Error::read_only); }
     /// Directory: removes an empty directory. in_use when it is not empty.
     virtual Result<> remove_directory(std::string_view /*name*/) { return fail(Error::read_only); }
+    /// Directory: `name` becomes `new_name` in `to`, a directory of this filesystem; what was called so is replaced, in
+    /// one step. A directory replaces an empty directory only, anything else no directory. invalid: into itself;
+    /// in_use: not empty; is_directory, not_directory.
+    virtual Result<> rename(std::string_view /*name*/, Inode& /*to*/, std::string_view /*new_name*/) {
+        return fail(Error::read_only);
+    }
 
     FileSystem& filesystem() const { return fs_; }
 
@@ -180,8 +220,18 @@ public:
 
     virtual Result<Ref<Inode>> root() = 0;
     virtual Result<StatFs> statfs() = 0;
-    /// What was remarkable about mounting it ("journal not replayed"); empty when nothing.
+    /// What was remarkable about mounting it ("journal not replayed"), or why it cannot be written any more; empty when
+    /// nothing.
     virtual std::string_view warning() const { return {}; }
+    /// Everything changed up to now is on the medium when it returns.
+    virtual Result<> sync() { return {}; }
+    /// The flusher's turn: begins to write what has waited for a while. Errors show at sync().
+    virtual void write_back() {}
+    /// Afterwards nothing is written any more (`read_only`, everything was), or may be again. unsupported; the errors
+    /// of sync().
+    virtual Result<> remount(bool /*read_only*/) { return fail(Error::unsupported); }
+    /// Tells the device which blocks hold nothing, in pieces of at least `least` bytes; how many bytes. unsupported.
+    virtual Result<u64> trim(u64 /*least*/) { return fail(Error::unsupported); }
     /// For Stat::filesystem.
     u64 id() const { return reinterpret_cast<std::uintptr_t>(this); }
 };

@@ -33,7 +33,7 @@ public:
     Result<usize> read_link(std::span<char>) override { return fail(Error::invalid); }
     Result<usize> write_at(u64 offset, Bytes from) override;
     Result<> truncate(u64 size) override;
-    Result<Ref<Inode>> create(std::string_view name, NodeType type) override;
+    Result<Ref<Inode>> create(std::string_view name, NodeType type, u16 mode) override;
     Result<> unlink(std::string_view name) override { return remove(name, NodeType::file); }
     Result<> remove_directory(std::string_view name) override { return remove(name, NodeType::directory); }
 
@@ -301,7 +301,7 @@ Result<> MemInode::truncate(u64 new_size) {
     return {};
 }
 
-Result<Ref<Inode>> MemInode::create(std::string_view wanted, NodeType kind) {
+Result<Ref<Inode>> MemInode::create(std::string_view wanted, NodeType kind, u16) {
     if (type_ != NodeType::directory) return fail(Error::not_directory);
     if (kind != NodeType::file && kind != NodeType::directory) return fail(Error::unsupported);
     if (wanted.empty() || wanted == "." || wanted == "..") return fail(Error::exists);

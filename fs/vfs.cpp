@@ -239,7 +239,7 @@ Result<File> Vfs::open(std::string_view path, OpenMode mode) {
     auto found = resolve(path);
     if (!found && found.error() == Error::not_found && mode == OpenMode::create && !path.ends_with('/')) {
         Parent parent = TRY(resolve_parent(path));
-        found = parent.directory->create(parent.name, NodeType::file);
+        found = parent.directory->create(parent.name, NodeType::file, 0644);
     }
     Ref<Inode> inode = TRY(std::move(found));
     if (inode->type() == NodeType::directory) return fail(Error::is_directory);
@@ -285,7 +285,7 @@ Result<StatFs> Vfs::statfs(std::string_view path) {
 
 Result<> Vfs::create_directory(std::string_view path) {
     const Parent parent = TRY(resolve_parent(path));
-    const auto made = parent.directory->create(parent.name, NodeType::directory);
+    const auto made = parent.directory->create(parent.name, NodeType::directory, 0755);
     if (!made) return fail(made.error());
     return {};
 }
