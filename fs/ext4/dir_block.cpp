@@ -28,6 +28,17 @@ Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset) {
     return slot;
 }
 
+Result<bool> has_room(const Geometry& geometry, Bytes block, usize name_length) {
+    const Bytes entries = block.first(block.size() - (geometry.checksums() ? sizeof(DirTail) : 0));
+    for (usize at = 0; at < entries.size();) {
+        const Slot slot = TRY(read_slot(geometry, entries, at));
+        const usize used = slot.inode == 0 ? 0 : entry_bytes(slot.name.size());
+        if (slot.next - at >= used + entry_bytes(name_length)) return true;
+        at = slot.next;
+    }
+    return false;
+}
+
 u8 file_type_of(NodeType type) {
     switch (type) {
     case NodeType::file:

@@ -27,6 +27,9 @@ constexpr usize entry_bytes(usize name_length) {
 /// The record at `offset` < region.size(). corrupt.
 Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset);
 
+/// Whether an entry with so long a name fits somewhere in `block`, which has entries. corrupt.
+Result<bool> has_room(const Geometry& geometry, Bytes block, usize name_length);
+
 /// A block to be changed. `tail`: with a checksum behind the entries.
 class DirBlock {
 public:

@@ -37,71 +37,73 @@ bool index_is_good(Bytes block, usize entries_at, u32 seed) {
 
 /// A block of this directory; its checksum was verified once. `kind` says what the caller is about to take it
 /// for.
-Result<BlockRef> Ext4Inode::directory_block(u64 logical, Check kind) {
+Result<Ext4Inode::DirectoryBlock> Ext4Inode::directory_block(u64 logical, Check kind) {
     if (logical >= file_blocks()) return fail(Error::corrupt);
     const Run run = TRY(map(logical));
-    if (run.physical == 0) return fail(Error::corrupt);
-    BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));
+    if (run.reads_zeros()) return fail(Error::corrupt);
+    DirectoryBlock found{TRY(volume_.cache().get(BlockNo(run.physical))), run.physical};
+    const BlockRef& block = found.block;
     const u8 bit = static_cast<u8>(kind);
-    if (!geometry().checksums() || block.verified(bit)) return block;
+    if (!geometry().checksums() || block.verified(bit)) return found;
     const DirEntryHeader first = *ringlet::read_at<DirEntryHeader>(block.bytes(), 0);
-    const bool indexed = (flags_ & kInodeIndex) != 0;
     const bool whole = first.inode == 0 && entry_length(first.rec_len, block.bytes().size()) == block.bytes().size();
     bool good;
-    if (indexed && logical == 0)
+    if (is_indexed() && logical == 0)
         good = index_is_good(block.bytes(), kDxRootEntries, seed_);
-    else if (indexed && whole)
+    else if (is_indexed() && whole)
         good = index_is_good(block.bytes(), kDxNodeEntries, seed_);
     else
         good = kind == Check::directory && leaf_is_good(block.bytes(), seed_);
     if (!good) return fail(Error::corrupt);
     block.mark_verified(bit);
-    return block;
+    return found;
 }
 
-/// The inode of `name` among the entries from `offset` on; 0 when it is not there.
-Result<u32> Ext4Inode::find_in(Bytes region, usize offset, std::string_view name) const {
+/// `name` among the entries from `offset` on.
+Result<std::optional<Ext4Inode::Place>> Ext4Inode::find_in(Bytes region, usize offset, u64 physical,
+                                                           std::string_view name) const {
     while (offset < region.size()) {
         const Slot slot = TRY(read_slot(geometry(), region, offset));
-        if (slot.inode != 0 && slot.name == name) return slot.inode;
+        if (slot.inode != 0 && slot.name == name) return std::optional(Place{slot.inode, physical, offset});
         offset = slot.next;
     }
-    return 0;
+    return std::optional<Place>();
 }
 
-Result<u32> Ext4Inode::find_linear(std::string_view name) {
+Result<std::optional<Ext4Inode::Place>> Ext4Inode::find_linear(std::string_view name) {
     const u64 blocks = file_blocks();
     for (u64 logical = 0; logical < blocks; ++logical) {
-        const BlockRef block = TRY(directory_block(logical, Check::directory));
-        const u32 found = TRY(find_in(block.bytes(), 0, name));
-        if (found != 0) return found;
+        const DirectoryBlock at = TRY(directory_block(logical, Check::directory));
+        const auto found = TRY(find_in(at.block.bytes(), 0, at.physical, name));
+        if (found) return found;
     }
-    return fail(Error::not_found);
+    return std::optional<Place>();
+}
+
+Result<std::optional<Ext4Inode::Place>> Ext4Inode::find(std::string_view name) {
+    if (is_inline()) return find_inline(name);
+    if (name == "..") {
+        // Always in the first block, in front of an index too.
+        const DirectoryBlock at = TRY(directory_block(0, Check::directory));
+        return find_in(at.block.bytes(), 0, at.physical, name);
+    }
+    if (!is_indexed()) return find_linear(name);
+    auto indexed = find_indexed(name);
+    // An index that cannot be right (or whose hash is unknown) costs speed, not files: the entries are all there.
+    if (!indexed && (indexed.error() == Error::corrupt || indexed.error() == Error::unsupported))
+        return find_linear(name);
+    return indexed;
 }
 
 Result<Ref<Inode>> Ext4Inode::lookup(std::string_view name) {
     if (type_ != NodeType::directory) return fail(Error::not_directory);
     if (name.empty() || name.size() > kNameMax) return fail(name.empty() ? Error::not_found : Error::name_too_long);
-    if (name == "." || (name == ".." && number_ == kRootInode)) return volume_.inode(number_);
-    u32 found;
-    if (is_inline()) {
-        found = TRY(find_inline(name));
-    } else if (name == "..") {
-        // Always in the first block, in front of an index too.
-        const BlockRef block = TRY(directory_block(0, Check::directory));
-        found = TRY(find_in(block.bytes(), 0, name));
-    } else if ((flags_ & kInodeIndex) != 0) {
-        auto indexed = find_indexed(name);
-        // An index that cannot be right (or whose hash is unknown) costs speed, not files: the entries are
-        // all there.
-        if (!indexed && (indexed.error() == Error::corrupt || indexed.error() == Error::unsupported))
-            indexed = find_linear(name);
-        found = TRY(std::move(indexed));
-    } else {
-        found = TRY(find_linear(name));
-    }
-    if (found == 0) return fail(Error::not_found);
-    return volume_.inode(found);
+    if (name == "." || (name == ".." && number_ == kRootInode)) return Ref<Inode>::share(*this);
+    const RwLock::Shared names(volume_.tree());
+    if (links() == 0) return fail(Error::not_found);  // removed, and still open
+    const auto found = TRY(find(name));
+    if (!found) return fail(Error::not_found);
+    return volume_.inode(found->inode);
 }
 
 /// The first used entry at or after `offset`, which is moved behind it; false at the end of the region.
@@ -125,8 +127,9 @@ Result<bool> Ext4Inode::entry_in(Bytes region, usize& offset, DirEntry& out) con
 
 Result<bool> Ext4Inode::next_linear(u64& cookie, DirEntry& out) {
     const u32 shift = geometry().block_shift;
-    while (cookie < size_) {
-        const BlockRef block = TRY(directory_block(cookie >> shift, Check::directory));
+    while (cookie < size()) {
+        const DirectoryBlock at = TRY(directory_block(cookie >> shift, Check::directory));
+        const BlockRef& block = at.block;
         const usize wanted = static_cast<usize>(cookie & (block.bytes().size() - 1));
         // The cookie may come from anywhere: find the first entry that begins at or after it.
         usize offset = 0;
@@ -139,15 +142,31 @@ Result<bool> Ext4Inode::next_linear(u64& cookie, DirEntry& out) {
     return false;
 }
 
+Result<bool> Ext4Inode::next_of(u64& cookie, DirEntry& out) {
+    if (cookie > size() && !is_inline()) return false;
+    return is_inline() ? next_inline(cookie, out) : next_linear(cookie, out);
+}
+
 Result<bool> Ext4Inode::next_entry(u64& cookie, DirEntry& out) {
     if (type_ != NodeType::directory) return fail(Error::not_directory);
-    if (cookie > size_ && !is_inline()) return false;
-    const bool found = TRY(is_inline() ? next_inline(cookie, out) : next_linear(cookie, out));
+    Ref<Inode> child;  // dropped after the lock
+    const RwLock::Shared names(volume_.tree());
+    if (links() == 0) return false;
+    const bool found = TRY(next_of(cookie, out));
     if (found && !geometry().has(kIncompatFiletype)) {
-        const Ref<Inode> child = TRY(volume_.inode(static_cast<u32>(out.inode)));
+        child = TRY(volume_.inode(static_cast<u32>(out.inode)));
         out.type = child->type();
     }
     return found;
+}
+
+Result<bool> Ext4Inode::is_empty_directory() {
+    DirEntry entry;
+    for (u64 cookie = 0;;) {
+        const bool found = TRY(next_of(cookie, entry));
+        if (!found) return true;
+        if (entry.name() != "." && entry.name() != "..") return false;
+    }
 }
 
 }  // namespace ringlet::fs::ext4

@@ -1,4 +1,4 @@
-// ext4, ext3 and ext2 as mke2fs makes them, read-only. docs/filesystem.md says what is understood.
+// ext4, ext3 and ext2 as mke2fs makes them. docs/filesystem.md says what is understood.
 // Context: thread.
 #pragma once
 
@@ -19,6 +19,11 @@ struct MountText {
 struct Ext4Options {
     u64 cache_bytes = 1 << 20;  ///< bound of the block cache: recommended_cache_bytes(ram)
     u32 inode_cache = 256;      ///< inodes kept that nobody uses
+    /// Mounts it so that it can be written; where that cannot be, read-only with a warning that says why.
+    bool writable = false;
+    /// Called once when an error has made it read-only, with the device's name and what happened. Context: any thread
+    /// that writes, with locks of the filesystem held: it may log.
+    void (*on_failure)(std::string_view device, std::string_view what) = nullptr;
 };
 
 /// True when `device` begins like an ext2/3/4 filesystem (magic only). io.

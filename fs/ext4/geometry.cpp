@@ -122,6 +122,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     g.blocks = s.blocks_count_lo;
     g.free_blocks = s.free_blocks_count_lo;
     g.free_inodes = s.free_inodes_count;
+    g.state = s.state;
     if (g.has(kIncompat64bit)) {
         g.blocks |= u64{s.blocks_count_hi} << 32;
         g.free_blocks |= u64{s.free_blocks_count_hi} << 32;
@@ -141,6 +142,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
 
     std::memcpy(g.uuid, s.uuid, sizeof(g.uuid));
     for (usize i = 0; i < 4; ++i) g.hash_seed[i] = s.hash_seed[i];
+    g.hash_version = s.def_hash_version < 3 ? s.def_hash_version : u8{1};
     g.hash_unsigned = (s.flags & kFlagUnsignedHash) != 0;
     g.checksum_seed = g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
     if ((g.compat & kCompatHasJournal) != 0) g.journal_inode = s.journal_inum;

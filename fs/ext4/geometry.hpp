@@ -21,9 +21,11 @@ struct Geometry {
     u32 checksum_seed = 0;
     u32 hash_seed[4] = {};
     bool hash_unsigned = false;
+    u8 hash_version = 0;  ///< for new indexes
     u8 uuid[16] = {};
     u32 journal_inode = 0;  ///< 0: no journal, or not on this device
     bool needs_recovery = false;
+    u16 state = 0;
     u64 free_blocks = 0, free_inodes = 0;
 
     bool has_descriptor_checksums() const { return (ro_compat & (kRoGdtCsum | kRoMetadataCsum)) != 0; }

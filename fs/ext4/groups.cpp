@@ -64,19 +64,48 @@ u32 Groups::blocks_in(u32 group) const {
 
 // ---- descriptors
 
-Result<GroupInfo> Groups::read(u32 group) {
-    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
-    const u64 block = geometry_.descriptor_block(group / per_block);
-    if (!geometry_.contains(block)) return fail(Error::corrupt);
-    GroupDesc d;
+Result<GroupDesc> Groups::load(u32 group, bool& checksum_is_right) {
+    const DescriptorPlace place = descriptor_place(group);
+    if (!geometry_.contains(place.block)) return fail(Error::corrupt);
+    const BlockRef ref = TRY(cache_.get(BlockNo(place.block)));
+    const Bytes bytes = ref.bytes().subspan(place.offset, geometry_.descriptor_size);
+    std::byte copy[1024];  // the largest descriptor that a superblock may claim
     {
-        const BlockRef ref = TRY(cache_.get(BlockNo(block)));
-        const Bytes bytes =
-            ref.bytes().subspan(usize{group % per_block} * geometry_.descriptor_size, geometry_.descriptor_size);
-        std::memcpy(&d, bytes.data(), std::min<usize>(bytes.size(), sizeof(d)));
-        if (geometry_.has_descriptor_checksums() && d.checksum != descriptor_checksum(geometry_, group, bytes))
-            return fail(Error::corrupt);
+        auto lock = descriptors_.lock();
+        std::memcpy(copy, bytes.data(), bytes.size());
     }
+    GroupDesc d;
+    std::memcpy(&d, copy, std::min<usize>(bytes.size(), sizeof(d)));
+    checksum_is_right = !geometry_.has_descriptor_checksums() ||
+                        d.checksum == descriptor_checksum(geometry_, group, Bytes(copy).first(bytes.size()));
+    return d;
+}
+
+Result<> Groups::change(Handle& handle, u32 group, FunctionRef<void(GroupDesc&)> edit) {
+    const DescriptorPlace place = descriptor_place(group);
+    const BlockEdit block = TRY(handle.edit(place.block));
+    const MutableBytes bytes = block.bytes().subspan(place.offset, geometry_.descriptor_size);
+    std::byte copy[1024];
+    const MutableBytes whole = MutableBytes(copy).first(bytes.size());
+    std::memcpy(copy, bytes.data(), bytes.size());
+    GroupDesc d;
+    const usize length = std::min<usize>(bytes.size(), sizeof(d));
+    std::memcpy(&d, copy, length);
+    edit(d);
+    std::memcpy(copy, &d, length);
+    if (geometry_.has_descriptor_checksums()) {
+        d.checksum = descriptor_checksum(geometry_, group, whole);
+        std::memcpy(copy, &d, length);
+    }
+    auto lock = descriptors_.lock();
+    std::memcpy(bytes.data(), copy, bytes.size());
+    return {};
+}
+
+Result<GroupInfo> Groups::read(u32 group) {
+    bool good = false;
+    const GroupDesc d = TRY(load(group, good));
+    if (!good) return fail(Error::corrupt);
     GroupInfo info;
     info.block_bitmap = both(d.block_bitmap_lo, d.block_bitmap_hi);
     info.inode_bitmap = both(d.inode_bitmap_lo, d.inode_bitmap_hi);
@@ -95,29 +124,18 @@ Result<GroupInfo> Groups::read(u32 group) {
 }
 
 Result<> Groups::write(Handle& handle, u32 group, const GroupInfo& info) {
-    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
-    const BlockEdit edit = TRY(handle.edit(geometry_.descriptor_block(group / per_block)));
-    const MutableBytes bytes =
-        edit.bytes().subspan(usize{group % per_block} * geometry_.descriptor_size, geometry_.descriptor_size);
-    GroupDesc d;
-    const usize length = std::min<usize>(bytes.size(), sizeof(d));
-    std::memcpy(&d, bytes.data(), length);
-    d.free_blocks_count_lo = static_cast<u16>(info.free_blocks);
-    d.free_inodes_count_lo = static_cast<u16>(info.free_inodes);
-    d.used_dirs_count_lo = static_cast<u16>(info.directories);
-    d.free_blocks_count_hi = upper(info.free_blocks);
-    d.free_inodes_count_hi = upper(info.free_inodes);
-    d.used_dirs_count_hi = upper(info.directories);
-    if (geometry_.has_descriptor_checksums()) {
+    return change(handle, group, [&](GroupDesc& d) {
+        d.free_blocks_count_lo = static_cast<u16>(info.free_blocks);
+        d.free_inodes_count_lo = static_cast<u16>(info.free_inodes);
+        d.used_dirs_count_lo = static_cast<u16>(info.directories);
+        d.free_blocks_count_hi = upper(info.free_blocks);
+        d.free_inodes_count_hi = upper(info.free_inodes);
+        d.used_dirs_count_hi = upper(info.directories);
+        if (!geometry_.has_descriptor_checksums()) return;
         d.itable_unused_lo = static_cast<u16>(info.unused_inodes);
         d.itable_unused_hi = upper(info.unused_inodes);
         d.flags = info.flags;
-    }
-    std::memcpy(bytes.data(), &d, length);
-    if (!geometry_.has_descriptor_checksums()) return {};
-    d.checksum = descriptor_checksum(geometry_, group, bytes);
-    std::memcpy(bytes.data(), &d, length);
-    return {};
+    });
 }
 
 // ---- bitmaps
@@ -139,11 +157,8 @@ Result<> Groups::verify(u32 group, Bitmap kind, const GroupInfo& info) {
         actual = bitmap_checksum(kind, block.bytes());
         block.mark_verified(kBit);
     }
-    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
-    const BlockRef ref = TRY(cache_.get(BlockNo(geometry_.descriptor_block(group / per_block))));
-    GroupDesc d;
-    std::memcpy(&d, ref.bytes().data() + usize{group % per_block} * geometry_.descriptor_size,
-                std::min<usize>(geometry_.descriptor_size, sizeof(d)));
+    bool good = false;
+    const GroupDesc d = TRY(load(group, good));
     const bool wide = geometry_.descriptor_size >= sizeof(d);
     const u32 stored = kind == Bitmap::blocks ? both(d.block_bitmap_csum_lo, d.block_bitmap_csum_hi)
                                               : both(d.inode_bitmap_csum_lo, d.inode_bitmap_csum_hi);
@@ -204,19 +219,10 @@ Result<> Groups::complete_bitmap(Handle& handle, Stale what) {
         const BlockRef block = TRY(cache_.get(BlockNo(at)));
         crc = bitmap_checksum(what.kind, block.bytes());
     }
-    const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
-    {
-        const BlockEdit edit = TRY(handle.edit(geometry_.descriptor_block(what.group / per_block)));
-        const MutableBytes bytes =
-            edit.bytes().subspan(usize{what.group % per_block} * geometry_.descriptor_size, geometry_.descriptor_size);
-        GroupDesc d;
-        const usize length = std::min<usize>(bytes.size(), sizeof(d));
-        std::memcpy(&d, bytes.data(), length);
+    return change(handle, what.group, [&](GroupDesc& d) {
         (what.kind == Bitmap::blocks ? d.block_bitmap_csum_lo : d.inode_bitmap_csum_lo) = static_cast<u16>(crc);
         (what.kind == Bitmap::blocks ? d.block_bitmap_csum_hi : d.inode_bitmap_csum_hi) = upper(crc);
-        std::memcpy(bytes.data(), &d, length);
-    }
-    return write(handle, what.group, info);
+    });
 }
 
 Result<> Groups::complete(Handle& handle) {
@@ -239,8 +245,13 @@ Result<> Groups::complete(Handle& handle) {
 void Groups::committed() {
     auto state = state_.lock();
     u32 left = 0;
-    for (u32 i = 0; i < state->pending; ++i)
-        if (!state->pending_ranges[i].committing) state->pending_ranges[left++] = state->pending_ranges[i];
+    state->pending_blocks = 0;
+    for (u32 i = 0; i < state->pending; ++i) {
+        const Pending& p = state->pending_ranges[i];
+        if (p.committing) continue;
+        state->pending_blocks += p.end - p.first;
+        state->pending_ranges[left++] = p;
+    }
     state->pending = left;
 }
 
@@ -248,6 +259,7 @@ void Groups::committed() {
 
 void Groups::note_pending(State& state, BlockRange blocks) {
     const u64 end = blocks.first + blocks.count;
+    state.pending_blocks += blocks.count;
     for (u32 i = state.pending; i-- > 0;) {
         Pending& p = state.pending_ranges[i];
         if (p.committing || (p.end != blocks.first && p.first != end)) continue;
@@ -261,7 +273,9 @@ void Groups::note_pending(State& state, BlockRange blocks) {
     }
     // No row left: a wider range is as good, it only keeps more from being given out for a while.
     Pending& p = state.pending_ranges[kPending - 1];
+    state.pending_blocks -= p.end - p.first + blocks.count;
     p = {std::min(p.first, blocks.first), std::max(p.end, end), false};
+    state.pending_blocks += p.end - p.first;
 }
 
 /// The first part of `run` that is not pending; count 0: nothing of it.
@@ -331,8 +345,23 @@ Result<> Groups::take(State& state, Handle& handle, u32 group, BlockRange range)
     return write(handle, group, info);
 }
 
+Result<> Groups::reserve(u32 blocks) {
+    auto state = state_.lock();
+    const u64 kept_back = state->reserved + state->pending_blocks;
+    if (state->free_blocks < kept_back || state->free_blocks - kept_back < blocks) return fail(Error::no_space);
+    state->reserved += blocks;
+    return {};
+}
+
+void Groups::unreserve(u32 blocks) {
+    auto state = state_.lock();
+    state->reserved -= blocks;
+}
+
 Result<BlockRange> Groups::allocate(Handle& handle, u64 goal, u32 wanted) {
     auto state = state_.lock();
+    wanted = std::min(wanted, handle.promised());
+    if (wanted == 0) return fail(Error::no_space);
     if (!geometry_.contains(goal)) goal = geometry_.first_data_block + 1;
     const u32 home = group_of(goal);
     // At the goal itself whatever is there, however little: it continues the file.
@@ -351,7 +380,8 @@ Result<BlockRange> Groups::allocate(Handle& handle, u64 goal, u32 wanted) {
             if (run.count == 0 && info.free_blocks >= least)
                 run = TRY(search(*state, group, i == 0 ? goal : 0, wanted, least, info));
             if (run.count == 0) continue;
-            if (auto r = take(*state, handle, group, run); !r) return fail(r.error());
+            TRY(take(*state, handle, group, run));
+            state->reserved -= handle.use_promise(run.count);
             return run;
         }
     }

@@ -30,13 +30,22 @@ public:
 
     /// The descriptor of `group` (< groups), checked: its blocks lie inside the filesystem. corrupt, io. Any time.
     Result<GroupInfo> read(u32 group);
-    /// 1 to `wanted` consecutive blocks, at `goal` or as near behind it as there are. no_space; corrupt, io.
+    /// Promises `blocks` blocks to one handle, before it is opened: what it does will not fail for want of them.
+    /// no_space.
+    Result<> reserve(u32 blocks);
+    /// Ends a promise, as far as it was not used.
+    void unreserve(u32 blocks);
+    /// 1 to `wanted` consecutive blocks, at `goal` or as near behind it as there are; no more than the handle was
+    /// promised. no_space; corrupt, io.
     Result<BlockRange> allocate(Handle& handle, u64 goal, u32 wanted);
     /// Blocks of one group or several. corrupt: they were not all in use.
     Result<> release(Handle& handle, BlockRange blocks);
     /// A free inode, near `parent`, or for a directory where there is room. no_space; corrupt, io.
     Result<u32> allocate_inode(Handle& handle, u32 parent, NodeType type);
     Result<> release_inode(Handle& handle, u32 number, NodeType type);
+    /// Discards the free blocks on the device, in runs of at least `least` bytes; how many bytes. Nothing is allocated
+    /// meanwhile. unsupported; io, corrupt.
+    Result<u64> trim(BlockDevice& device, u64 least);
     /// JournalClient::complete_transaction.
     Result<> complete(Handle& handle);
     /// JournalClient::transaction_committed.
@@ -46,6 +55,8 @@ public:
     u32 free_inodes() { return state_.lock()->free_inodes; }
     /// no_space may be untrue until the next commit.
     bool has_pending() { return state_.lock()->pending != 0; }
+    /// So many separate ranges wait for a commit that there should be one.
+    bool is_crowded() { return state_.lock()->pending > kPending / 2; }
     /// The first block of the group that inode `number` lies in: where its blocks should be.
     u64 home_of(u32 inode) const { return group_start((inode - 1) / geometry_.inodes_per_group); }
     u64 superblock() const { return geometry_.block_size == 1024 ? 1 : 0; }
@@ -65,12 +76,26 @@ private:
     struct State {
         u64 free_blocks = 0;
         u32 free_inodes = 0;
+        u64 reserved = 0;        ///< blocks promised to open handles
+        u64 pending_blocks = 0;  ///< freed, not to be given out yet
         u32 pending = 0, stale = 0;
         bool totals_changed = false;
         std::unique_ptr<Pending[]> pending_ranges;
         std::unique_ptr<Stale[]> stale_bitmaps;  ///< whose checksum is to be computed
     };
 
+    /// The place of a descriptor.
+    struct DescriptorPlace {
+        u64 block = 0;
+        usize offset = 0;
+    };
+    DescriptorPlace descriptor_place(u32 group) const {
+        const u32 per_block = geometry_.block_size / geometry_.descriptor_size;
+        return {geometry_.descriptor_block(group / per_block), usize{group % per_block} * geometry_.descriptor_size};
+    }
+    /// One descriptor, as the disk has it; shorter ones leave the upper half zero.
+    Result<GroupDesc> load(u32 group, bool& checksum_is_right);
+    Result<> change(Handle& handle, u32 group, FunctionRef<void(GroupDesc&)> edit);
     u64 group_start(u32 group) const { return geometry_.first_data_block + u64{group} * geometry_.blocks_per_group; }
     u32 group_of(u64 block) const {
         return static_cast<u32>((block - geometry_.first_data_block) / geometry_.blocks_per_group);
@@ -89,12 +114,16 @@ private:
     BlockRange clip(const State& state, BlockRange run) const;
     Result<> take(State& state, Handle& handle, u32 group, BlockRange range);
     void note_pending(State& state, BlockRange blocks);
+    Result<u64> trim_group(State& state, BlockDevice& device, u32 group, u32 least);
     Result<u32> choose_group(u32 parent, NodeType type);
     Result<> complete_bitmap(Handle& handle, Stale what);
 
     BlockCache& cache_;
     const Geometry& geometry_;
     kernel::Guarded<State, kernel::Rank::fs, kernel::Mutex> state_;
+    /// Readers of a descriptor see all of a change or nothing of it. Taken under state_ or alone.
+    struct Descriptors {};
+    kernel::Guarded<Descriptors, kernel::Rank::inode, kernel::Spinlock> descriptors_;
 };
 
 /// The checksum field of descriptor `group`, which is `bytes` long as in the filesystem.

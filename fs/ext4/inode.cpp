@@ -38,53 +38,60 @@ Timestamp time_of(u32 seconds, u32 extra) {
 
 }  // namespace
 
-void Ext4Inode::parse_times(Bytes raw) {
+void Ext4Inode::parse_times(Fields& f, Bytes raw) {
     const DiskInode d = *ringlet::read_at<DiskInode>(raw, 0);
     DiskInodeExtra extra;
     if (raw.size() >= 128 + sizeof(extra)) {
         const u16 present = *ringlet::read_at<le16>(raw, 128);
         std::memcpy(&extra, raw.data() + 128, std::min<usize>(present, sizeof(extra)));
     }
-    accessed_ = time_of(d.atime, extra.atime_extra);
-    modified_ = time_of(d.mtime, extra.mtime_extra);
-    changed_ = time_of(d.ctime, extra.ctime_extra);
-    created_ = time_of(extra.crtime, extra.crtime_extra);
+    f.accessed = time_of(d.atime, extra.atime_extra);
+    f.modified = time_of(d.mtime, extra.mtime_extra);
+    f.changed = time_of(d.ctime, extra.ctime_extra);
+    f.created = time_of(extra.crtime, extra.crtime_extra);
 }
 
 Result<> Ext4Inode::parse(Bytes raw) {
     const Geometry& g = geometry();
     const DiskInode d = *ringlet::read_at<DiskInode>(raw, 0);
     const auto kind = type_of(d.mode);
-    if (!kind || d.links_count == 0) return fail(Error::corrupt);
+    if (!kind) return fail(Error::corrupt);
     type_ = *kind;
-    mode_ = d.mode & 07777;
-    flags_ = d.flags;
-    links_ = d.links_count;
-    uid_ = d.uid | u32{d.uid_high} << 16;
-    gid_ = d.gid | u32{d.gid_high} << 16;
-    attribute_block_ = d.file_acl_lo | u64{d.file_acl_high} << 32;
-    sectors_ = d.blocks_lo | u64{d.blocks_high} << 32;
-    if ((flags_ & kInodeHugeFile) != 0) sectors_ *= g.block_size / kSectorSize;
-    size_ = d.size_lo;
+    const u32 flags = d.flags;
+    flags_.store(flags, std::memory_order_relaxed);
+    links_.store(d.links_count, std::memory_order_relaxed);
+    Fields f;
+    f.mode = d.mode & 07777;
+    f.uid = d.uid | u32{d.uid_high} << 16;
+    f.gid = d.gid | u32{d.gid_high} << 16;
+    f.attribute_block = d.file_acl_lo | u64{d.file_acl_high} << 32;
+    f.sectors = d.blocks_lo | u64{d.blocks_high} << 32;
+    f.deleted_or_next = d.dtime;
+    if ((flags & kInodeHugeFile) != 0) f.sectors *= g.block_size / kSectorSize;
+    u64 size = d.size_lo;
     if (type_ == NodeType::file || (type_ == NodeType::directory && g.has(kIncompatLargedir)))
-        size_ |= u64{d.size_high} << 32;
-    std::memcpy(block_, d.block, sizeof(block_));
+        size |= u64{d.size_high} << 32;
+    size_.store(size, std::memory_order_relaxed);
+    std::memcpy(f.root.data(), d.block, f.root.size());
     const le32 number = number_;
     seed_ = crc32c(g.checksum_seed, std::as_bytes(std::span(&number, 1)));
     seed_ = crc32c(seed_, std::as_bytes(std::span(&d.generation, 1)));
-    parse_times(raw);
+    parse_times(f, raw);
+    *fields_.lock() = f;
 
-    if ((flags_ & (kInodeEncrypt | kInodeCasefold)) != 0) return fail(Error::unsupported);
-    if ((flags_ & kInodeExtents) != 0 && !g.has(kIncompatExtents)) return fail(Error::corrupt);
+    if ((flags & (kInodeEncrypt | kInodeCasefold)) != 0) return fail(Error::unsupported);
+    if (has_extents() && !g.has(kIncompatExtents)) return fail(Error::corrupt);
     if (is_inline()) {
-        if (!g.has(kIncompatInlineData) || size_ > g.inode_size) return fail(Error::corrupt);
+        if (!g.has(kIncompatInlineData) || size > g.inode_size) return fail(Error::corrupt);
     } else if (type_ == NodeType::directory) {
-        // A directory cannot be sparse, so it cannot be larger than the filesystem: this bounds every scan.
-        if (size_ == 0 || size_ % g.block_size != 0 || file_blocks() > g.blocks) return fail(Error::corrupt);
-    } else if (size_ > (u64{1} << 32) * g.block_size) {
+        // A directory cannot be sparse, so it cannot be larger than the filesystem: this bounds every scan. One that
+        // is being deleted may be empty.
+        if ((size == 0 && links() != 0) || size % g.block_size != 0 || file_blocks() > g.blocks)
+            return fail(Error::corrupt);
+    } else if (size > (u64{1} << 32) * g.block_size) {
         return fail(Error::corrupt);
     }
-    if (type_ == NodeType::symlink && (size_ == 0 || size_ >= kPathMax || size_ > g.block_size))
+    if (type_ == NodeType::symlink && ((size == 0 && links() != 0) || size >= kPathMax || size > g.block_size))
         return fail(Error::corrupt);
     return {};
 }
@@ -94,25 +101,28 @@ Result<Stat> Ext4Inode::stat() {
     s.filesystem = volume_.id();
     s.inode = number_;
     s.type = type_;
-    s.mode = mode_;
-    s.links = links_;
-    s.uid = uid_;
-    s.gid = gid_;
-    s.size = size_;
-    s.sectors = sectors_;
+    s.links = links();
+    s.size = size();
     s.block_size = geometry().block_size;
-    s.accessed = accessed_;
-    s.modified = modified_;
-    s.changed = changed_;
-    s.created = created_;
+    const auto f = fields_.lock();
+    s.mode = f->mode;
+    s.uid = f->uid;
+    s.gid = f->gid;
+    s.sectors = f->sectors;
+    s.accessed = f->accessed;
+    s.modified = f->modified;
+    s.changed = f->changed;
+    s.created = f->created;
     return s;
 }
 
 Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
     if (type_ == NodeType::directory) return fail(Error::is_directory);
     if (type_ != NodeType::file && type_ != NodeType::symlink) return fail(Error::unsupported);
-    if (offset >= size_ || to.empty()) return 0;
-    const usize total = static_cast<usize>(std::min<u64>(to.size(), size_ - offset));
+    const RwLock::Shared reading(contents_);
+    const u64 end = this->size();
+    if (offset >= end || to.empty()) return 0;
+    const usize total = static_cast<usize>(std::min<u64>(to.size(), end - offset));
     if (is_inline()) return read_inline(offset, to.first(total));
     const u32 shift = geometry().block_shift, size = geometry().block_size;
     const usize slice = read_slice();
@@ -126,7 +136,7 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
         for (; run.length != 0 && done < announced; --run.length) {
             const usize start = static_cast<usize>((offset + done) & (size - 1));
             const usize n = std::min<usize>(size - start, total - done);
-            if (run.physical == 0) {
+            if (run.reads_zeros()) {
                 std::memset(to.data() + done, 0, n);
             } else {
                 const BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical++)));
@@ -141,30 +151,33 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
 Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
     if (type_ == NodeType::directory) return fail(Error::is_directory);
     if (type_ != NodeType::file) return fail(Error::unsupported);
-    if (offset >= size_) return PinnedBytes();
+    const RwLock::Shared reading(contents_);
+    const u64 end = this->size();
+    if (offset >= end) return PinnedBytes();
     if (is_inline()) return map_inline(offset);
     const u32 shift = geometry().block_shift, size = geometry().block_size;
     const usize start = static_cast<usize>(offset & (size - 1));
-    const usize length = static_cast<usize>(std::min<u64>(size - start, size_ - offset));
+    const usize length = static_cast<usize>(std::min<u64>(size - start, end - offset));
     read_ahead(offset, length, hint);
     const Run run = TRY(map(offset >> shift));
-    if (run.physical == 0) return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
+    if (run.reads_zeros()) return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
     BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));
     return std::move(block).into_view(start, length);
 }
 
-bool Ext4Inode::is_fast_symlink() const {
-    if (size_ >= sizeof(block_) || (flags_ & kInodeExtents) != 0) return false;
-    const u64 attributes = attribute_block_ != 0 ? geometry().block_size / kSectorSize : 0;
-    return sectors_ <= attributes;
+bool Ext4Inode::is_fast_symlink() {
+    if (size() >= sizeof(RootBytes) || has_extents()) return false;
+    const auto f = fields_.lock();
+    const u64 attributes = f->attribute_block != 0 ? geometry().block_size / kSectorSize : 0;
+    return f->sectors <= attributes;
 }
 
 Result<usize> Ext4Inode::read_link(std::span<char> to) {
     if (type_ != NodeType::symlink) return fail(Error::invalid);
-    const usize length = static_cast<usize>(size_);
+    const usize length = static_cast<usize>(size());
     if (to.size() < length) return fail(Error::too_large);
     if (!is_inline() && is_fast_symlink()) {
-        std::memcpy(to.data(), block_, length);
+        std::memcpy(to.data(), root().data(), length);
     } else {
         const usize n = TRY(read_at(0, std::as_writable_bytes(to.first(length)), nullptr));
         if (n != length) return fail(Error::corrupt);

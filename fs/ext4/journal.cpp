@@ -54,8 +54,8 @@ Result<Handle> Journal::begin(u32 credits) {
         u32 full = 0;
         {
             auto state = state_.lock();
-            changed_.wait(state, [&] { return !state->gate_closed || is_aborted(); });
-            if (is_aborted()) return fail(Error::read_only);
+            changed_.wait(state, [&] { return !state->gate_closed || state->closed || is_aborted(); });
+            if (state->closed || is_aborted()) return fail(Error::read_only);
             const bool fits = state->blocks + state->reserved + credits + kCompleteCredits <= max_blocks_ &&
                               state->revokes + (state->handles + 1) * kRevokesPerHandle <= max_revokes_;
             if (fits) {

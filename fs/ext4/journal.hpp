@@ -26,7 +26,8 @@ class Journal;
 class Handle {
 public:
     Handle(Handle&& o) noexcept
-        : journal_(std::exchange(o.journal_, nullptr)), credits_(o.credits_), edits_(o.edits_) {}
+        : journal_(std::exchange(o.journal_, nullptr)), credits_(o.credits_), edits_(o.edits_), promised_(o.promised_) {
+    }
     ~Handle();
 
     /// A block of metadata to change. The errors of BlockCache::get(); no_space when the transaction cannot take
@@ -39,12 +40,24 @@ public:
     bool has_edited() const { return edits_ != 0; }
     u32 transaction() const;
 
+    /// Blocks that it may allocate: see Groups::reserve(). Without a promise, as many as there are.
+    void promise(u32 blocks) { promised_ = blocks; }
+    u32 promised() const { return promised_; }
+    /// How much of the promise was used for `count` more.
+    u32 use_promise(u32 count) {
+        if (promised_ == kNoPromise) return 0;
+        promised_ -= count;
+        return count;
+    }
+
 private:
     friend class Journal;
+    static constexpr u32 kNoPromise = ~0u;
     Handle(Journal& journal, u32 credits) : journal_(&journal), credits_(credits) {}
     Journal* journal_;
     u32 credits_;  ///< blocks that it may still add to the transaction
     u32 edits_ = 0;
+    u32 promised_ = kNoPromise;
 };
 
 /// What the owner of the metadata has to do with a transaction.
@@ -68,7 +81,7 @@ public:
     /// Credits that complete_transaction() may use.
     static constexpr u32 kCompleteCredits = 1;
     static constexpr u32 kRevokesPerHandle = 16;
-    static constexpr u32 kMinimumBlocks = 32;  ///< of a transaction: a smaller cache or log cannot be written with
+    static constexpr u32 kMinimumBlocks = 40;  ///< of a transaction: a smaller cache or log cannot be written with
 
     /// `log` empty: no journal; a commit then writes everything home, in no particular order. The log was replayed.
     /// Everything outlives the journal. unsupported: cache or log too small; io, corrupt, no_memory.
@@ -83,6 +96,8 @@ public:
     Result<> commit_all();
     /// Commits, writes all home and marks the log empty. Nobody uses the filesystem meanwhile.
     Result<> close();
+    /// What was written up to now is on the medium.
+    Result<> flush();
     /// After an error in the middle of an operation: what was not committed never happens.
     void abort(Error why);
     bool is_aborted() const { return aborted_.load(std::memory_order_acquire); }
@@ -99,7 +114,7 @@ private:
         u32 blocks = 0;    ///< in the running transaction
         u32 reserved = 0;  ///< credits of open handles
         u32 revokes = 0;
-        bool gate_closed = false, committing = false;
+        bool gate_closed = false, committing = false, closed = false;
         JournalStats stats;
     };
     /// Where a transaction that may still be needed begins in the log.
@@ -127,7 +142,6 @@ private:
     void add_to_batch(u32 log_block, usize slot);
     Result<> write_superblock(u32 start, u32 sequence);
     Result<> checkpoint();
-    Result<> flush();
     u32 used_log() const;
     bool is_log_crowded();
     u32 position_of(u32 index) const { return index + index / tags_per_descriptor_ + 1; }

@@ -229,8 +229,14 @@ Result<> Journal::checkpoint() {
 
 Result<> Journal::close() {
     if (is_aborted()) return fail(why_);
-    if (auto r = commit_all(); !r) return r;
+    {
+        auto state = state_.lock();
+        state->closed = true;
+        changed_.wait(state, [&] { return state->handles == 0; });
+    }
+    changed_.wake_all();
     if (auto r = cache_.write_back({}); !r) return r;
+    if (auto r = commit_all(); !r) return r;
     if (auto r = checkpoint(); !r) return r;
     if (!has_log()) return {};
     u32 next;

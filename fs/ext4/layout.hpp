@@ -38,7 +38,9 @@ struct Superblock {
     le32 backup_bgs[2];
     u8 unused2[0x270 - 0x254];
     le32 checksum_seed;
-    u8 unused3[0x3fc - 0x274];
+    u8 unused3[0x280 - 0x274];
+    le32 orphan_file_inum;
+    u8 unused4[0x3fc - 0x284];
     le32 checksum;
 };
 static_assert(sizeof(Superblock) == 1024);
@@ -55,6 +57,7 @@ inline constexpr u32 kIncompatFiletype = 0x2, kIncompatRecover = 0x4, kIncompatM
                      kIncompatCsumSeed = 0x2000, kIncompatLargedir = 0x4000, kIncompatInlineData = 0x8000;
 inline constexpr u32 kRoSparseSuper = 0x1, kRoLargeFile = 0x2, kRoHugeFile = 0x8, kRoGdtCsum = 0x10, kRoDirNlink = 0x20,
                      kRoExtraIsize = 0x40, kRoBigalloc = 0x200, kRoMetadataCsum = 0x400, kRoOrphanPresent = 0x1'0000;
+inline constexpr u16 kStateValid = 1, kStateErrors = 2;
 inline constexpr u32 kFlagSignedHash = 1, kFlagUnsignedHash = 2;
 
 /// The upper half is there when descriptors have 64 bytes.

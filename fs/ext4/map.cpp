@@ -34,7 +34,7 @@ std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical) {
 Result<Run> Ext4Inode::map(u64 logical) {
     if (logical >= kNoLimit) return fail(Error::corrupt);
     const auto n = static_cast<u32>(logical);
-    return (flags_ & kInodeExtents) != 0 ? map_extents(n) : map_pointers(n);
+    return has_extents() ? map_extents(n) : map_pointers(n);
 }
 
 Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block) {
@@ -51,7 +51,8 @@ Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u
 }
 
 Result<Run> Ext4Inode::map_extents(u32 logical) {
-    Bytes node = std::as_bytes(std::span(block_));
+    const RootBytes top = root();
+    Bytes node = top;
     BlockRef held;
     u64 limit = kNoLimit;  // the first block that the subtree below does not cover
     u16 depth = ringlet::read_at<ExtentHeader>(node, 0)->depth;
@@ -75,7 +76,7 @@ Result<Run> Ext4Inode::map_extents(u32 logical) {
             if (length == 0 || !geometry().contains(start, length)) return fail(Error::corrupt);
             const u64 into = logical - e.block;
             if (into >= length) return Run{0, limit - logical};
-            return Run{unwritten ? 0 : start + into, std::min<u64>(length - into, limit - logical)};
+            return Run{start + into, std::min<u64>(length - into, limit - logical), unwritten};
         }
         const ExtentIndex index = *ringlet::read_at<ExtentIndex>(node, sizeof(h) + *at * sizeof(ExtentIndex));
         held = BlockRef();  // never two pins
@@ -87,7 +88,8 @@ Result<Run> Ext4Inode::map_extents(u32 logical) {
 Result<Run> Ext4Inode::map_pointers(u32 logical) {
     // ext2 §"Indirect blocks": 12 pointers, then one block each of pointers, of such blocks, and of those.
     const u32 shift = geometry().block_shift - 2;
-    Bytes table = std::as_bytes(std::span(block_));
+    const RootBytes top = root();
+    Bytes table = top;
     BlockRef held;
     u64 index = logical, end = 12, covers = 1;
     if (logical >= 12) {
@@ -129,13 +131,13 @@ usize Ext4Inode::read_slice() const {
 void Ext4Inode::prefetch(u64 from, u64 to) {
     const u32 shift = geometry().block_shift;
     u64 at = from >> shift;
-    const u64 end = (std::min(to, size_) + geometry().block_size - 1) >> shift;
+    const u64 end = (std::min(to, size()) + geometry().block_size - 1) >> shift;
     // A badly fragmented file is not worth an extent walk per block: a few runs, then wait for the next call.
     for (int runs = 0; at < end && runs < 8; ++runs) {
         const auto run = map(at);
         if (!run) return;
         const u64 length = std::min(run->length, end - at);
-        if (run->physical != 0) volume_.cache().prefetch(BlockNo(run->physical), static_cast<u32>(length));
+        if (!run->reads_zeros()) volume_.cache().prefetch(BlockNo(run->physical), static_cast<u32>(length));
         at += length;
     }
 }
@@ -161,10 +163,10 @@ void Ext4Inode::read_ahead(u64 offset, usize length, ReadAhead* hint) {
     hint->next_offset.store(end, kRelaxed);
     // Read on when less than half a window is left, so that requests are large and the reader never waits for
     // one that was not under way already.
-    if (ahead >= size_ || (window != 0 && ahead >= end + window / 2)) return;
+    if (ahead >= size() || (window != 0 && ahead >= end + window / 2)) return;
     window = window == 0 ? kFirstWindow : std::min(window * 2, kLargestWindow);
     window = static_cast<u32>(std::min<u64>(window, room));  // what is prefetched must survive until it is read
-    const u64 target = std::min({end + window, size_, ahead + room});
+    const u64 target = std::min({end + window, size(), ahead + room});
     hint->window.store(window, kRelaxed);
     hint->ahead_to.store(std::max(target, ahead), kRelaxed);
     if (target > ahead) prefetch(ahead, target);

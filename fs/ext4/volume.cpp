@@ -71,8 +71,11 @@ Result<std::unique_ptr<FileSystem>> mount_ext4(BlockDevice& device, const Ext4Op
 Result<> ext4::set_recovery(BlockDevice& device, Recovery recovery) {
     RawSuperblock raw = TRY(RawSuperblock::read(device));
     auto& s = *reinterpret_cast<Superblock*>(raw.bytes.data());
-    s.feature_incompat =
-        recovery == Recovery::needed ? s.feature_incompat | kIncompatRecover : s.feature_incompat & ~kIncompatRecover;
+    const bool needed = recovery == Recovery::needed;
+    if ((s.feature_compat & kCompatHasJournal) != 0)
+        s.feature_incompat = needed ? s.feature_incompat | kIncompatRecover : s.feature_incompat & ~kIncompatRecover;
+    else
+        s.state = static_cast<u16>(needed ? s.state & ~kStateValid : s.state | kStateValid);
     seal_superblock(raw.bytes);
     if (auto done = raw.transfer(device, BlockRequest::Op::write); !done) return done;
     BlockRequest flush;
@@ -81,13 +84,6 @@ Result<> ext4::set_recovery(BlockDevice& device, Recovery recovery) {
 }
 
 namespace ext4 {
-namespace {
-
-template <class T> Bytes bytes_of(const T& v) {
-    return std::as_bytes(std::span(&v, 1));
-}
-
-}  // namespace
 
 Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext4Options& options, MountText& why) {
     std::byte bytes[kSuperblockBytes];
@@ -107,19 +103,27 @@ Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext
     }
     auto volume = TRY(open(device, geometry, options));
     volume->warning_ = why;
-    const auto root = volume->root();
-    if (!root || (*root)->type() != NodeType::directory) {
-        why.length = format_to(why.text, "no usable root directory").size();
-        return fail(root ? Error::corrupt : root.error());
+    {
+        const auto root = volume->root();
+        if (!root || (*root)->type() != NodeType::directory) {
+            why.length = format_to(why.text, "no usable root directory").size();
+            return fail(root ? Error::corrupt : root.error());
+        }
     }
+    if (options.writable)
+        if (const auto writable = volume->remount(false); !writable) {
+            if (volume->failure_.length == 0) volume->say("cannot be written", writable.error());
+            why = volume->failure_;
+        }
     return std::unique_ptr<FileSystem>(std::move(volume));
 }
 
 Result<std::unique_ptr<Volume>> Volume::open(BlockDevice& device, const Geometry& geometry,
                                              const Ext4Options& options) {
-    std::unique_ptr<Volume> volume(new (std::nothrow) Volume);
+    std::unique_ptr<Volume> volume(new (std::nothrow) Volume(device));
     if (!volume) return fail(Error::no_memory);
     volume->geometry_ = geometry;
+    volume->on_failure_ = options.on_failure;
     volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
     volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
     volume->groups_.emplace(*volume->cache_, volume->geometry_);
@@ -153,6 +157,10 @@ Result<> Volume::recover(BlockDevice& device, const Geometry& geometry, MountTex
 }
 
 Volume::~Volume() {
+    if (is_writable())
+        (void)stop_writing();  // errors were said; what was promised is on the disk
+    else if (journal_)
+        cache_->discard_changes();
     auto inodes = inodes_.lock();
     while (Ext4Inode* i = inodes->lru.pop_front()) delete i;
 }
@@ -162,10 +170,10 @@ Result<StatFs> Volume::statfs() {
     s.type = "ext4";
     s.block_size = geometry_.block_size;
     s.blocks = geometry_.blocks;
-    s.free_blocks = geometry_.free_blocks;
+    s.free_blocks = journal_ ? groups_->free_blocks() : geometry_.free_blocks;
     s.files = geometry_.inodes;
-    s.free_files = geometry_.free_inodes;
-    s.read_only = true;
+    s.free_files = journal_ ? groups_->free_inodes() : geometry_.free_inodes;
+    s.read_only = !is_writable();
     return s;
 }
 
@@ -183,32 +191,8 @@ Result<Volume::RawInode> Volume::raw_inode(u32 number) {
     raw.block = TRY(cache_->get(BlockNo(group.inode_table + (byte >> geometry_.block_shift))));
     raw.offset = static_cast<usize>(byte & (geometry_.block_size - 1));
     raw.bytes = raw.block.bytes().subspan(raw.offset, geometry_.inode_size);
-    if (!geometry_.checksums()) return raw;
-
-    // §"Inode checksum": the number, the generation, the inode with its two checksum fields zero.
-    const DiskInode inode = *ringlet::read_at<DiskInode>(raw.bytes, 0);
-    constexpr usize kLow = offsetof(DiskInode, checksum_lo), kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
-    constexpr std::byte kZero[2] = {};
-    const le32 disk_number = number;
-    u32 crc = crc32c(geometry_.checksum_seed, bytes_of(disk_number));
-    crc = crc32c(crc, bytes_of(inode.generation));
-    crc = crc32c(crc, raw.bytes.first(kLow));
-    crc = crc32c(crc, kZero);
-    crc = crc32c(crc, raw.bytes.subspan(kLow + 2, 128 - kLow - 2));
-    u32 stored = inode.checksum_lo, mask = 0xffff;
-    if (geometry_.inode_size > 128) {
-        const u16 extra = *ringlet::read_at<le16>(raw.bytes, 128);
-        crc = crc32c(crc, raw.bytes.subspan(128, kHigh - 128));
-        if (extra >= 4) {
-            stored |= u32{*ringlet::read_at<le16>(raw.bytes, kHigh)} << 16;
-            mask = ~0u;
-            crc = crc32c(crc, kZero);
-        } else {
-            crc = crc32c(crc, raw.bytes.subspan(kHigh, 2));
-        }
-        crc = crc32c(crc, raw.bytes.subspan(kHigh + 2));
-    }
-    if ((crc & mask) != stored) return fail(Error::corrupt);
+    raw.number = group.inode_table + (byte >> geometry_.block_shift);
+    if (!inode_is_good(geometry_, number, raw.bytes)) return fail(Error::corrupt);
     return raw;
 }
 
@@ -218,15 +202,27 @@ Ext4Inode* Volume::find(Inodes& inodes, u32 number) const {
     return nullptr;
 }
 
+void Volume::insert(Inodes& inodes, Ext4Inode& inode) {
+    Ext4Inode*& head = inodes.buckets[inode.number_ % kBuckets];
+    inode.hash_next_ = head;
+    head = &inode;
+    inodes.lru.push_back(inode);
+    ++inodes.count;
+}
+
+void Volume::remove(Inodes& inodes, Ext4Inode& inode) const {
+    Ext4Inode** at = &inodes.buckets[inode.number_ % kBuckets];
+    while (*at != &inode) at = &(*at)->hash_next_;
+    *at = inode.hash_next_;
+    List<Ext4Inode>::remove(inode);
+    --inodes.count;
+}
+
 Ext4Inode* Volume::evict(Inodes& inodes) const {
     if (inodes.count < max_inodes_) return nullptr;
     for (Ext4Inode& i : inodes.lru) {
         if (i.references() != 0) continue;
-        Ext4Inode** at = &inodes.buckets[i.number_ % kBuckets];
-        while (*at != &i) at = &(*at)->hash_next_;
-        *at = i.hash_next_;
-        List<Ext4Inode>::remove(i);
-        --inodes.count;
+        remove(inodes, i);
         return &i;
     }
     return nullptr;
@@ -235,33 +231,43 @@ Ext4Inode* Volume::evict(Inodes& inodes) const {
 Result<Ref<Inode>> Volume::inode(u32 number) {
     if (number == 0 || number > geometry_.inodes || (number < geometry_.first_inode && number != kRootInode))
         return fail(Error::corrupt);
-    return load(number);
+    return load(number, Unlinked::refused);
 }
 
-Result<Ref<Inode>> Volume::load(u32 number) {
+/// An inode without a name is found by the orphan list only: an entry of a directory that leads to it is a lie.
+Result<Ref<Inode>> Volume::load(u32 number, Unlinked unlinked) {
+    const auto judge = [&](Ext4Inode& i) -> Result<Ref<Inode>> {
+        if (i.links() == 0 && unlinked == Unlinked::refused) return fail(Error::corrupt);
+        return Ref<Inode>::share(i);
+    };
     {
         auto inodes = inodes_.lock();
         if (Ext4Inode* i = find(*inodes, number)) {
             List<Ext4Inode>::remove(*i);
             inodes->lru.push_back(*i);
-            return Ref<Inode>::share(*i);
+            return judge(*i);
         }
     }
     std::unique_ptr<Ext4Inode> fresh(new (std::nothrow) Ext4Inode(*this, number));
     if (!fresh) return fail(Error::no_memory);
     {
         const RawInode raw = TRY(raw_inode(number));
-        if (auto r = fresh->parse(raw.bytes); !r) return fail(r.error());
+        fresh->table_block_ = raw.number;
+        fresh->table_offset_ = static_cast<u32>(raw.offset);
+        TRY(fresh->parse(raw.bytes));
+        // Who syncs it does not know what was changed before it was forgotten.
+        if (is_writable()) {
+            const u32 running = journal_->running();
+            auto f = fresh->fields_.lock();
+            f->changed_in = f->data_in = running;
+        }
     }
+    if (fresh->links() == 0 && unlinked == Unlinked::refused) return fail(Error::corrupt);
     std::unique_ptr<Ext4Inode> victim;  // freed after the lock
     auto inodes = inodes_.lock();
-    if (Ext4Inode* i = find(*inodes, number)) return Ref<Inode>::share(*i);  // another thread was faster
+    if (Ext4Inode* i = find(*inodes, number)) return judge(*i);  // another thread was faster
     victim.reset(evict(*inodes));
-    Ext4Inode*& head = inodes->buckets[number % kBuckets];
-    fresh->hash_next_ = head;
-    head = fresh.get();
-    inodes->lru.push_back(*fresh);
-    ++inodes->count;
+    insert(*inodes, *fresh);
     return Ref<Inode>::share(*fresh.release());
 }
 

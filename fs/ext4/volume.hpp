@@ -1,16 +1,13 @@
-// One mounted ext4 filesystem and its inodes. Context: thread. No function holds a block pinned while it asks
-// the cache for another, and no lock is held across a disk wait.
+// One mounted ext4 filesystem and its inodes. Context: thread. No function holds a block pinned while it asks the cache
+// for another. Mounting is volume.cpp, what only a writable one needs is volume_write.cpp.
 #pragma once
 
 #include <memory>
 #include <optional>
 
-#include "fs/block_cache.hpp"
-#include "fs/ext4/dir_block.hpp"
-#include "fs/ext4/geometry.hpp"
-#include "fs/ext4/groups.hpp"
-#include "fs/inode.hpp"
-#include "lib/list.hpp"
+#include "fs/ext4/inode.hpp"
+#include "kernel/sched/mutex.hpp"
+#include "lib/function_ref.hpp"
 
 namespace ringlet::fs::ext4 {
 
@@ -21,139 +18,130 @@ enum class Recovery : u8 { none, needed };
 /// Changes the superblock on the disk, past any cache; durable when it returns.
 Result<> set_recovery(BlockDevice& device, Recovery recovery);
 
-/// The checks a cached block may have passed (BlockRef::verified).
-enum class Check : u8 { descriptors = 1, extents = 2, directory = 4, index = 8, bitmap = 16 };
-
-/// The last of `count` 12-byte entries behind the header of `node` whose first word is <= `logical`; none: before all.
-std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical);
-/// A node of an extent tree, which may come from the disk: its checksum is right. corrupt, io.
-Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block);
-
-/// Consecutive file blocks that lie consecutively on the disk, or nowhere (then they read as zeros).
-struct Run {
-    u64 physical = 0;  ///< 0: a hole or unwritten
-    u64 length = 1;    ///< blocks, at least 1
+/// The inodes that are to be deleted or cut when the last user has gone, as the disk has them: a list that begins in
+/// the superblock and goes on in their dtime fields. Its lock is taken inside a handle.
+struct OrphanList {
+    List<Ext4Inode, OrphanList> inodes;  ///< the newest first
 };
 
-class Ext4Inode final : public Inode, public ListNode<> {
-public:
-    Ext4Inode(Volume& volume, u32 number);
-
-    NodeType type() const override { return type_; }
-    u64 size() const override { return size_; }
-    Result<Stat> stat() override;
-    Result<Ref<Inode>> lookup(std::string_view name) override;
-    Result<bool> next_entry(u64& cookie, DirEntry& out) override;
-    Result<usize> read_at(u64 offset, MutableBytes to, ReadAhead* hint) override;
-    Result<PinnedBytes> map_at(u64 offset, ReadAhead* hint) override;
-    Result<usize> read_link(std::span<char> to) override;
-    /// Where block `logical` of the file is, and how many follow it. For the journal's map.
-    Result<Run> map_for_log(u64 logical) { return map(logical); }
-
-private:
-    friend class Volume;
-    const Geometry& geometry() const;
-    bool is_inline() const { return (flags_ & kInodeInlineData) != 0; }
-    bool is_fast_symlink() const;
-    u64 file_blocks() const;
-    /// Takes the fields over and checks them. `raw` is the whole inode.
-    Result<> parse(Bytes raw);
-    void parse_times(Bytes raw);
-
-    // map.cpp
-    Result<Run> map(u64 logical);
-    Result<Run> map_extents(u32 logical);
-    Result<Run> map_pointers(u32 logical);
-    void read_ahead(u64 offset, usize length, ReadAhead* hint);
-    void prefetch(u64 from, u64 to);
-    /// How much of a large read to have under way before copying begins.
-    usize read_slice() const;
-    // directory.cpp
-    Result<BlockRef> directory_block(u64 logical, Check kind);
-    Result<u32> find_in(Bytes region, usize offset, std::string_view name) const;
-    Result<u32> find_linear(std::string_view name);
-    Result<bool> entry_in(Bytes region, usize& offset, DirEntry& out) const;
-    Result<bool> next_linear(u64& cookie, DirEntry& out);
-    // index.cpp
-    struct Frame;
-    struct Descent;
-    Result<u32> find_indexed(std::string_view name);
-    Result<> load_root(Descent& d, std::string_view name);
-    Result<> load_node(Descent& d, unsigned level, u32 block);
-    Result<bool> advance(Descent& d);
-    // inline_data.cpp
-    struct InlineView;
-    Result<InlineView> inline_view();
-    Result<usize> read_inline(u64 offset, MutableBytes to);
-    Result<PinnedBytes> map_inline(u64 offset);
-    Result<u32> find_inline(std::string_view name);
-    Result<bool> next_inline(u64& cookie, DirEntry& out);
-
-    Volume& volume_;
-    const u32 number_;
-    Ext4Inode* hash_next_ = nullptr;  ///< the inode cache's lock
-    NodeType type_ = NodeType::file;
-    u16 mode_ = 0;
-    u32 flags_ = 0, links_ = 0, uid_ = 0, gid_ = 0;
-    u32 seed_ = 0;  ///< for the checksums of this inode's blocks
-    u64 size_ = 0, sectors_ = 0, attribute_block_ = 0;
-    Timestamp accessed_, modified_, changed_, created_;
-    u8 block_[60] = {};  ///< extent root, block pointers, link target or inline data
-};
-
-class Volume final : public FileSystem {
+class Volume final : public FileSystem, private JournalClient {
 public:
     static Result<std::unique_ptr<FileSystem>> mount(BlockDevice& device, const Ext4Options& options, MountText& why);
     ~Volume() override;
 
     Result<Ref<Inode>> root() override { return inode(kRootInode); }
     Result<StatFs> statfs() override;
-    std::string_view warning() const override { return warning_.view(); }
+    std::string_view warning() const override;
+    Result<> sync() override;
+    void write_back() override;
+    Result<> remount(bool read_only) override;
+    Result<u64> trim(u64 least) override;
 
     /// The inode `number`, which may come from the disk: corrupt when it cannot be one, or is not in use.
     Result<Ref<Inode>> inode(u32 number);
     /// The same for one of the reserved inodes, for ourselves: the journal.
-    Result<Ref<Inode>> system_inode(u32 number) { return load(number); }
+    Result<Ref<Inode>> system_inode(u32 number) { return load(number, Unlinked::refused); }
     const Geometry& geometry() const { return geometry_; }
     BlockCache& cache() { return *cache_; }
+    Groups& groups() { return *groups_; }
+    RwLock& tree() { return tree_; }
 
     struct RawInode {
         BlockRef block;
+        u64 number = 0;    ///< of the block
         usize offset = 0;  ///< inside the block
         Bytes bytes;       ///< inode_size of them, checksum verified
     };
     Result<RawInode> raw_inode(u32 number);
 
+    // ---- changing: volume_write.cpp
+
+    bool is_writable() const { return writable_.load(std::memory_order_acquire); }
+    /// Runs `change` in a handle that may change `credits` blocks of metadata and take `blocks` blocks. An error of
+    /// `change` after it changed something aborts the journal: what can go wrong must go wrong before. no_space comes
+    /// before `change` is called. The caller holds no handle.
+    Result<> transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)> change);
+    u32 most_credits() const { return journal_->most_credits(); }
+    /// Makes what `transaction` changed, and data already written, durable.
+    Result<> make_durable(u32 transaction);
+    /// Lets the flusher's work be done by a writer when there is much of it. No handle is open.
+    Result<> throttle();
+    Result<> add_orphan(Handle& handle, Ext4Inode& inode);
+    Result<> remove_orphan(Handle& handle, Ext4Inode& inode);
+    bool is_orphan(Ext4Inode& inode);
+    /// Credits of either.
+    static constexpr u32 kOrphanCredits = 2;
+    /// An inode that was just allocated, into the table of those in memory. `fresh` has its number.
+    Ref<Ext4Inode> adopt(std::unique_ptr<Ext4Inode> fresh);
+    /// The last reference to an inode without a name has gone.
+    void discard(Ext4Inode& inode);
+    Timestamp now() const;
+    /// Room for one block and the places of its entries, for whoever holds the tree alone.
+    struct Scratch {
+        MutableBytes block;
+        std::span<u64> entries;
+    };
+    Scratch scratch();
+
 private:
     static constexpr usize kBuckets = 64;
+    static constexpr u64 kSmallestCache = 240;  ///< blocks, for a filesystem that is written
     struct Inodes {
         Ext4Inode* buckets[kBuckets] = {};
         List<Ext4Inode> lru;  ///< least recently looked up first
         u32 count = 0;
     };
-    Volume() = default;
+    explicit Volume(BlockDevice& device) : device_(device) {}
     static Result<std::unique_ptr<Volume>> open(BlockDevice& device, const Geometry& geometry,
                                                 const Ext4Options& options);
     static Result<> recover(BlockDevice& device, const Geometry& geometry, MountText& why);
-    Result<Ref<Inode>> load(u32 number);
+    enum class Unlinked : u8 { refused, welcome };
+    Result<Ref<Inode>> load(u32 number, Unlinked unlinked);
     Ext4Inode* find(Inodes& inodes, u32 number) const;
+    void insert(Inodes& inodes, Ext4Inode& inode);
+    void remove(Inodes& inodes, Ext4Inode& inode) const;
     /// Takes one that nobody uses out of the cache; nullptr when there is none (or no need).
     Ext4Inode* evict(Inodes& inodes) const;
 
+    // JournalClient
+    Result<> complete_transaction(Handle& handle) override { return groups_->complete(handle); }
+    void transaction_committed() override { groups_->committed(); }
+    void journal_aborted(Error why) override;
+
+    /// Why this filesystem is not to be written; empty when it may be.
+    std::string_view reason_against_writing() const;
+    Result<> start_writing();
+    Result<> count_free();
+    Result<> stop_writing();
+    Result<> edit_superblock(Handle& handle, FunctionRef<void(Superblock&)> change);
+    Result<Superblock> read_superblock_block();
+    Result<> clean_up_orphans();
+    Result<> clean_up_orphan_list(u32 first);
+    Result<> clean_up_orphan_file(u32 file);
+    Result<> clean_up_orphan(u32 number);
+    void say(std::string_view text, Error error);
+
+    BlockDevice& device_;
     Geometry geometry_;
     MountText warning_;
+    MountText failure_;  ///< written once, before failed_
+    std::atomic<bool> writable_{false}, failed_{false};
+    void (*on_failure_)(std::string_view, std::string_view) = nullptr;
     u32 max_inodes_ = 0;
     std::unique_ptr<BlockCache> cache_;
     std::optional<Groups> groups_;
+    std::unique_ptr<LogMap> log_;
+    std::unique_ptr<Journal> journal_;
+    std::unique_ptr<std::byte[]> scratch_block_;
+    std::unique_ptr<u64[]> scratch_entries_;
+    RwLock tree_;
     kernel::Guarded<Inodes, kernel::Rank::inode, kernel::Spinlock> inodes_;
+    kernel::Guarded<OrphanList, kernel::Rank::fs, kernel::Mutex> orphans_;
 };
 
 inline Ext4Inode::Ext4Inode(Volume& volume, u32 number) : Inode(volume), volume_(volume), number_(number) {}
 inline const Geometry& Ext4Inode::geometry() const {
     return volume_.geometry();
-}
-inline u64 Ext4Inode::file_blocks() const {
-    return (size_ + geometry().block_size - 1) >> geometry().block_shift;
 }
 
 }  // namespace ringlet::fs::ext4

@@ -15,7 +15,11 @@ namespace ringlet::fs::test {
 /// may be on the medium, each whole or only some of its sectors.
 class CrashDisk final : public BlockDevice {
 public:
-    explicit CrashDisk(std::vector<std::byte> content) : now_(content), start_(std::move(content)) {}
+    enum class Trace : u8 { kept, none };
+    explicit CrashDisk(std::vector<std::byte> content, Trace trace = Trace::kept) : now_(std::move(content)) {
+        traced_ = trace == Trace::kept;
+        if (traced_) start_ = now_;
+    }
 
     std::string_view name() const override { return "vda"; }
     u64 sectors() const override { return now_.size() / kSectorSize; }
@@ -49,7 +53,7 @@ public:
                 std::memcpy(image.data() + e.at, e.data.data(), e.data.size());
                 continue;
             }
-            const u32 fate = (*random)() % 3;
+            const auto fate = (*random)() % 3;
             for (usize s = 0; fate != 0 && s < e.data.size(); s += kSectorSize)
                 if (fate == 1 || (*random)() % 2 == 0)
                     std::memcpy(image.data() + e.at + s, e.data.data() + s, kSectorSize);
@@ -78,7 +82,7 @@ private:
         if (r.op == BlockRequest::Op::flush) {
             if (flushes_fail_)
                 r.error = Error::io;
-            else
+            else if (traced_)
                 trace_.push_back({});
             return;
         }
@@ -95,7 +99,7 @@ private:
                 return;
             }
             if (write) {
-                trace_.push_back({at, {s.bytes.begin(), s.bytes.end()}});
+                if (traced_) trace_.push_back({at, {s.bytes.begin(), s.bytes.end()}});
                 std::memcpy(now_.data() + at, s.bytes.data(), s.bytes.size());
             } else {
                 std::memcpy(s.bytes.data(), now_.data() + at, s.bytes.size());
@@ -108,7 +112,7 @@ private:
     std::vector<std::byte> now_, start_;
     std::vector<Event> trace_;
     u64 writes_left_ = ~u64{0};
-    bool flushes_fail_ = false;
+    bool flushes_fail_ = false, traced_ = true;
 };
 
 inline std::vector<std::byte> read_image(const std::string& path) {

@@ -1,0 +1,140 @@
+// Filesystems that are written, against a model and against e2fsck.
+#include "crash_disk.hpp"
+#include "fs/ext4/volume.hpp"
+#include "write_model.hpp"
+
+using namespace ringlet;
+using namespace ringlet::fs;
+using namespace ringlet::fs::test;
+
+namespace {
+
+std::vector<std::byte> empty_image(const Scratch& s, const std::string& options, const std::string& size) {
+    stdfs::create_directories(s.path / "tree");
+    make_image(s.path / "image", s.path / "tree", options, size);
+    return read_image((s.path / "image").string());
+}
+
+std::unique_ptr<FileSystem> mount_writable(BlockDevice& disk, u64 cache_bytes = 2 << 20) {
+    MountText why;
+    auto mounted = mount_ext4(disk, {.cache_bytes = cache_bytes, .inode_cache = 16, .writable = true}, why);
+    INFO(std::string(why.view()));
+    REQUIRE(mounted);
+    const auto stat = (*mounted)->statfs();
+    REQUIRE(stat);
+    REQUIRE(!stat->read_only);
+    return std::move(*mounted);
+}
+
+void check_clean(const Scratch& s, const CrashDisk& disk) {
+    const auto path = (s.path / "after").string();
+    write_image(path, disk.content());
+    run("e2fsck -fn " + path);
+}
+
+/// Returns how often there was no space.
+u64 run_model(const std::string& options, const std::string& size, u32 seed, int steps, bool extents = true,
+               u32 largest = 40'000) {
+    INFO(options << " seed " << seed);
+    const Scratch s;
+    CrashDisk disk(empty_image(s, options, size), CrashDisk::Trace::none);
+    auto fs = mount_writable(disk);
+    Operations ops(*fs, seed);
+    ops.extents = extents;
+    ops.largest = largest;
+    for (int i = 0; i < steps; ++i) {
+        INFO("step " << i);
+        ops.step();
+        if (i % 500 == 499) {
+            REQUIRE(ops.difference() == "");
+            REQUIRE(fs->sync());
+        }
+        if (i % 1000 == 999) {
+            fs.reset();
+            check_clean(s, disk);
+            fs = mount_writable(disk);
+            ops.use(*fs);
+            REQUIRE(ops.difference() == "");
+        }
+    }
+    REQUIRE(ops.difference() == "");
+    fs.reset();
+    check_clean(s, disk);
+    fs = mount_writable(disk);
+    ops.use(*fs);
+    REQUIRE(ops.difference() == "");
+    return ops.refused;
+}
+
+/// Many names in one directory, some gone again.
+void fill_directory(const std::string& options, u32 count, usize longest) {
+    INFO(options);
+    const Scratch s;
+    CrashDisk disk(empty_image(s, options, "128M"), CrashDisk::Trace::none);
+    const auto name = [&](u32 i) { return std::to_string(i) + std::string(i * 7 % longest, 'n'); };
+    {
+        auto fs = mount_writable(disk);
+        auto dir = *(*fs->root())->create("d", NodeType::directory, 0755);
+        for (u32 i = 0; i < count; ++i) {
+            INFO(i);
+            const auto made = dir->create(name(i), NodeType::file, 0644);
+            if (!made) FAIL(to_string(made.error()));
+            if (i % 3 == 2) REQUIRE(dir->unlink(name(i - 1)));
+        }
+        REQUIRE(dir->rename(name(0), *dir, "renamed"));
+    }
+    check_clean(s, disk);
+    auto fs = mount_writable(disk);
+    auto dir = *(*fs->root())->lookup("d");
+    for (u32 i = 1; i < count; ++i) {
+        const bool gone = i % 3 == 1 && i + 1 < count;
+        const auto found = dir->lookup(name(i));
+        if (bool(found) == gone) FAIL(i);
+    }
+    for (u32 i = 1; i < count; ++i)
+        if (!(i % 3 == 1 && i + 1 < count)) REQUIRE(dir->unlink(name(i)));
+    REQUIRE(dir->unlink("renamed"));
+    dir = {};
+    REQUIRE((*fs->root())->remove_directory("d"));
+    fs.reset();
+    check_clean(s, disk);
+}
+
+}  // namespace
+
+TEST_CASE("random operations agree with the model and leave a clean filesystem") {
+    run_model("-b 4096", "64M", 1, 2000);
+    run_model("-b 1024", "32M", 2, 2000);
+    run_model("-b 2048", "32M", 3, 2000);
+}
+
+TEST_CASE("every set of features can be written") {
+    run_model("-b 1024 -O ^metadata_csum,uninit_bg", "32M", 11, 1200);
+    run_model("-b 1024 -O ^metadata_csum,^uninit_bg,^64bit", "32M", 12, 1200);
+    run_model("-b 2048 -O ^flex_bg", "32M", 13, 1200);
+    run_model("-b 1024 -O meta_bg,^resize_inode", "32M", 14, 1200);
+    run_model("-b 1024 -O sparse_super2,^resize_inode", "32M", 15, 1200);
+    run_model("-b 4096 -O ^dir_index", "32M", 16, 1200);
+    run_model("-b 4096 -O ^dir_nlink,^extra_isize -I 128", "32M", 17, 1200);
+    run_model("-b 1024 -O inline_data", "32M", 18, 1200);
+    run_model("-b 1024 -O metadata_csum_seed,large_dir", "32M", 19, 1200);
+    run_model("-b 1024 -O orphan_file", "32M", 20, 1200);
+    run_model("-t ext3 -b 1024", "32M", 21, 1200, false);
+    run_model("-t ext3 -b 4096", "32M", 22, 1200, false, 400'000);
+    run_model("-t ext2 -b 1024", "32M", 23, 1200, false);
+    run_model("-b 4096 -O ^has_journal", "32M", 24, 1200);
+}
+
+TEST_CASE("a full filesystem refuses, and nothing is lost") {
+    CHECK(run_model("-b 1024 -N 64", "5M", 31, 3000) != 0);
+    CHECK(run_model("-b 4096", "10M", 32, 2000, true, 400'000) != 0);
+    CHECK(run_model("-t ext3 -b 1024", "6M", 33, 3000, false, 200'000) != 0);
+}
+
+TEST_CASE("a directory grows an index of several levels") {
+    fill_directory("-b 1024 -N 40000", 30'000, 60);
+    fill_directory("-b 1024 -N 3000", 2'000, 240);
+    fill_directory("-b 4096 -N 9000", 6'000, 200);
+    fill_directory("-b 1024 -N 9000 -O ^dir_index", 1'500, 60);
+    fill_directory("-b 1024 -N 9000 -O ^metadata_csum", 6'000, 60);
+}
