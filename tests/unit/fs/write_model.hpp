@@ -16,6 +16,7 @@ struct ModelNode {
     std::map<std::string, std::shared_ptr<ModelNode>> children;
     u16 mode = 0;
     u32 links = 0;  ///< names, of what is no directory
+    u64 id = 0;     ///< the same in every copy
 };
 using ModelRef = std::shared_ptr<ModelNode>;
 
@@ -91,8 +92,8 @@ private:
 /// What an operation chose; the same seed chooses the same while everything succeeds.
 class Operations {
 public:
-    Operations(FileSystem& fs, u32 seed, ModelRef root = std::make_shared<ModelNode>(ModelNode{NodeType::directory, {}, {}, 0, 0}))
-        : fs_(&fs), root_(std::move(root)), random_(seed) {}
+    Operations(FileSystem& fs, u32 seed)
+        : fs_(&fs), root_(std::make_shared<ModelNode>(ModelNode{NodeType::directory, {}, {}, 0, 0})), random_(seed) {}
 
     void use(FileSystem& fs) { fs_ = &fs; }
     const ModelRef& model() const { return root_; }
@@ -135,6 +136,13 @@ public:
         default:
             return write();
         }
+    }
+    /// fsync of some file; its id, 0: there was none.
+    u64 sync_file() {
+        const auto f = file();
+        if (!f) return 0;
+        REQUIRE(f->inode->sync(pick(2) == 0 ? Sync::all : Sync::data));
+        return f->node->id;
     }
     std::string difference() {
         Comparison c;
@@ -204,7 +212,7 @@ private:
         const bool there = at.node->children.contains(n);
         if (!agrees(at.inode->create(n, type, mode), there ? std::optional(Error::exists) : std::nullopt, "create"))
             return;
-        at.node->children[n] = std::make_shared<ModelNode>(ModelNode{type, {}, {}, mode, 1});
+        at.node->children[n] = std::make_shared<ModelNode>(ModelNode{type, {}, {}, mode, 1, ++last_id_});
     }
     void symlink() {
         Found at = directory();
@@ -212,7 +220,7 @@ private:
         const bool there = at.node->children.contains(n);
         if (!agrees(at.inode->create_symlink(n, target), there ? std::optional(Error::exists) : std::nullopt, "symlink"))
             return;
-        at.node->children[n] = std::make_shared<ModelNode>(ModelNode{NodeType::symlink, target, {}, 0777, 1});
+        at.node->children[n] = std::make_shared<ModelNode>(ModelNode{NodeType::symlink, target, {}, 0777, 1, ++last_id_});
     }
     void link() {
         const auto target = file();
@@ -352,6 +360,7 @@ private:
     FileSystem* fs_;
     ModelRef root_;
     std::mt19937 random_;
+    u64 last_id_ = 0;
 };
 
 }  // namespace ringlet::fs::test
