@@ -198,7 +198,7 @@ Result<> Ext4Inode::set_attributes(const Attributes& to) {
 
 Result<> Ext4Inode::sync(Sync what) {
     if (!volume_.is_writable()) return volume_.make_durable(0);
-    TRY(volume_.cache().write_back({.kind = BlockCache::Selection::Kind::inode, .inode = number_}));
+    TRY(volume_.write_data({.kind = BlockCache::Selection::Kind::inode, .inode = number_}));
     u32 transaction;
     {
         auto f = fields_.lock();

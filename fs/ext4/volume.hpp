@@ -64,6 +64,8 @@ public:
     u32 most_credits() const { return journal_->most_credits(); }
     /// Makes what `transaction` changed, and data already written, durable.
     Result<> make_durable(u32 transaction);
+    /// Writes data back. An error makes the filesystem read-only.
+    Result<> write_data(const BlockCache::Selection& what);
     /// Lets the flusher's work be done by a writer when there is much of it. No handle is open.
     Result<> throttle();
     Result<> add_orphan(Handle& handle, Ext4Inode& inode);

@@ -142,9 +142,15 @@ Result<> Volume::transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)
     return done;
 }
 
+Result<> Volume::write_data(const BlockCache::Selection& what) {
+    auto done = cache_->write_back(what);
+    // Somebody may have been told that it is written, or will be: nothing more is promised.
+    if (!done) journal_->abort(done.error());
+    return done;
+}
+
 Result<> Volume::throttle() {
-    if (!cache_->is_crowded()) return {};
-    return cache_->write_back({});
+    return cache_->is_crowded() ? write_data({}) : Result<>{};
 }
 
 Result<> Volume::make_durable(u32 transaction) {
@@ -156,13 +162,15 @@ Result<> Volume::make_durable(u32 transaction) {
         // One that had ended before did not wait for data written since.
         if (running) return {};
     }
-    return journal_->flush();
+    auto flushed = journal_->flush();
+    if (!flushed) journal_->abort(flushed.error());
+    return flushed;
 }
 
 Result<> Volume::sync() {
     if (failed_.load(std::memory_order_acquire)) return fail(Error::io);
     if (!is_writable()) return {};
-    TRY(cache_->write_back({}));
+    TRY(write_data({}));
     return journal_->commit_all();
 }
 

@@ -231,3 +231,57 @@ TEST_CASE("after a power cut there is the state after some operation") {
     cut_power("-b 1024 -O ^metadata_csum", 3, 150, 100);
     cut_power("-t ext3 -b 1024", 4, 150, 100, false);
 }
+
+namespace {
+
+/// The disk refuses every write (or flush) after some number of them. What was promised before is there, the caller is
+/// told, nothing is written any more, and what is on the disk is consistent.
+void break_disk(u32 seed, u64 good_writes, bool flushes) {
+    INFO("seed " << seed << ", good writes " << good_writes << ", flushes " << flushes);
+    const Scratch s;
+    CrashDisk disk(new_image(s, "-b 1024"));
+    Workload w;
+    auto fs = mount(disk, true);
+    Operations ops(*fs, seed);
+    ops.largest = 12'000;
+    ops.names = 12;
+    ops.may_fail = true;
+    w.note(ops, disk, 0, true);
+    if (flushes)
+        disk.fail_flushes();
+    else
+        disk.fail_writes(good_writes);
+    for (int i = 0; i < 5000 && !fs->statfs()->read_only; ++i) {
+        bool synced = false;
+        if (i % 17 == 16)
+            synced = bool(fs->sync());
+        else
+            ops.step();
+        if (ops.failed) break;
+        w.note(ops, disk, 0, synced);
+    }
+    if (!fs->statfs()->read_only) {
+        CHECK(!fs->sync());
+    }
+    CHECK(fs->statfs()->read_only);
+    CHECK(fs->warning().starts_with("read-only: an error in writing"));
+    CHECK(fs->sync().error() == Error::io);
+    {
+        const auto root = *fs->root();
+        CHECK(root->create("after", NodeType::file, 0644).error() == Error::read_only);
+        CHECK(root->set_attributes({.mode = 0700}).error() == Error::read_only);
+        CHECK(root->sync(Sync::all).error() == Error::io);
+    }
+    const usize end = disk.events();
+    fs.reset();
+    CHECK(disk.events() == end);
+    w.note(ops, disk, 0, false);
+    check_cut(s, w, disk.content(), end, true);
+}
+
+}  // namespace
+
+TEST_CASE("a disk that fails makes the filesystem read-only and loses nothing that was promised") {
+    for (u32 n = 0; n < 60; ++n) break_disk(n, n * n / 6, false);
+    break_disk(100, 0, true);
+}

@@ -100,6 +100,8 @@ public:
     u64 refused = 0;       ///< no_space
     u32 largest = 40'000;  ///< bytes of a write or a file's size, about
     u32 names = 24;        ///< in a directory
+    bool may_fail = false;  ///< an error that is none of the operation's ends everything
+    bool failed = false;
     /// Leaves out what an ext2 or ext3 file cannot do.
     bool extents = true;
 
@@ -198,6 +200,10 @@ private:
                   << (expected ? std::string(to_string(*expected)) : "done"));
         if (!result && result.error() == Error::no_space && !expected) {
             ++refused;
+            return false;
+        }
+        if (may_fail && !result && (result.error() == Error::io || result.error() == Error::read_only)) {
+            failed = true;
             return false;
         }
         REQUIRE(bool(result) == !expected.has_value());
