@@ -43,9 +43,9 @@ struct Stat {
 
 /// What to change of an inode; what is not given stays.
 struct Attributes {
-    std::optional<u16> mode;  ///< permission bits, 07777
-    std::optional<u32> uid, gid;
-    std::optional<Timestamp> accessed, modified;
+    std::optional<u16> mode{};  ///< permission bits, 07777
+    std::optional<u32> uid{}, gid{};
+    std::optional<Timestamp> accessed{}, modified{};
 };
 
 /// How much of a file sync() makes durable: everything, or its data and what is needed to read it (fdatasync).

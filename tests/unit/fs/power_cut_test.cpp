@@ -79,7 +79,8 @@ private:
             const auto now = w_.moments[i].files.find(id);
             const auto then = w_.moments[at].files.find(id);
             if (now == w_.moments[i].files.end()) continue;
-            if (then == w_.moments[at].files.end() || then->second->data.size() != now->second->data.size()) return false;
+            if (then == w_.moments[at].files.end() || then->second->data.size() != now->second->data.size())
+                return false;
         }
         return true;
     }
@@ -131,7 +132,8 @@ private:
         const auto next = w_.moments[std::min(at_ + 1, end_)].files.find(node.id);
         const u64 size = inode.size();
         u64 most = node.data.size();
-        if (next != w_.moments[std::min(at_ + 1, end_)].files.end()) most = std::max<u64>(most, next->second->data.size());
+        if (next != w_.moments[std::min(at_ + 1, end_)].files.end())
+            most = std::max<u64>(most, next->second->data.size());
         if (size < node.data.size() || size > most)
             return differs(path, "size " + std::to_string(size) + " for " + std::to_string(node.data.size()));
         std::string all(size, '\0');
@@ -170,7 +172,8 @@ void check_cut(const Scratch& s, const Workload& w, std::vector<std::byte> image
     if (with_e2fsck) {
         const auto path = (s.path / "cut").string();
         write_image(path, image);
-        // The journal is replayed and orphans are cleaned up; there is nothing else to mend, or -p would refuse or say 1.
+        // The journal is replayed and orphans are cleaned up; there is nothing else to mend, or -p would refuse or
+        // say 1.
         run("e2fsck -E journal_only -fy " + path);
         run("e2fsck -p " + path);
         run("e2fsck -fn " + path);

@@ -1,4 +1,6 @@
 // Filesystems that are written, against a model and against e2fsck.
+#include <thread>
+
 #include "crash_disk.hpp"
 #include "fs/ext4/volume.hpp"
 #include "write_model.hpp"
@@ -34,7 +36,7 @@ void check_clean(const Scratch& s, const CrashDisk& disk) {
 
 /// Returns how often there was no space.
 u64 run_model(const std::string& options, const std::string& size, u32 seed, int steps, bool extents = true,
-               u32 largest = 40'000) {
+              u32 largest = 40'000) {
     INFO(options << " seed " << seed);
     const Scratch s;
     CrashDisk disk(empty_image(s, options, size), CrashDisk::Trace::none);
@@ -137,4 +139,68 @@ TEST_CASE("a directory grows an index of several levels") {
     fill_directory("-b 4096 -N 9000", 6'000, 200);
     fill_directory("-b 1024 -N 9000 -O ^dir_index", 1'500, 60);
     fill_directory("-b 1024 -N 9000 -O ^metadata_csum", 6'000, 60);
+}
+
+TEST_CASE("several threads write, read and sync at once") {
+    const Scratch s;
+    CrashDisk disk(empty_image(s, "-b 1024", "64M"), CrashDisk::Trace::none);
+    auto fs = mount_writable(disk, 1 << 20);
+    constexpr u32 kThreads = 4;
+    std::vector<std::unique_ptr<Operations>> all;
+    for (u32 i = 0; i < kThreads; ++i) {
+        all.push_back(std::make_unique<Operations>(*fs, 100 + i));
+        all.back()->home = "home" + std::to_string(i);
+        REQUIRE((*fs->root())->create(all.back()->home, NodeType::directory, 0));
+    }
+    Ref<Inode> shared = *(*fs->root())->create("shared", NodeType::file, 0644);
+    std::atomic<bool> stop{false};
+    std::atomic<int> torn{0};
+    std::string failure;
+    std::mutex mutex;
+    const auto guarded = [&](auto work) {
+        return std::thread([&, work] {
+            try {
+                work();
+            } catch (const std::exception& e) {
+                std::lock_guard lock(mutex);
+                failure = e.what();
+                stop = true;
+            }
+        });
+    };
+    std::vector<std::thread> threads;
+    for (u32 i = 0; i < kThreads; ++i)
+        threads.push_back(guarded([&, i] {
+            for (int n = 0; n < 800 && !stop; ++n) all[i]->step();
+        }));
+    threads.push_back(guarded([&] {  // one value, everywhere: no reader sees two
+        std::string text(5000, 'a');
+        for (char c = 'a'; !stop; c = static_cast<char>(c == 'z' ? 'a' : c + 1)) {
+            std::fill(text.begin(), text.end(), c);
+            if (!shared->write_at(0, std::as_bytes(std::span(text)))) throw std::logic_error("write");
+        }
+    }));
+    threads.push_back(guarded([&] {
+        std::string text(5000, '\0');
+        while (!stop) {
+            const auto n = shared->read_at(0, std::as_writable_bytes(std::span(text)), nullptr);
+            if (!n || (*n != 0 && text.find_first_not_of(text[0], 0) < *n)) ++torn;
+        }
+    }));
+    threads.push_back(guarded([&] {
+        while (!stop) {
+            fs->write_back();
+            if (!shared->sync(Sync::all)) throw std::logic_error("sync");
+        }
+    }));
+    for (u32 i = 0; i < kThreads; ++i) threads[i].join();
+    stop = true;
+    for (u32 i = kThreads; i < threads.size(); ++i) threads[i].join();
+    CHECK(failure == "");
+    CHECK(torn == 0);
+    for (auto& ops : all) CHECK(ops->difference() == "");
+    all.clear();
+    shared = {};
+    fs.reset();
+    check_clean(s, disk);
 }
