@@ -153,6 +153,8 @@ public:
     /// File: writes `from`, beyond the end too (what lies between reads as zeros). Returns fewer bytes only when the
     /// rest does not fit. too_large: beyond what a file can be.
     virtual Result<usize> write_at(u64 /*offset*/, Bytes /*from*/) { return fail(Error::read_only); }
+    /// File: write_at() where the file ends, which nobody moves meanwhile; `offset`: where that was.
+    virtual Result<usize> append(Bytes from, u64& offset) { return write_at(offset = size(), from); }
     /// File: cuts it, or lengthens it with zeros that take no room.
     virtual Result<> truncate(u64 /*size*/) { return fail(Error::read_only); }
     /// File: makes sure of room for [offset, offset + length), which reads as before; `grow`: the file ends there at
@@ -232,6 +234,9 @@ public:
     virtual Result<> remount(bool /*read_only*/) { return fail(Error::unsupported); }
     /// Tells the device which blocks hold nothing, in pieces of at least `least` bytes; how many bytes. unsupported.
     virtual Result<u64> trim(u64 /*least*/) { return fail(Error::unsupported); }
+    /// How many of its inodes somebody refers to. While mounted its root is one; more: files are open. 0: it may be
+    /// destroyed. A filesystem that cannot tell says 1.
+    virtual usize users() { return 1; }
     /// For Stat::filesystem.
     u64 id() const { return reinterpret_cast<std::uintptr_t>(this); }
 };

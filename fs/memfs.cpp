@@ -1,123 +1,51 @@
-// memfs: one lock, a tree of nodes, file contents in pages. Everything is charged against one bound, so that
-// a program that fills /tmp gets no_space and the kernel keeps its memory.
+// memfs: one lock, a tree of nodes, names in one hash table, file contents in pages (memfs_data.cpp). Everything is
+// charged against one bound, so that a program that fills /tmp gets no_space and the kernel keeps its memory.
 #include "fs/memfs.hpp"
 
 #include <algorithm>
 #include <new>
 
-#include "kernel/sched/mutex.hpp"
+#include "fs/memfs_node.hpp"
 #include "kernel/time/clock.hpp"
-#include "lib/list.hpp"
 
 namespace ringlet::fs {
 namespace {
 
-class MemFs;
-struct MemState {
-    u64 used = 0, files = 0;
-    u64 next_number = 2;  ///< 0 and 1 are the cookies of "." and ".."
-};
-using Page = std::unique_ptr<std::byte[]>;
+u32 hash_of(u64 directory, std::string_view name) {
+    u32 h = 2166136261u ^ static_cast<u32>(directory * 0x9e3779b1u);  // FNV-1a
+    for (const char c : name) h = (h ^ static_cast<u8>(c)) * 16777619u;
+    return h ^ h >> 15;
+}
 
-class MemInode final : public Inode, public ListNode<> {
-public:
-    MemInode(MemFs& fs, NodeType type);
+Timestamp wall_time() {
+    const u64 ns = kernel::wall_clock_ns();
+    return {static_cast<i64>(ns / 1'000'000'000), static_cast<u32>(ns % 1'000'000'000)};
+}
 
-    NodeType type() const override { return type_; }
-    u64 size() const override { return size_.load(std::memory_order_relaxed); }
-    Result<Stat> stat() override;
-    Result<Ref<Inode>> lookup(std::string_view name) override;
-    Result<bool> next_entry(u64& cookie, DirEntry& out) override;
-    Result<usize> read_at(u64 offset, MutableBytes to, ReadAhead*) override;
-    Result<PinnedBytes> map_at(u64 offset, ReadAhead*) override;
-    Result<usize> read_link(std::span<char>) override { return fail(Error::invalid); }
-    Result<usize> write_at(u64 offset, Bytes from) override;
-    Result<> truncate(u64 size) override;
-    Result<Ref<Inode>> create(std::string_view name, NodeType type, u16 mode) override;
-    Result<> unlink(std::string_view name) override { return remove(name, NodeType::file); }
-    Result<> remove_directory(std::string_view name) override { return remove(name, NodeType::directory); }
+}  // namespace
 
-private:
-    friend class MemFs;
-    void release_last() override;
-    Result<> remove(std::string_view name, NodeType wanted);
-    std::string_view name() const { return {name_.get(), name_length_}; }
-    // With the filesystem's lock held:
-    MemInode* child(std::string_view name);
-    Result<> make_room(MemState& state, u64 page);
-    void touch() { changed_ns_ = kernel::wall_clock_ns(); }
-
-    MemFs& memfs_;
-    const NodeType type_;
-    u64 number_ = 0;
-    std::unique_ptr<char[]> name_;
-    usize name_length_ = 0;
-    MemInode* parent_ = nullptr;  ///< nullptr: the root, or unlinked
-    List<MemInode> children_;     ///< rising numbers: a cookie is a number
-    std::atomic<u64> size_{0};
-    std::unique_ptr<Page[]> pages_;  ///< empty page: a hole
-    u64 page_slots_ = 0;
-    u32 views_ = 0;  ///< PinnedBytes alive: pages must stay
-    u64 changed_ns_ = 0;
-};
-
-class MemFs final : public FileSystem {
-public:
-    explicit MemFs(u64 max_bytes) : max_bytes_(max_bytes) {}
-    ~MemFs() override;
-    Result<> start();
-    Result<Ref<Inode>> root() override { return Ref<Inode>::share(*root_); }
-    Result<StatFs> statfs() override;
-
-private:
-    friend class MemInode;
-    static constexpr u64 kNodeCost = sizeof(MemInode) + 64;  // and its name, rounded by the heap
-    bool charge(MemState& s, u64 bytes) const {
-        if (max_bytes_ - s.used < bytes) return false;
-        s.used += bytes;
-        return true;
-    }
-    /// Frees a node that is in no directory and that nobody refers to.
-    void destroy(MemState& s, MemInode* node);
-
-    const u64 max_bytes_;
-    MemInode* root_ = nullptr;
-    kernel::Guarded<MemState, kernel::Rank::inode, kernel::Mutex> state_;
-};
-
-MemInode::MemInode(MemFs& fs, NodeType type) : Inode(fs), memfs_(fs), type_(type) {}
+// ---- the whole
 
 MemFs::~MemFs() {
-    // Children first, without recursion: always take apart the deepest first child.
-    for (MemInode* at = root_; at != nullptr;) {
-        if (!at->children_.empty()) {
-            at = &at->children_.front();
-            continue;
-        }
-        MemInode* const parent = at->parent_;
-        if (parent != nullptr) List<MemInode>::remove(*at);
-        delete at;
-        at = parent;
+    auto state = state_.lock();
+    while (MemInode* const node = state->all.pop_front()) {
+        while (MemEntry* const entry = node->children_.pop_front()) delete[] reinterpret_cast<std::byte*>(entry);
+        delete node;
     }
 }
 
 Result<> MemFs::start() {
-    root_ = new (std::nothrow) MemInode(*this, NodeType::directory);
+    root_ = new (std::nothrow) MemInode(*this, NodeType::directory, 0755);
     if (root_ == nullptr) return fail(Error::no_memory);
     auto state = state_.lock();
+    state->all.push_back(*root_);
     root_->number_ = state->next_number++;
+    root_->links_ = 2;
     state->used = kNodeCost;
     state->files = 1;
-    root_->touch();
+    grow_buckets(*state);
+    if (state->bucket_count == 0) return fail(Error::no_memory);
     return {};
-}
-
-void MemFs::destroy(MemState& s, MemInode* node) {
-    u64 pages = 0;
-    for (u64 i = 0; i < node->page_slots_; ++i) pages += node->pages_[i] ? 1 : 0;
-    s.used -= kNodeCost + node->name_length_ + pages * kPageSize + node->page_slots_ * sizeof(Page);
-    --s.files;
-    delete node;
 }
 
 Result<StatFs> MemFs::statfs() {
@@ -126,22 +54,111 @@ Result<StatFs> MemFs::statfs() {
     s.type = "memfs";
     s.block_size = kPageSize;
     s.blocks = max_bytes_ / kPageSize;
-    s.free_blocks = (max_bytes_ - state->used) / kPageSize;
-    s.files = state->files + (max_bytes_ - state->used) / kNodeCost;
+    s.free_blocks = left(*state) / kPageSize;
+    s.files = state->files + left(*state) / (kNodeCost + kEntryCost);
     s.free_files = s.files - state->files;
     s.read_only = false;
     return s;
 }
 
-void MemInode::release_last() {
-    auto state = memfs_.state_.lock();
-    if (drop() && parent_ == nullptr && this != memfs_.root_) memfs_.destroy(*state, this);
+usize MemFs::users() {
+    auto state = state_.lock();
+    usize count = 0;
+    for (MemInode& node : state->all) count += node.references() != 0;
+    return count;
 }
 
-MemInode* MemInode::child(std::string_view wanted) {
-    for (MemInode& c : children_)
-        if (c.name() == wanted) return &c;
-    return nullptr;
+// ---- names
+
+Result<> MemFs::add_entry(MemState& s, MemInode& directory, std::string_view name, MemInode& node) {
+    if (!charge(s, kEntryCost + name.size())) return fail(Error::no_space);
+    auto* const memory = new (std::nothrow) std::byte[sizeof(MemEntry) + name.size()];
+    if (memory == nullptr) {
+        s.used -= kEntryCost + name.size();
+        return fail(Error::no_memory);
+    }
+    auto* const entry = new (memory) MemEntry;
+    std::ranges::copy(name, reinterpret_cast<char*>(entry + 1));
+    entry->length = static_cast<u32>(name.size());
+    entry->directory = &directory;
+    entry->node = &node;
+    entry->cookie = s.next_number++;
+    entry->hash = hash_of(directory.number_, name);
+    if (++s.names > s.bucket_count) grow_buckets(s);
+    MemEntry** const first = bucket(s, entry->hash);
+    entry->chain = *first;
+    *first = entry;
+    directory.children_.push_back(*entry);
+    return {};
+}
+
+void MemFs::remove_entry(MemState& s, MemEntry& entry) {
+    MemInode& directory = *entry.directory;
+    if (directory.resume_ == &entry)
+        directory.resume_ = &directory.children_.front() == &entry ? nullptr : static_cast<MemEntry*>(entry.prev);
+    List<MemEntry>::remove(entry);
+    MemEntry** at = bucket(s, entry.hash);
+    while (*at != &entry) at = &(*at)->chain;
+    *at = entry.chain;
+    --s.names;
+    s.used -= kEntryCost + entry.length;
+    delete[] reinterpret_cast<std::byte*>(&entry);
+}
+
+/// Twice as many; without memory for them the chains get longer.
+void MemFs::grow_buckets(MemState& s) {
+    const usize count = std::max<usize>(16, s.bucket_count * 2);
+    std::unique_ptr<MemEntry*[]> fresh(new (std::nothrow) MemEntry*[count]());
+    if (!fresh) return;
+    std::swap(fresh, s.buckets);
+    const usize before = std::exchange(s.bucket_count, count);
+    for (usize i = 0; i < before; ++i)
+        for (MemEntry* entry = fresh[i]; entry != nullptr;) {
+            MemEntry* const next = entry->chain;
+            MemEntry** const first = bucket(s, entry->hash);
+            entry->chain = *first;
+            *first = entry;
+            entry = next;
+        }
+}
+
+void MemFs::unname(MemState& s, MemInode& node) {
+    if (node.is_directory()) {
+        --node.parent_->links_;
+        node.parent_ = nullptr;
+        node.links_ = 0;
+    } else {
+        --node.links_;
+    }
+    node.touch(false);
+    // Nobody can find it any more, so the count can only fall: whoever drops the last reference destroys it.
+    if (node.links_ == 0 && node.references() == 0) destroy(s, node);
+}
+
+void MemFs::destroy(MemState& s, MemInode& node) {
+    const u64 target = node.target_ ? node.size() : 0;
+    s.used -= kNodeCost + target + node.page_count_ * kPageSize + node.page_slots_ * sizeof(Page);
+    --s.files;
+    List<MemInode>::remove(node);
+    delete &node;
+}
+
+// ---- one node
+
+MemInode::MemInode(MemFs& fs, NodeType type, u16 mode) : Inode(fs), memfs_(fs), type_(type), mode_(mode & 07777) {
+    touch();
+    created_ = accessed_ = modified_;
+}
+
+/// Its content or (`content` false) only something about it has changed.
+void MemInode::touch(bool content) {
+    changed_ = wall_time();
+    if (content) modified_ = changed_;
+}
+
+void MemInode::release_last() {
+    auto state = memfs_.state_.lock();
+    if (drop() && links_ == 0) memfs_.destroy(*state, *this);
 }
 
 Result<Stat> MemInode::stat() {
@@ -150,28 +167,61 @@ Result<Stat> MemInode::stat() {
     s.filesystem = memfs_.id();
     s.inode = number_;
     s.type = type_;
-    s.mode = type_ == NodeType::directory ? 0755 : 0644;
-    s.links = parent_ == nullptr && this != memfs_.root_ ? 0 : 1;
+    s.mode = mode_;
+    s.links = links_;
+    s.uid = uid_;
+    s.gid = gid_;
     s.size = size();
-    for (u64 i = 0; i < page_slots_; ++i) s.sectors += pages_[i] ? kPageSize / 512 : 0;
+    s.sectors = page_count_ * (kPageSize / 512);
     s.block_size = kPageSize;
-    s.modified = {static_cast<i64>(changed_ns_ / 1'000'000'000), static_cast<u32>(changed_ns_ % 1'000'000'000)};
-    s.accessed = s.changed = s.created = s.modified;
+    s.accessed = accessed_;
+    s.modified = modified_;
+    s.changed = changed_;
+    s.created = created_;
     return s;
 }
 
+Result<> MemInode::set_attributes(const Attributes& to) {
+    auto state = memfs_.state_.lock();
+    mode_ = to.mode.value_or(mode_) & 07777;
+    uid_ = to.uid.value_or(uid_);
+    gid_ = to.gid.value_or(gid_);
+    accessed_ = to.accessed.value_or(accessed_);
+    modified_ = to.modified.value_or(modified_);
+    touch(false);
+    return {};
+}
+
+Result<usize> MemInode::read_link(std::span<char> to) {
+    if (type_ != NodeType::symlink) return fail(Error::invalid);
+    const usize length = static_cast<usize>(size());  // neither it nor the target ever changes
+    if (to.size() < length) return fail(Error::too_large);
+    std::memcpy(to.data(), target_.get(), length);
+    return length;
+}
+
+// ---- a directory
+
+MemEntry* MemInode::child(MemState& s, std::string_view wanted) {
+    const u32 hash = hash_of(number_, wanted);
+    MemEntry* entry = *memfs_.bucket(s, hash);
+    while (entry != nullptr && (entry->hash != hash || entry->directory != this || entry->name() != wanted))
+        entry = entry->chain;
+    return entry;
+}
+
 Result<Ref<Inode>> MemInode::lookup(std::string_view wanted) {
-    if (type_ != NodeType::directory) return fail(Error::not_directory);
+    if (!is_directory()) return fail(Error::not_directory);
     auto state = memfs_.state_.lock();
     if (wanted == ".") return Ref<Inode>::share(*this);
     if (wanted == "..") return Ref<Inode>::share(parent_ != nullptr ? *parent_ : *this);
-    MemInode* const c = child(wanted);
-    if (c == nullptr) return fail(Error::not_found);
-    return Ref<Inode>::share(*c);
+    MemEntry* const entry = child(*state, wanted);
+    if (entry == nullptr) return fail(Error::not_found);
+    return Ref<Inode>::share(*entry->node);
 }
 
 Result<bool> MemInode::next_entry(u64& cookie, DirEntry& out) {
-    if (type_ != NodeType::directory) return fail(Error::not_directory);
+    if (!is_directory()) return fail(Error::not_directory);
     auto state = memfs_.state_.lock();
     auto report = [&](const MemInode& node, std::string_view text) {
         out.inode = node.number_;
@@ -184,164 +234,131 @@ Result<bool> MemInode::next_entry(u64& cookie, DirEntry& out) {
         const MemInode& node = cookie == 1 && parent_ != nullptr ? *parent_ : *this;
         return report(node, cookie++ == 0 ? "." : "..");
     }
-    for (MemInode& c : children_) {
-        if (c.number_ < cookie) continue;
-        cookie = c.number_ + 1;
-        return report(c, c.name());
-    }
-    return false;
+    List<MemEntry>::Iterator at = children_.begin();
+    if (resume_ != nullptr && resume_->cookie < cookie) at = ++List<MemEntry>::Iterator{resume_};
+    while (at != children_.end() && at->cookie < cookie) ++at;
+    if (at == children_.end()) return false;
+    resume_ = &*at;
+    cookie = resume_->cookie + 1;
+    return report(*resume_->node, resume_->name());
 }
 
-Result<usize> MemInode::read_at(u64 offset, MutableBytes to, ReadAhead*) {
-    if (type_ == NodeType::directory) return fail(Error::is_directory);
-    auto state = memfs_.state_.lock();
-    if (offset >= size()) return 0;
-    const usize total = static_cast<usize>(std::min<u64>(to.size(), size() - offset));
-    for (usize done = 0; done < total;) {
-        const u64 page = (offset + done) / kPageSize;
-        const usize start = (offset + done) % kPageSize;
-        const usize n = std::min(kPageSize - start, total - done);
-        if (page < page_slots_ && pages_[page])
-            std::memcpy(to.data() + done, pages_[page].get() + start, n);
-        else
-            std::memset(to.data() + done, 0, n);
-        done += n;
-    }
-    return total;
-}
-
-Result<PinnedBytes> MemInode::map_at(u64 offset, ReadAhead*) {
-    if (type_ == NodeType::directory) return fail(Error::is_directory);
-    auto state = memfs_.state_.lock();
-    if (offset >= size()) return PinnedBytes();
-    const u64 page = offset / kPageSize;
-    if (page >= page_slots_ || !pages_[page])
-        if (auto r = make_room(*state, page); !r) return fail(r.error());
-    const usize start = offset % kPageSize;
-    const usize n = static_cast<usize>(std::min<u64>(kPageSize - start, size() - offset));
-    ++views_;
-    retain();
-    return PinnedBytes(
-        Bytes(pages_[page].get() + start, n),
-        [](void* owner) {
-            auto* const node = static_cast<MemInode*>(owner);
-            {
-                auto held = node->memfs_.state_.lock();
-                --node->views_;
-            }
-            node->release();
-        },
-        this);
-}
-
-/// Gives `page` memory, zeroed.
-Result<> MemInode::make_room(MemState& state, u64 page) {
-    if (page >= page_slots_) {
-        const u64 slots = std::max(page + 1, page_slots_ + page_slots_ / 2);
-        const u64 cost = (slots - page_slots_) * sizeof(Page);
-        if (!memfs_.charge(state, cost)) return fail(Error::no_space);
-        std::unique_ptr<Page[]> larger(new (std::nothrow) Page[slots]);
-        if (!larger) {
-            state.used -= cost;
-            return fail(Error::no_memory);
-        }
-        for (u64 i = 0; i < page_slots_; ++i) larger[i] = std::move(pages_[i]);
-        pages_ = std::move(larger);
-        page_slots_ = slots;
-    }
-    if (pages_[page]) return {};
-    if (!memfs_.charge(state, kPageSize)) return fail(Error::no_space);
-    pages_[page].reset(new (std::nothrow) std::byte[kPageSize]());
-    if (pages_[page]) return {};
-    state.used -= kPageSize;
-    return fail(Error::no_memory);
-}
-
-Result<usize> MemInode::write_at(u64 offset, Bytes from) {
-    if (type_ == NodeType::directory) return fail(Error::is_directory);
-    if (from.empty()) return 0;
-    if (offset > u64{INT64_MAX} - from.size()) return fail(Error::too_large);
-    auto state = memfs_.state_.lock();
-    usize done = 0;
-    while (done < from.size()) {
-        const u64 page = (offset + done) / kPageSize;
-        const usize start = (offset + done) % kPageSize;
-        const usize n = std::min(kPageSize - start, from.size() - done);
-        if (auto r = make_room(*state, page); !r) {
-            if (done == 0) return fail(r.error());
-            break;  // what fits is written; the next call says why no more does
-        }
-        std::memcpy(pages_[page].get() + start, from.data() + done, n);
-        done += n;
-    }
-    size_.store(std::max(size(), offset + done), std::memory_order_relaxed);
-    touch();
-    return done;
-}
-
-Result<> MemInode::truncate(u64 new_size) {
-    if (type_ == NodeType::directory) return fail(Error::is_directory);
-    if (new_size > u64{INT64_MAX}) return fail(Error::too_large);
-    auto state = memfs_.state_.lock();
-    if (new_size < size()) {
-        if (views_ != 0) return fail(Error::in_use);
-        const u64 keep = (new_size + kPageSize - 1) / kPageSize;
-        for (u64 i = keep; i < page_slots_; ++i) {
-            if (!pages_[i]) continue;
-            pages_[i].reset();
-            state->used -= kPageSize;
-        }
-        // The tail of the last page must read as zeros when the file grows again.
-        const usize tail = new_size % kPageSize;
-        if (tail != 0 && keep <= page_slots_ && pages_[keep - 1])
-            std::memset(pages_[keep - 1].get() + tail, 0, kPageSize - tail);
-    }
-    size_.store(new_size, std::memory_order_relaxed);
-    touch();
+Result<> MemInode::check_new_name(MemState& s, std::string_view name) {
+    if (!is_directory()) return fail(Error::not_directory);
+    if (name.empty() || name == "." || name == "..") return fail(Error::exists);
+    if (name.size() > kNameMax) return fail(Error::name_too_long);
+    if (name.find_first_of(std::string_view("/\0", 2)) != name.npos) return fail(Error::invalid);
+    if (links_ == 0) return fail(Error::not_found);  // removed meanwhile
+    if (child(s, name) != nullptr) return fail(Error::exists);
     return {};
 }
 
-Result<Ref<Inode>> MemInode::create(std::string_view wanted, NodeType kind, u16) {
-    if (type_ != NodeType::directory) return fail(Error::not_directory);
-    if (kind != NodeType::file && kind != NodeType::directory) return fail(Error::unsupported);
-    if (wanted.empty() || wanted == "." || wanted == "..") return fail(Error::exists);
-    if (wanted.size() > kNameMax) return fail(Error::name_too_long);
-    std::unique_ptr<char[]> text(new (std::nothrow) char[wanted.size()]);
-    std::unique_ptr<MemInode> node(new (std::nothrow) MemInode(memfs_, kind));
-    if (!text || !node) return fail(Error::no_memory);
-    std::memcpy(text.get(), wanted.data(), wanted.size());
+Result<Ref<Inode>> MemInode::make(std::string_view name, NodeType type, u16 mode, std::string_view target) {
+    if (target.size() >= kPathMax) return fail(Error::too_large);
+    std::unique_ptr<char[]> text(target.empty() ? nullptr : new (std::nothrow) char[target.size()]);
+    std::unique_ptr<MemInode> node(new (std::nothrow) MemInode(memfs_, type, mode));
+    if (!node || (!text && !target.empty())) return fail(Error::no_memory);
+    std::copy(target.begin(), target.end(), text.get());
+    node->target_ = std::move(text);
+    node->size_.store(target.size(), std::memory_order_relaxed);
     auto state = memfs_.state_.lock();
-    if (parent_ == nullptr && this != memfs_.root_) return fail(Error::not_found);  // removed meanwhile
-    if (child(wanted) != nullptr) return fail(Error::exists);
-    if (!memfs_.charge(*state, MemFs::kNodeCost + wanted.size())) return fail(Error::no_space);
-    node->name_ = std::move(text);
-    node->name_length_ = wanted.size();
+    TRY(check_new_name(*state, name));
+    if (!memfs_.charge(*state, MemFs::kNodeCost + target.size())) return fail(Error::no_space);
+    if (auto named = memfs_.add_entry(*state, *this, name, *node); !named) {
+        state->used -= MemFs::kNodeCost + target.size();
+        return fail(named.error());
+    }
     node->number_ = state->next_number++;
-    node->parent_ = this;
-    node->touch();
+    node->links_ = type == NodeType::directory ? 2 : 1;
+    if (type == NodeType::directory) {
+        node->parent_ = this;
+        ++links_;
+    }
     touch();
     ++state->files;
-    children_.push_back(*node);
+    state->all.push_back(*node);
     return Ref<Inode>::share(*node.release());
 }
 
-Result<> MemInode::remove(std::string_view wanted, NodeType kind) {
-    if (type_ != NodeType::directory) return fail(Error::not_directory);
-    auto state = memfs_.state_.lock();
-    MemInode* const c = child(wanted);
-    if (c == nullptr) return fail(Error::not_found);
-    if (kind == NodeType::directory && c->type_ != NodeType::directory) return fail(Error::not_directory);
-    if (kind == NodeType::file && c->type_ == NodeType::directory) return fail(Error::is_directory);
-    if (!c->children_.empty()) return fail(Error::in_use);
-    List<MemInode>::remove(*c);
-    c->parent_ = nullptr;
-    touch();
-    // Nobody can find it any more, so the count can only fall: whoever drops the last reference destroys it.
-    if (c->references() == 0) memfs_.destroy(*state, c);
+Result<Ref<Inode>> MemInode::create(std::string_view name, NodeType type, u16 mode) {
+    if (type != NodeType::file && type != NodeType::directory) return fail(Error::unsupported);
+    return make(name, type, mode, {});
+}
+
+Result<> MemInode::create_symlink(std::string_view name, std::string_view target) {
+    if (target.empty()) return fail(Error::not_found);
+    TRY(make(name, NodeType::symlink, 0777, target));
     return {};
 }
 
-}  // namespace
+Result<> MemInode::link(std::string_view name, Inode& target) {
+    if (&target.filesystem() != &memfs_) return fail(Error::cross_device);
+    auto& node = static_cast<MemInode&>(target);
+    if (node.is_directory()) return fail(Error::is_directory);
+    auto state = memfs_.state_.lock();
+    TRY(check_new_name(*state, name));
+    if (node.links_ == 0) return fail(Error::not_found);  // it has lost its last name meanwhile
+    TRY(memfs_.add_entry(*state, *this, name, node));
+    ++node.links_;
+    node.touch(false);
+    touch();
+    return {};
+}
+
+Result<> MemInode::remove(std::string_view wanted, NodeType kind) {
+    if (!is_directory()) return fail(Error::not_directory);
+    auto state = memfs_.state_.lock();
+    MemEntry* const entry = child(*state, wanted);
+    if (entry == nullptr) return fail(Error::not_found);
+    MemInode& node = *entry->node;
+    if (kind == NodeType::directory && !node.is_directory()) return fail(Error::not_directory);
+    if (kind == NodeType::file && node.is_directory()) return fail(Error::is_directory);
+    if (!node.children_.empty()) return fail(Error::in_use);
+    memfs_.remove_entry(*state, *entry);
+    touch();
+    memfs_.unname(*state, node);
+    return {};
+}
+
+/// May a rename put this where `victim` is?
+Result<> MemInode::may_replace(MemInode& victim) const {
+    if (is_directory() && !victim.is_directory()) return fail(Error::not_directory);
+    if (!is_directory() && victim.is_directory()) return fail(Error::is_directory);
+    if (!victim.children_.empty()) return fail(Error::in_use);
+    return {};
+}
+
+Result<> MemInode::rename(std::string_view name, Inode& to, std::string_view new_name) {
+    if (&to.filesystem() != &memfs_) return fail(Error::cross_device);
+    auto& directory = static_cast<MemInode&>(to);
+    auto state = memfs_.state_.lock();
+    MemEntry* const entry = is_directory() ? child(*state, name) : nullptr;
+    if (entry == nullptr) return fail(is_directory() ? Error::not_found : Error::not_directory);
+    MemInode& node = *entry->node;
+    for (MemInode* above = &directory; node.is_directory() && above != nullptr; above = above->parent_)
+        if (above == &node) return fail(Error::invalid);
+    MemEntry* const old = directory.is_directory() ? directory.child(*state, new_name) : nullptr;
+    if (old != nullptr) {
+        MemInode& victim = *old->node;
+        if (&victim == &node) return {};  // two names of one file
+        TRY(node.may_replace(victim));
+        old->node = &node;
+        memfs_.unname(*state, victim);
+    } else {
+        TRY(directory.check_new_name(*state, new_name));
+        TRY(memfs_.add_entry(*state, directory, new_name, node));
+    }
+    memfs_.remove_entry(*state, *entry);
+    if (node.is_directory()) {
+        --links_;
+        ++directory.links_;
+        node.parent_ = &directory;
+    }
+    node.touch(false);
+    touch();
+    directory.touch();
+    return {};
+}
 
 Result<std::unique_ptr<FileSystem>> make_memfs(u64 max_bytes) {
     std::unique_ptr<MemFs> fs(new (std::nothrow) MemFs(std::max<u64>(max_bytes, 4096)));

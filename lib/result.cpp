@@ -45,7 +45,9 @@ std::string_view to_string(Error e) {
     case Error::name_too_long:
         return "name too long";
     case Error::too_many_links:
-        return "too many symbolic links";
+        return "too many links";
+    case Error::cross_device:
+        return "on different filesystems";
     case Error::too_large:
         return "too large";
     case Error::closed:

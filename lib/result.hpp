@@ -30,7 +30,8 @@ enum class Error : u8 {
     not_directory,
     is_directory,
     name_too_long,
-    too_many_links,  ///< symbolic-link bound
+    too_many_links,  ///< symbolic links followed, or names of one file
+    cross_device,    ///< from one filesystem to another
     too_large,
     closed,
     cancelled,
