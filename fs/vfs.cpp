@@ -2,6 +2,7 @@
 // nothing recurses and kLinkMax and kPathMax bound it.
 #include "fs/vfs.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <new>
 
@@ -27,6 +28,13 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view path) 
     return {path.substr(0, at), path.substr(at)};
 }
 
+Result<> check(std::string_view path) {
+    if (path.size() >= kPathMax) return fail(Error::name_too_long);
+    if (path.empty()) return fail(Error::not_found);
+    if (path.find('\0') != path.npos) return fail(Error::invalid);
+    return {};
+}
+
 /// The path that remains once a symbolic link was met: its target, then what had followed the link.
 class LinkBuffer {
 public:
@@ -46,48 +54,6 @@ private:
 };
 
 }  // namespace
-
-// ---- files
-// ------------------------------------------------------------------------------------------------------
-
-Result<usize> File::read(MutableBytes to) {
-    const usize n = TRY(read_at(position_, to));
-    position_ += n;
-    return n;
-}
-
-Result<usize> File::read_at(u64 offset, MutableBytes to) {
-    return inode_->read_at(offset, to, &ahead_);
-}
-
-Result<PinnedBytes> File::map_at(u64 offset) {
-    return inode_->map_at(offset, &ahead_);
-}
-
-Result<usize> File::write(Bytes from) {
-    const usize n = TRY(write_at(position_, from));
-    position_ += n;
-    return n;
-}
-
-Result<usize> File::write_at(u64 offset, Bytes from) {
-    if (mode_ == OpenMode::read) return fail(Error::read_only);
-    return inode_->write_at(offset, from);
-}
-
-Result<> File::truncate(u64 size) {
-    if (mode_ == OpenMode::read) return fail(Error::read_only);
-    return inode_->truncate(size);
-}
-
-Result<u64> File::seek(i64 offset, Whence whence) {
-    const u64 base = whence == Whence::start ? 0 : whence == Whence::current ? position_ : size();
-    i64 target = 0;
-    if (base > u64{INT64_MAX} || __builtin_add_overflow(static_cast<i64>(base), offset, &target) || target < 0)
-        return fail(Error::invalid);
-    position_ = static_cast<u64>(target);
-    return position_;
-}
 
 // ---- mounts
 // -----------------------------------------------------------------------------------------------------
@@ -124,10 +90,18 @@ Ref<Inode> Vfs::cross_up(Ref<Inode> dir) {
     return dir;
 }
 
-Result<> Vfs::mount(std::string_view where, FileSystem& fs) {
+Vfs::Mount* Vfs::Table::find(std::string_view where) {
+    while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
+    for (Mount& m : rows)
+        if (m.fs != nullptr && m.path() == where) return &m;
+    return nullptr;
+}
+
+Result<> Vfs::mount(std::string_view where, FileSystem& fs, std::string_view source) {
     if (where.empty() || where.front() != '/') return fail(Error::invalid);
     while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
     if (where.size() > kMaxMountPath) return fail(Error::name_too_long);
+    source = source.substr(0, kMaxSource);
     Ref<Inode> new_root = TRY(fs.root());
     if (new_root->type() != NodeType::directory) return fail(Error::not_directory);
     Ref<Inode> covered;
@@ -149,59 +123,96 @@ Result<> Vfs::mount(std::string_view where, FileSystem& fs) {
     row->fs = &fs;
     row->root = std::move(new_root);
     row->covered = std::move(covered);
-    std::memcpy(row->where, where.data(), where.size());
-    row->where_length = where.size();
+    std::ranges::copy(where, row->where);
+    row->where_length = static_cast<u8>(where.size());
+    std::ranges::copy(source, row->source);
+    row->source_length = static_cast<u8>(source.size());
     return {};
 }
 
 Result<> Vfs::unmount(std::string_view where) {
-    while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
     Ref<Inode> root_reference, covered_reference;  // dropped after the lock
+    FileSystem* fs = nullptr;
+    {
+        auto table = mounts_.lock();
+        const Mount* const row = table->find(where);
+        if (row == nullptr) return fail(Error::not_found);
+        root_reference = row->root;
+        fs = row->fs;
+    }
+    if (fs->users() > 1) return fail(Error::in_use);  // may sleep, hence not under the lock
     auto table = mounts_.lock();
-    Mount* row = nullptr;
+    Mount* const row = table->find(where);
+    if (row == nullptr || row->fs != fs) return fail(Error::not_found);
     for (Mount& m : table->rows)
-        if (m.fs != nullptr && std::string_view(m.where, m.where_length) == where) row = &m;
-    if (row == nullptr) return fail(Error::not_found);
-    for (Mount& m : table->rows)
-        if (m.fs != nullptr && m.covered && &m.covered->filesystem() == row->fs) return fail(Error::in_use);
+        if (m.fs != nullptr && m.covered && &m.covered->filesystem() == fs) return fail(Error::in_use);
     row->fs = nullptr;
-    root_reference = std::move(row->root);
+    std::swap(root_reference, row->root);
     covered_reference = std::move(row->covered);
+    row->root = {};  // not the last: ours is
     return {};
 }
 
-void Vfs::for_each_mount(FunctionRef<void(const MountInfo&)> visit) {
+void Vfs::for_each_filesystem(FunctionRef<void(FileSystem&, const Mount& row)> visit) {
     for (usize i = 0; i < kMaxMounts; ++i) {
-        Ref<Inode> held;
-        FileSystem* fs = nullptr;
-        char where[kMaxMountPath];
-        usize length = 0;
+        Mount held;  // filled under the lock, dropped outside it
         {
             auto table = mounts_.lock();
-            const Mount& m = table->rows[i];
-            if (m.fs == nullptr) continue;
-            fs = m.fs;
-            held = m.root;
-            length = m.where_length;
-            std::memcpy(where, m.where, length);
+            held = table->rows[i];
         }
-        const auto statfs = fs->statfs();
-        visit({{where, length}, statfs ? *statfs : StatFs{}, fs->warning()});
+        if (held.fs != nullptr) visit(*held.fs, held);
     }
+}
+
+Result<> Vfs::remount(std::string_view where, bool read_only) {
+    Mount held;
+    {
+        auto table = mounts_.lock();
+        const Mount* const row = table->find(where);
+        if (row == nullptr) return fail(Error::not_found);
+        held = *row;
+    }
+    return held.fs->remount(read_only);
+}
+
+void Vfs::for_each_mount(FunctionRef<void(const MountInfo&)> visit) {
+    for_each_filesystem([&](FileSystem& fs, const Mount& row) {
+        const auto statfs = fs.statfs();
+        visit({row.path(), {row.source, row.source_length}, statfs ? *statfs : StatFs{}, fs.warning()});
+    });
+}
+
+Result<> Vfs::sync() {
+    Result<> all;
+    for_each_filesystem([&](FileSystem& fs, const Mount&) {
+        const auto done = fs.sync();
+        if (all && !done) all = fail(done.error());
+    });
+    return all;
+}
+
+void Vfs::write_back() {
+    for_each_filesystem([](FileSystem& fs, const Mount&) { fs.write_back(); });
 }
 
 // ---- walks
 // ------------------------------------------------------------------------------------------------------
 
-Result<Ref<Inode>> Vfs::resolve(std::string_view path, Follow follow) {
-    if (path.size() >= kPathMax) return fail(Error::name_too_long);
-    if (path.empty()) return fail(Error::not_found);
-    if (path.find('\0') != path.npos) return fail(Error::invalid);
-    Ref<Inode> at = TRY(root());
+/// How far a walk came: to `found`, or, when only the last component is missing, to where it would be.
+struct Vfs::Walk {
+    Ref<Inode> found;
+    Ref<Inode> parent;      ///< when nothing is found
+    std::string_view name;  ///< in it; lies in the path or in `buffer`
+    bool slash = false;     ///< one follows the name
     LinkBuffer buffer;
+};
+
+Result<> Vfs::walk(std::string_view path, Follow follow, Walk& out) {
+    TRY(check(path));
+    Ref<Inode> at = TRY(root());
     unsigned links = 0;
     for (std::string_view rest = path;;) {
-        if (rest.empty()) return at;
+        if (rest.empty()) break;
         if (at->type() != NodeType::directory) return fail(Error::not_directory);  // "file/" too
         const std::string_view name = next_component(rest);
         if (name.empty() || name == ".") continue;
@@ -211,48 +222,78 @@ Result<Ref<Inode>> Vfs::resolve(std::string_view path, Follow follow) {
             at = TRY(at->lookup(".."));
             continue;
         }
-        Ref<Inode> child = TRY(at->lookup(name));
-        if (child->type() == NodeType::symlink && (follow == Follow::yes || !rest.empty())) {
+        auto child = at->lookup(name);
+        if (!child) {
+            if (child.error() != Error::not_found || rest.find_first_not_of('/') != rest.npos)
+                return fail(child.error());
+            out.parent = std::move(at);
+            out.name = name;
+            out.slash = !rest.empty();
+            return {};
+        }
+        if ((*child)->type() == NodeType::symlink && (follow == Follow::yes || !rest.empty())) {
             if (++links > kLinkMax) return fail(Error::too_many_links);
-            rest = TRY(buffer.splice(*child, rest));
+            rest = TRY(out.buffer.splice(**child, rest));
             if (rest.front() == '/') at = TRY(root());
             continue;
         }
-        at = cross_down(std::move(child));
+        at = cross_down(std::move(*child));
     }
+    out.found = std::move(at);
+    return {};
 }
 
-Result<Vfs::Parent> Vfs::resolve_parent(std::string_view path) {
-    if (path.size() >= kPathMax) return fail(Error::name_too_long);
-    if (path.empty()) return fail(Error::not_found);
+Result<Ref<Inode>> Vfs::resolve(std::string_view path, Follow follow) {
+    Walk at;
+    TRY(walk(path, follow, at));
+    if (!at.found) return fail(Error::not_found);
+    return std::move(at.found);
+}
+
+/// `of_root`: what to say of "/", which is in no directory.
+Result<Vfs::Place> Vfs::place(std::string_view path, Error of_root) {
+    TRY(check(path));
     const auto [directory, name] = split_last(path);
-    if (name.empty()) return fail(Error::exists);  // "/"
+    if (name.empty()) return fail(of_root);
     if (name == "." || name == "..") return fail(Error::invalid);
     if (name.size() > kNameMax) return fail(Error::name_too_long);
-    if (path.find('\0') != path.npos) return fail(Error::invalid);
     Ref<Inode> parent = TRY(resolve(directory.empty() ? std::string_view("/") : directory));
     if (parent->type() != NodeType::directory) return fail(Error::not_directory);
-    return Parent{std::move(parent), name};
+    return Place{std::move(parent), name, path.ends_with('/')};
 }
 
-Result<File> Vfs::open(std::string_view path, OpenMode mode) {
-    auto found = resolve(path);
-    if (!found && found.error() == Error::not_found && mode == OpenMode::create && !path.ends_with('/')) {
-        Parent parent = TRY(resolve_parent(path));
-        found = parent.directory->create(parent.name, NodeType::file, 0644);
+Result<Vfs::Place> Vfs::free_place(std::string_view path) {
+    Place at = TRY(place(path, Error::exists));
+    if (!at.slash) return at;  // whether the name is free, the filesystem knows
+    TRY(at.directory->lookup(at.name));
+    return fail(Error::exists);
+}
+
+// ---- calls
+// ------------------------------------------------------------------------------------------------------
+
+Result<Ref<Inode>> Vfs::open_inode(std::string_view path, OpenMode mode, u16 permissions) {
+    const bool fresh = includes(mode, OpenMode::create_new);
+    for (unsigned attempt = 0;; ++attempt) {
+        Walk at;
+        TRY(walk(path, fresh ? Follow::no : Follow::yes, at));
+        if (at.found && fresh) return fail(Error::exists);
+        if (at.found) return std::move(at.found);
+        if (!includes(mode, OpenMode::create)) return fail(Error::not_found);
+        if (at.slash) return fail(Error::is_directory);
+        auto made = at.parent->create(at.name, NodeType::file, permissions);
+        // Somebody else was quicker: then theirs is opened, if it is still there.
+        if (made || made.error() != Error::exists || fresh || attempt == 7) return made;
     }
-    Ref<Inode> inode = TRY(std::move(found));
+}
+
+Result<File> Vfs::open(std::string_view path, OpenMode mode, u16 permissions) {
+    Ref<Inode> inode = TRY(open_inode(path, mode, permissions));
     if (inode->type() == NodeType::directory) return fail(Error::is_directory);
     if (inode->type() != NodeType::file) return fail(Error::unsupported);
     // Refused here and not at the first write: a read-only filesystem says so to an empty write.
-    if (mode != OpenMode::read) {
-        const auto writable = inode->write_at(0, {});
-        if (!writable) return fail(writable.error());
-    }
-    if (mode == OpenMode::truncate) {
-        const auto emptied = inode->truncate(0);
-        if (!emptied) return fail(emptied.error());
-    }
+    if (mode != OpenMode::read) TRY(inode->write_at(0, {}));
+    if (includes(mode, OpenMode::truncate)) TRY(inode->truncate(0));
     return File(std::move(inode), mode);
 }
 
@@ -283,24 +324,69 @@ Result<StatFs> Vfs::statfs(std::string_view path) {
     return inode->filesystem().statfs();
 }
 
-Result<> Vfs::create_directory(std::string_view path) {
-    const Parent parent = TRY(resolve_parent(path));
-    const auto made = parent.directory->create(parent.name, NodeType::directory, 0755);
-    if (!made) return fail(made.error());
+Result<u64> Vfs::trim(std::string_view path, u64 least) {
+    const Ref<Inode> inode = TRY(resolve(path));
+    return inode->filesystem().trim(least);
+}
+
+Result<> Vfs::create_directory(std::string_view path, u16 permissions) {
+    const Place at = TRY(place(path, Error::exists));
+    TRY(at.directory->create(at.name, NodeType::directory, permissions));
     return {};
 }
 
 Result<> Vfs::remove_directory(std::string_view path) {
-    const Parent parent = TRY(resolve_parent(path));
-    const Ref<Inode> child = TRY(parent.directory->lookup(parent.name));
+    const Place at = TRY(place(path, Error::in_use));
+    const Ref<Inode> child = TRY(at.directory->lookup(at.name));
     if (!(cross_down(child) == child)) return fail(Error::in_use);
-    return parent.directory->remove_directory(parent.name);
+    return at.directory->remove_directory(at.name);
 }
 
 Result<> Vfs::unlink(std::string_view path) {
-    if (path.ends_with('/')) return fail(Error::is_directory);
-    const Parent parent = TRY(resolve_parent(path));
-    return parent.directory->unlink(parent.name);
+    const Place at = TRY(place(path, Error::is_directory));
+    if (!at.slash) return at.directory->unlink(at.name);
+    const Ref<Inode> child = TRY(at.directory->lookup(at.name));
+    return fail(child->type() == NodeType::directory ? Error::is_directory : Error::not_directory);
+}
+
+Result<> Vfs::link(std::string_view existing, std::string_view path) {
+    const Ref<Inode> target = TRY(resolve(existing, Follow::no));
+    const Place at = TRY(free_place(path));
+    if (target->type() == NodeType::directory) return fail(Error::is_directory);
+    if (&target->filesystem() != &at.directory->filesystem()) return fail(Error::cross_device);
+    return at.directory->link(at.name, *target);
+}
+
+Result<> Vfs::symlink(std::string_view target, std::string_view path) {
+    TRY(check(target));
+    const Place at = TRY(free_place(path));
+    return at.directory->create_symlink(at.name, target);
+}
+
+Result<> Vfs::rename(std::string_view from, std::string_view to) {
+    const Place a = TRY(place(from, Error::in_use));
+    const Place b = TRY(place(to, Error::in_use));
+    if (&a.directory->filesystem() != &b.directory->filesystem()) return fail(Error::cross_device);
+    const Ref<Inode> source = TRY(a.directory->lookup(a.name));
+    const auto target = b.directory->lookup(b.name);
+    if (!target && target.error() != Error::not_found) return fail(target.error());
+    if ((a.slash || b.slash) && source->type() != NodeType::directory) return fail(Error::not_directory);
+    if (target && *target == source) return {};
+    if (!(cross_down(source) == source)) return fail(Error::in_use);
+    if (target && !(cross_down(*target) == *target)) return fail(Error::in_use);
+    return a.directory->rename(a.name, *b.directory, b.name);
+}
+
+Result<> Vfs::truncate(std::string_view path, u64 size) {
+    const Ref<Inode> inode = TRY(resolve(path));
+    if (inode->type() == NodeType::directory) return fail(Error::is_directory);
+    if (inode->type() != NodeType::file) return fail(Error::invalid);
+    return inode->truncate(size);
+}
+
+Result<> Vfs::set_attributes(std::string_view path, const Attributes& to, Follow follow) {
+    const Ref<Inode> inode = TRY(resolve(path, follow));
+    return inode->set_attributes(to);
 }
 
 // ---- text
