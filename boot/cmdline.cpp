@@ -240,7 +240,7 @@ std::optional<kernel::LogLevel> parse_log_level(std::string_view text) {
 bool is_passed_through(std::string_view key) {
     for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app."})
         if (key.starts_with(prefix)) return true;
-    for (const std::string_view word : {"BOOT_IMAGE", "ro", "rw", "quiet", "earlycon", "earlyprintk", "nokaslr"})
+    for (const std::string_view word : {"BOOT_IMAGE", "quiet", "earlycon", "earlyprintk", "nokaslr"})
         if (key == word) return true;
     return false;
 }
@@ -279,6 +279,14 @@ template <usize kMost> bool parse_servers(std::string_view text, FixedVector<net
             return false;
     }
     return true;
+}
+
+bool parse_mount(std::string_view text, FixedVector<MountOption, 8>& to) {
+    std::optional<std::string_view> list = text;
+    const auto device = take_part(list), where = take_part(list), access = take_part(list);
+    if (!where || device->empty() || !where->starts_with('/') || list) return false;
+    if (access && *access != "ro" && *access != "rw") return false;
+    return to.try_push_back({*device, *where, access == "ro"});
 }
 
 template <usize kMost> bool parse_hosts(std::string_view text, FixedVector<net::HostEntry, kMost>& to) {
@@ -370,6 +378,10 @@ Options read_options(const CommandLine& line, TextSink complain) {
                 bad_value(complain, key, v, "debug, info, warning, error, or 0 to 8");
         } else if (key == "root") {
             options.root = v;
+        } else if (key == "ro" || key == "rw") {
+            options.root_read_only = key == "ro";
+        } else if (key == "mount") {
+            if (!parse_mount(v, options.mounts)) bad_value(complain, key, v, "DEVICE,PATH[,ro], at most eight times");
         } else if (key == "probe") {
             options.probe = v != "off";
             if (v != "on" && v != "off") bad_value(complain, key, v, "on or off");

@@ -57,6 +57,12 @@ struct Ip6Option {
     u8 prefix = 64;
 };
 
+/// `mount=vdb1,/data[,ro]`
+struct MountOption {
+    std::string_view device, where;
+    bool read_only = false;
+};
+
 struct Options {
     std::optional<kernel::PanicAction> panic;  ///< panic=halt|reboot|exit
     /// Of each interface: `net1.ip=` is the second one's, `ip=` without a name the first one's; so `ip6=`, `route=`.
@@ -64,6 +70,8 @@ struct Options {
     std::array<std::optional<Ip6Option>, net::kMostInterfaces> ip6;
     std::optional<kernel::LogLevel> log_level;  ///< loglevel=debug|info|warning|error, or Linux's 0..8
     std::string_view root;                      ///< root=vda1
+    bool root_read_only = false;                ///< ro
+    FixedVector<MountOption, 8> mounts;         ///< mount=DEVICE,PATH[,ro], often; in their order
     /// dns=ADDRESS[,ADDRESS...] and ntp=… instead of what DHCP tells; search=DOMAIN[,DOMAIN...];
     /// hosts=NAME=ADDRESS[,NAME=ADDRESS...]. What is beyond their bounds is complained about.
     FixedVector<net::IpAddr, net::NetworkHints::kServers> dns, ntp;

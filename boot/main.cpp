@@ -224,7 +224,11 @@ void start_devices(const arch::Platform& platform, const CommandLine& command_li
     found.find(platform, around);
     if (wants_virtio_console(options)) settle_console(platform, around.console_taken, options);
     if constexpr (kAppliance.has_disks())
-        mount_disks({.root = options.root, .cache_bytes = kAppliance.cache_bytes, .ram_bytes = ram_bytes});
+        mount_disks({.root = options.root,
+                     .root_read_only = options.root_read_only,
+                     .mounts = options.mounts,
+                     .cache_bytes = kAppliance.cache_bytes,
+                     .ram_bytes = ram_bytes});
     if constexpr (kAppliance.net) start_network(found.nics().found(), pool, options, ram_bytes);
 }
 

@@ -1,33 +1,34 @@
-// From disks to a tree: partitions, filesystems, mounts. Used by boot_main() alone.
+// From disks to a tree: partitions, filesystems, mounts; how <ringlet/mount.hpp> is done; the flusher; and what is left
+// to do when the run ends. Used by boot_main() alone.
 #pragma once
 
+#include <span>
 #include <string_view>
 
+#include "boot/cmdline.hpp"
 #include "fs/block_device.hpp"
 #include "lib/function_ref.hpp"
 
 namespace ringlet::boot {
 
 struct StorageOptions {
-    std::string_view root;  ///< "vda2": only that one is mounted at "/"; empty: the first with an ext4 filesystem
-    u64 cache_bytes = 0;    ///< 0: by the size of RAM
+    std::string_view root;                ///< "vda2": only that one is mounted at "/"; empty: the first with an ext4
+    bool root_read_only = false;          ///< even if the disk can be written
+    std::span<const MountOption> mounts;  ///< besides "/", in their order; lives for ever
+    u64 cache_bytes = 0;                  ///< 0: by the size of RAM
     u64 ram_bytes = 0;
 };
 
 /// A disk that every listing shows from now on (the shell's `disks`), and one that is gone. Drivers' starters and
-/// hot-plug call them. Context: thread, with no lock held. `disk` outlives its entry.
+/// hot-plug call them. Context: thread, holding nothing of Rank::service or below. `disk` lives for ever.
 void add_disk(fs::BlockDevice& disk);
 void remove_disk(fs::BlockDevice& disk);
 /// In the order in which they came; none comes or goes meanwhile. Context: thread; `visit` neither adds nor removes.
 void for_each_disk(FunctionRef<void(fs::BlockDevice&)> visit);
 
-/// Every disk is looked at, in order, then finish_mounts().
+/// Every disk is looked at, in order, for what is mounted at "/" (the first filesystem that fits; without any, a
+/// memfs), then what the options want besides, then a memfs at "/tmp" where the root has that directory. From then on
+/// filesystems can be mounted by name, and are left in order when the run ends. Once.
 void mount_disks(const StorageOptions& options);
-
-/// Looks for filesystems on `disk` and mounts the first that fits at "/" if nothing is there yet. What is wrong with a
-/// disk goes to the log, by name, and the next one has its chance. `disk` lives for ever.
-void mount_disk(fs::BlockDevice& disk, const StorageOptions& options);
-/// After all disks: a memfs at "/" if nothing was mounted, and one at "/tmp" where that exists.
-void finish_mounts(const StorageOptions& options);
 
 }  // namespace ringlet::boot

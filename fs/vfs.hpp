@@ -185,6 +185,7 @@ private:
         bool slash;  ///< one follows the name: it can only be a directory's
     };
 
+    static Result<> check(std::string_view path);
     Result<> walk(std::string_view path, Follow follow, Walk& out);
     Result<Place> place(std::string_view path, Error of_root);
     /// As place(), for something new that is not a directory.

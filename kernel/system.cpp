@@ -7,17 +7,29 @@
 
 namespace ringlet::kernel {
 
+namespace {
+using Step = void (*)();
+constinit Step last_step = [] {};
+}  // namespace
+
+void set_last_step(Step step) {
+    last_step = step;
+}
+
 void poweroff() {
     log(LogLevel::info, "powering off");
+    last_step();
     arch::poweroff();
 }
 
 void reboot() {
     log(LogLevel::info, "rebooting");
+    last_step();
     arch::reboot();
 }
 
 void end_vm(u8 status) {
+    last_step();
     arch::end_vm(status);
 }
 

@@ -7,11 +7,15 @@
 
 namespace ringlet::kernel {
 
-/// Logs the fact and ends the run. Context: thread.
+/// Logs the fact and ends the run, after the step of set_last_step(). Context: thread, holding no lock below
+/// Rank::application.
 [[noreturn]] void poweroff();
 [[noreturn]] void reboot();
 /// Ends the VM with `status` visible to whoever started it, where the machine has a way; else powers off.
 [[noreturn]] void end_vm(u8 status);
+
+/// What is done before the run ends in one of these ways: disks are written. Not before a panic. Set once at boot.
+void set_last_step(void (*step)());
 
 std::string_view architecture();
 std::string_view cpu_model();

@@ -13,8 +13,23 @@ Outcome cat(Shell&, const Arguments&);
 Outcome cd(Shell&, const Arguments&);
 Outcome pwd(Shell&, const Arguments&);
 Outcome stat(Shell&, const Arguments&);
+// change.cpp
+Outcome cp(Shell&, const Arguments&);
+Outcome mv(Shell&, const Arguments&);
+Outcome ln(Shell&, const Arguments&);
+Outcome rm(Shell&, const Arguments&);
+Outcome mkdir(Shell&, const Arguments&);
+Outcome rmdir(Shell&, const Arguments&);
+Outcome touch(Shell&, const Arguments&);
+Outcome write(Shell&, const Arguments&);
+// volumes.cpp
 Outcome mount(Shell&, const Arguments&);
+Outcome umount(Shell&, const Arguments&);
 Outcome df(Shell&, const Arguments&);
+Outcome du(Shell&, const Arguments&);
+Outcome sync(Shell&, const Arguments&);
+Outcome fstrim(Shell&, const Arguments&);
+Outcome hexdump(Shell&, const Arguments&);
 // system.cpp
 Outcome help(Shell&, const Arguments&);
 Outcome free(Shell&, const Arguments&);

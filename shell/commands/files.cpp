@@ -1,4 +1,4 @@
-// ls, cat, cd, pwd, stat, mount, df: the tree.
+// ls, cat, cd, pwd, stat: the tree.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -243,28 +243,6 @@ Outcome stat(Shell& shell, const Arguments& args) {
           s->gid);
     print("Change: {} UTC\n", date_text(s->changed.seconds, date));
     print("Modify: {} UTC\n", date_text(s->modified.seconds, date));
-    return Outcome::done;
-}
-
-Outcome mount(Shell&, const Arguments& args) {
-    if (args.count != 1) return Outcome::usage;
-    files().for_each_mount([](const fs::MountInfo& m) {
-        print("{} on {} ({})\n", m.statfs.type, m.where, m.statfs.read_only ? "ro" : "rw");
-        if (!m.warning.empty()) print("  warning: {}\n", m.warning);
-    });
-    return Outcome::done;
-}
-
-Outcome df(Shell&, const Arguments& args) {
-    if (args.count != 1) return Outcome::usage;
-    print("{:<10} {:>10} {:>10} {:>10}  {}\n", "Type", "Size", "Used", "Free", "Mounted on");
-    files().for_each_mount([](const fs::MountInfo& m) {
-        char size[16], used[16], free[16];
-        const u64 unit = m.statfs.block_size;
-        print("{:<10} {:>10} {:>10} {:>10}  {}\n", m.statfs.type, human_size(m.statfs.blocks * unit, size),
-              human_size((m.statfs.blocks - m.statfs.free_blocks) * unit, used),
-              human_size(m.statfs.free_blocks * unit, free), m.where);
-    });
     return Outcome::done;
 }
 

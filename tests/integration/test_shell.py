@@ -25,6 +25,7 @@ class Shell(unittest.TestCase):
         cls.odd = cls.work.ext4("odd.img", cls.work.tree("odd", {"binary": bytes(range(256)) * 64, "long": b"x" * 3000000,
                                                                  **{f"many/{i:04}": b"" for i in range(500)}}), "16M")
         os.symlink("docs/guide.txt", os.path.join(top, "link"))
+        os.mkdir(os.path.join(top, "tmp"))
         cls.disk = cls.work.ext4("top.img", top, "16M")
 
     @classmethod
@@ -41,7 +42,7 @@ class Shell(unittest.TestCase):
         with self.vm(machine) as vm:
             self.assertEqual(vm.shell("pwd"), "/\n")
             listing = vm.shell("ls")
-            self.assertEqual([x for x in listing.split("\n") if x], ["docs/", "index.html", "link", "lost+found/", "tall.txt", "with space.txt"])
+            self.assertEqual([x for x in listing.split("\n") if x], ["docs/", "index.html", "link", "lost+found/", "tall.txt", "tmp/", "with space.txt"])
             self.assertRegex(vm.shell("ls -l"), r"-rw.* 10 .*index.html\n[\s\S]*link -> docs/guide.txt")
             vm.shell("cd docs")
             self.assertEqual(vm.shell("pwd"), "/docs\n")
@@ -55,15 +56,73 @@ class Shell(unittest.TestCase):
             vm.shell("cd")
             self.assertEqual(vm.shell("pwd"), "/\n")
             self.assertEqual(vm.shell("cat tall.txt"), "line\n" * 2000)
-            self.assertIn("ext4 on / (ro)", vm.shell("mount"))
+            self.assertRegex(vm.shell("mount"), r"ext4 on / \(vda, r[ow]\)\nmemfs on /tmp \(rw\)\n")
             self.assertRegex(vm.shell("df"), r"ext4 .* /\n")
+
+    def says(self, vm, commands):
+        """Each command and all that it says."""
+        for command, answer in commands:
+            with self.subTest(command):
+                self.assertEqual(vm.shell(command), answer)
+
+    @per_machine(*BOTH)
+    def test_the_tree_changes(self, machine):
+        with self.vm(machine) as vm:
+            self.says(vm, (
+                ("cd /tmp", ""), ("mkdir -p a/b/c 'with space'", ""), ("mkdir a", "mkdir: a: already exists\n"),
+                ("mkdir no/such", "mkdir: no/such: not found\n"), ("mkdir -p a/b", ""),
+                ("write a/b/one first line", ""), ("write -a a/b/one second   line", ""),
+                ("cat a/b/one", "first line\nsecond line\n"),
+                ("write 'with space/x' 'two  blanks'", ""), ("cat with\\ space/x", "two  blanks\n"),
+                ("cp a/b/one 'with space'", ""), ("cat 'with space/one'", "first line\nsecond line\n"),
+                ("cp a x", "cp: a: is a directory\n"), ("cp -r a copy", ""), ("cat copy/b/one", "first line\nsecond line\n"),
+                ("cp a/b/one a/b/one", "cp: a/b/one: already exists\n".replace("a/b/one:", "/tmp/a/b/one:")),
+                ("cp -r a a/b/c/inside", "cp: /tmp/a/b/c/inside: invalid argument\n"),
+                ("rm -r a/b/c", ""), ("ln -s b/one a/link", ""), ("cat a/link", "first line\nsecond line\n"), ("cp -r a copy2", ""),
+                ("cat copy2/link", "first line\nsecond line\n"), ("ln a/b/one a/hard", ""),
+                ("mv a/hard a/renamed", ""), ("mv a/renamed copy", ""), ("cat copy/renamed", "first line\nsecond line\n"),
+                ("mv a copy", ""), ("ls copy", "a/\nb/\nrenamed\n"), ("mv copy copy/a/x", "mv: /tmp/copy: invalid argument\n"),
+                ("rmdir copy", "rmdir: copy: already in use\n"), ("rm copy", "rm: copy: is a directory\n"),
+                ("rm nothing", "rm: nothing: not found\n"), ("rm -f nothing", ""), ("rm -r copy copy2 'with space'", ""), ("ls", ""),
+                ("touch t", ""), ("cp /index.html /tall.txt /tmp", ""), ("cat index.html", "<p>hi</p>\n"),
+                ("cp -r /docs /link /tmp", ""), ("cat docs/guide.txt link", "one\ntwo\none\ntwo\n"),
+                ("mv docs/guide.txt docs/guide", ""), ("cat link", "cat: link: not found\n"),
+                ("write bin 0123456789abcdefXYZ", ""),
+                ("hexdump bin", "00000000 30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n"
+                                "00000010 58 59 5a 0a                                       |XYZ.|\n00000014\n"),
+                ("sync", ""), ("rm -r /", "rm: /: already in use\n"), ("rmdir /tmp", "rmdir: /tmp: already in use\n"),
+                ("mv t /lost+found/t", vm.shell("mv t /lost+found/t"))))
+            self.assertRegex(vm.shell("stat t") + vm.shell("stat /lost+found/t"), r"File: \S*/t\n")
+            self.assertRegex(vm.shell("du docs"), r"(?m)^ +8 KiB  /tmp/docs$")
+            self.assertRegex(vm.shell("df -i"), r"Type +Files[\s\S]*memfs +\d+ +\d+ +\d+  /tmp\n")
+            for command in ("cp", "cp x", "mv x", "ln", "ln -s x", "rm", "rm -z x", "mkdir", "rmdir", "touch", "write", "hexdump", "umount",
+                            "mount x", "mount -o wo x y", "mount -o remount,ro", "mount a /b rx", "fstrim", "df -x", "sync x"):
+                with self.subTest(command):
+                    self.assertRegex(vm.shell(command), rf"^usage: {command.split()[0]}")
+
+    @per_machine(*BOTH)
+    def test_mounts_come_and_go(self, machine):
+        parts = self.work.partitioned("parts.img", self.disk)
+        with self.vm(machine, disk=[self.odd, parts], append="ro mount=vdb2,/many,ro") as vm:
+            self.assertEqual(vm.shell("mount"), "ext4 on / (vda, ro)\next4 on /many (vdb2, ro)\n")
+            self.assertEqual(vm.shell("cat /many/index.html"), "<p>hi</p>\n")
+            self.says(vm, (
+                ("write /many/x y", "write: /many/x: read-only\n"), ("touch /x", "touch: /x: read-only\n"),
+                ("mount vdb /many", "mount: vdb: already in use\n"), ("mount vdz /many", "mount: vdz: not found\n"),
+                ("mount memfs /nowhere", "mount: memfs: not found\n"), ("mount memfs /many/docs", ""),
+                ("umount /many", "umount: /many: already in use\n"), ("write /many/docs/x words", ""),
+                ("cat /many/docs/x", "words\n"), ("mv /many/docs/x /many", "mv: /many/docs/x: read-only\n"),
+                ("mount -o remount,ro /many/docs", "mount: /many/docs: not supported\n"),
+                ("fstrim /many/docs", "fstrim: /many/docs: not supported\n"),
+                ("umount /many/docs", ""), ("cat /many/docs/guide.txt", "one\ntwo\n"), ("umount /many/docs", "umount: /many/docs: not found\n"),
+                ("umount /many", ""), ("umount /many", "umount: /many: not found\n"), ("mount", "ext4 on / (vda, ro)\n")))
 
     @per_machine(*BOTH)
     def test_system(self, machine):
         with self.vm(machine) as vm:
             commands = vm.shell("help")
             for name in ("help ls cat cd pwd stat free ps uptime date dmesg lspci virtio ip link ping netstat mount df poweroff "
-                         "reboot panic").split():
+                         "reboot panic cp mv ln rm mkdir rmdir touch write hexdump du sync umount fstrim").split():
                 self.assertRegex(commands, rf"(?m)^{name}\b")
             self.assertRegex(vm.shell("free"), r"Memory\s+\d+ KiB\s+\d+ KiB\s+\d+ KiB")
             threads = vm.shell("ps")

@@ -425,12 +425,16 @@ private:
     }
     void truncate() {
         const std::string p = path();
-        const u64 size = below(options_.max_file);
+        const u64 size = one_in(2) ? below(options_.max_file) : below(600);
         say("truncate " + p + " " + std::to_string(size));
         Found at = walk(p, true);
         if (at.errors.empty() && !at.node) at.errors.insert(Error::not_found);
         if (at.node && at.node->is_directory()) at.errors.insert(Error::is_directory);
-        if (agree(vfs_.truncate(p, size), at.errors)) at.node->content.resize(size);
+        if (!agree(vfs_.truncate(p, size), at.errors)) return;
+        at.node->content.resize(size);
+        auto file = vfs_.open(p);
+        if (!file) complain("cannot be opened");
+        compare_content(*file, *at.node);
     }
     void change_mode() {
         const std::string p = path();

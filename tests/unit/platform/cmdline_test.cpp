@@ -83,6 +83,28 @@ TEST_CASE("typed options") {
     CHECK(read("loglevel=4").options.log_level == kernel::LogLevel::error);
 }
 
+TEST_CASE("mount=, ro") {
+    const auto r = read("ro mount=vdb1,/data mount=memfs,/tmp,rw mount=vdc,/c,ro");
+    CHECK(r.complaints == "");
+    CHECK(r.options.root_read_only);
+    CHECK_FALSE(read("ro rw").options.root_read_only);
+    REQUIRE(r.options.mounts.size() == 3);
+    CHECK(r.options.mounts[0].device == "vdb1");
+    CHECK(r.options.mounts[0].where == "/data");
+    CHECK_FALSE(r.options.mounts[1].read_only);
+    CHECK(r.options.mounts[2].read_only);
+    for (const char* bad : {"mount", "mount=", "mount=vdb", "mount=,/x", "mount=vdb,x", "mount=vdb,", "mount=vdb,/x,wo",
+                            "mount=vdb,/x,ro,ro"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(read(bad).complaints.empty());
+        CHECK(read(bad).options.mounts.empty());
+    }
+    std::string nine;
+    for (int i = 0; i < 9; ++i) nine += "mount=a,/b ";
+    CHECK_FALSE(read(nine).complaints.empty());
+    CHECK(read(nine).options.mounts.size() == 8);
+}
+
 TEST_CASE("netN.ip=, netN.ip6=, netN.route=: of the interface that is named, the first without a name") {
     const auto r = read("ip=10.0.0.1/8 net1.ip=10.1.0.1/16,10.1.0.2 net2.ip6=off net1.route=9.0.0.0/8,link "
                         "route=8.0.0.0/8,10.0.0.9");
