@@ -1,0 +1,302 @@
+// A read-only check, as e2fsck does it: the beginning, what is true of the whole filesystem, and the helpers of all
+// passes. §"Super Block", "Block Group Descriptors", "Orphan file", "Journal".
+#include "fs/ext4/check.hpp"
+
+#include <algorithm>
+
+#include "fs/ext4/bits.hpp"
+#include "fs/ext4/checker.hpp"
+#include "fs/ext4/replay.hpp"
+
+namespace ringlet::fs {
+
+Result<CheckReport> check_ext4(BlockDevice& device, const CheckOptions& options,
+                               FunctionRef<void(std::string_view)> tell) {
+    std::unique_ptr<ext4::Checker> checker(new (std::nothrow) ext4::Checker(device, options, tell));
+    if (!checker) return fail(Error::no_memory);
+    return checker->run();
+}
+
+namespace ext4 {
+namespace {
+
+// Fields of the superblock that only the check looks at.
+constexpr usize kQuotaInodes = 0x240, kProjectQuotaInode = 0x26c, kOrphanFile = 0x280, kMmpBlock = 0x168;
+constexpr u32 kOrphanMagic = 0x0b10'ca04;
+constexpr u16 kStateErrors = 2;
+
+struct OrphanTail {
+    le32 magic, checksum;
+};
+
+template <class T> T field_at(const Superblock& s, usize at) {
+    return *ringlet::read_at<T>(std::as_bytes(std::span(&s, 1)), at);
+}
+
+}  // namespace
+
+Result<CheckReport> Checker::run() {
+    if (auto r = open(); !r) {
+        if (r.error() == Error::corrupt && report_.problems != 0) return report_;
+        return fail(r.error());
+    }
+    if (report_.needs_recovery) return report_;
+    using Pass = void (Checker::*)();
+    static constexpr Pass kPasses[] = {&Checker::check_groups,      &Checker::follow_orphans,
+                                       &Checker::check_inodes,      &Checker::check_attribute_blocks,
+                                       &Checker::check_journal,     &Checker::check_directories,
+                                       &Checker::check_connections, &Checker::check_links,
+                                       &Checker::check_bitmaps,     &Checker::check_totals};
+    check_superblock(super_);
+    for (const Pass pass : kPasses) {
+        if (!fatal_) (this->*pass)();
+        if (fatal_) return fail(*fatal_);
+    }
+    return report_;
+}
+
+/// Reads the superblock, judges it, and gets the tables.
+Result<> Checker::open() {
+    const u32 unit = std::max<u32>(device_.limits().block_size, BlockCache::kMinBlock);
+    const u64 first = kSuperblockOffset / unit;
+    if (device_.sectors() * kSectorSize < (first + 1) * unit) return fail(Error::not_found);
+    {
+        const auto probe = TRY(BlockCache::create(device_, unit, 0));
+        const BlockRef block = TRY(probe->get(BlockNo(first)));
+        super_ = *ringlet::read_at<Superblock>(block.bytes(), kSuperblockOffset % unit);
+    }
+    MountText why;
+    const auto geometry = read_superblock(std::as_bytes(std::span(&super_, 1)), device_.sectors() * kSectorSize, why);
+    if (!geometry) {
+        if (geometry.error() == Error::corrupt) problem("superblock: {}", why.view());
+        if (geometry.error() == Error::unsupported) tell_(why.view());
+        return fail(geometry.error());
+    }
+    geometry_ = *geometry;
+    if ((geometry_.ro_compat & kRoBigalloc) != 0) {
+        tell_("unsupported feature: bigalloc");
+        return fail(Error::unsupported);
+    }
+    if (geometry_.block_size < device_.limits().block_size) return fail(Error::unsupported);
+    report_.needs_recovery = geometry_.needs_recovery;
+    if (report_.needs_recovery) return {};
+    if (geometry_.blocks >> 32 != 0) return fail(Error::too_large);
+    cache_ = TRY(BlockCache::create(device_, geometry_.block_size, options_.cache_bytes));
+    used_bytes_ = static_cast<usize>(u64{geometry_.groups} * geometry_.blocks_per_group / 8 + 8);
+    used_ = allot<std::byte>(used_bytes_);
+    inodes_ = allot<InodeRow>(geometry_.inodes);
+    inode_bytes_ = allot<std::byte>(geometry_.inode_size);
+    bitmap_ = allot<std::byte>(geometry_.block_size);
+    found_ = allot<std::byte>(geometry_.block_size);
+    names_ = allot<NameRow>(geometry_.block_size / entry_bytes(1));
+    if (fatal_) return fail(*fatal_);
+    return {};
+}
+
+// ---- helpers of all passes
+
+void Checker::count_problem(std::string_view text) {
+    if (report_.problems++ < options_.max_lines) tell_(text);
+}
+
+std::optional<BlockRef> Checker::fetch(u64 block) {
+    if (fatal_) return std::nullopt;
+    auto got = cache_->get(BlockNo(block));
+    if (got) return std::move(*got);
+    if (got.error() == Error::io)
+        problem("block {} cannot be read", block);
+    else
+        fatal_ = got.error();
+    return std::nullopt;
+}
+
+std::optional<u64> Checker::claim(u64 first, u64 count) {
+    const MutableBytes bits(used_.get(), used_bytes_);
+    const auto at = static_cast<u32>(first - geometry_.first_data_block), end = static_cast<u32>(at + count);
+    const u32 taken = next_set(bits, at, end);
+    set_bits(bits, at, end - at);
+    if (taken == end) return std::nullopt;
+    return u64{taken} + geometry_.first_data_block;
+}
+
+/// None: it cannot be read.
+std::optional<GroupState> Checker::read_group(u32 group) {
+    const u32 size = geometry_.descriptor_size, per_block = geometry_.block_size / size;
+    const u64 block = geometry_.descriptor_block(group / per_block);
+    GroupState s;
+    if (!geometry_.contains(block)) return s;
+    const auto ref = fetch(block);
+    if (!ref) return std::nullopt;
+    const Bytes bytes = ref->bytes().subspan(usize{group % per_block} * size, size);
+    GroupDesc d;
+    std::memcpy(&d, bytes.data(), std::min<usize>(bytes.size(), sizeof(d)));
+    s.intact = !geometry_.has_descriptor_checksums() || d.checksum == descriptor_checksum(geometry_, group, bytes);
+    const auto wide = [](u32 low, u32 high) { return low | u64{high} << 32; };
+    const auto narrow = [](u32 low, u32 high) { return low | high << 16; };
+    s.block_bitmap = wide(d.block_bitmap_lo, d.block_bitmap_hi);
+    s.inode_bitmap = wide(d.inode_bitmap_lo, d.inode_bitmap_hi);
+    s.inode_table = wide(d.inode_table_lo, d.inode_table_hi);
+    s.free_blocks = narrow(d.free_blocks_count_lo, d.free_blocks_count_hi);
+    s.free_inodes = narrow(d.free_inodes_count_lo, d.free_inodes_count_hi);
+    s.directories = narrow(d.used_dirs_count_lo, d.used_dirs_count_hi);
+    s.block_checksum = narrow(d.block_bitmap_csum_lo, d.block_bitmap_csum_hi);
+    s.inode_checksum = narrow(d.inode_bitmap_csum_lo, d.inode_bitmap_csum_hi);
+    if (geometry_.has_descriptor_checksums() && s.intact) {
+        s.flags = d.flags;
+        s.unused_inodes = narrow(d.itable_unused_lo, d.itable_unused_hi);
+    }
+    s.placed = geometry_.contains(s.block_bitmap) && geometry_.contains(s.inode_bitmap) &&
+               geometry_.contains(s.inode_table, table_blocks());
+    return s;
+}
+
+// ---- the whole filesystem
+
+void Checker::check_superblock(const Superblock& s) {
+    u64 reserved = s.r_blocks_count_lo;
+    if (geometry_.has(kIncompat64bit)) reserved |= u64{s.r_blocks_count_hi} << 32;
+    if (reserved > geometry_.blocks / 2) problem("superblock: {} blocks are reserved", reserved);
+    if ((s.state & kStateErrors) != 0) tell_("the filesystem is marked as damaged");
+    const u32 apart[] = {geometry_.journal_inode, field_at<le32>(s, kQuotaInodes), field_at<le32>(s, kQuotaInodes + 4),
+                         field_at<le32>(s, kProjectQuotaInode),
+                         (geometry_.compat & kCompatOrphanFile) != 0 ? field_at<le32>(s, kOrphanFile) : le32(0u)};
+    for (const u32 number : apart) {
+        if (number > geometry_.inodes)
+            problem("superblock: there is no inode {}", number);
+        else if (number != 0 && number != kRootInode)
+            row(number).marks |= InodeRow::unlisted;
+    }
+    for (u32 number = 1; number < geometry_.first_inode; ++number)
+        if (number != kRootInode) row(number).marks |= InodeRow::unlisted;
+}
+
+void Checker::check_groups() {
+    for (u32 group = 0; group < geometry_.groups && !fatal_; ++group) {
+        const u32 count = std::min(geometry_.reserved_at_start(group), blocks_in(group));
+        if (count != 0) (void)claim(group_start(group), count);  // the first to do so
+    }
+    const u64 mmp = field_at<le64>(super_, kMmpBlock);
+    if (geometry_.has(kIncompatMmp) && mmp != 0) {
+        if (!geometry_.contains(mmp))
+            problem("superblock: block {} for multiple mount protection cannot be right", mmp);
+        else if (claim(mmp, 1))
+            problem("superblock: block {} for multiple mount protection is used twice", mmp);
+    }
+    for (u32 group = 0; group < geometry_.groups && !fatal_; ++group) {
+        const auto s = read_group(group);
+        if (!s) continue;
+        if (!s->intact) problem("group {}: the descriptor's checksum is wrong", group);
+        if (s->unused_inodes > geometry_.inodes_per_group)
+            problem("group {}: {} unused inodes of {}", group, s->unused_inodes, geometry_.inodes_per_group);
+        check_group_placement(group, *s);
+    }
+}
+
+void Checker::check_group_placement(u32 group, const GroupState& s) {
+    if (!s.placed) {
+        problem("group {}: bitmaps at {} and {}, inodes at {}: not inside the filesystem", group, s.block_bitmap,
+                s.inode_bitmap, s.inode_table);
+        return;
+    }
+    const struct {
+        std::string_view name;
+        u64 first, count;
+    } parts[] = {{"block bitmap", s.block_bitmap, 1},
+                 {"inode bitmap", s.inode_bitmap, 1},
+                 {"inode table", s.inode_table, table_blocks()}};
+    for (const auto& part : parts) {
+        if (const auto taken = claim(part.first, part.count))
+            problem("group {}: block {} of the {} is used twice", group, *taken, part.name);
+        const u64 start = group_start(group), end = start + blocks_in(group);
+        if (!geometry_.has(kIncompatFlexBg) && (part.first < start || part.first + part.count > end))
+            problem("group {}: the {} at {} is not in its group", group, part.name, part.first);
+    }
+}
+
+// ---- orphans: inodes that are to be deleted or cut as soon as somebody may write
+
+void Checker::note_orphan(u32 number) {
+    row(number).marks |= InodeRow::orphan;
+    ++report_.orphans;
+}
+
+void Checker::follow_orphans() {
+    for (u32 number = super_.last_orphan; number != 0 && !fatal_;) {
+        const bool possible = number <= geometry_.inodes && number >= geometry_.first_inode;
+        if (!possible || row(number).is(InodeRow::orphan)) {
+            problem("orphan list: inode {} cannot follow", number);
+            break;
+        }
+        note_orphan(number);
+        const auto v = load_inode(number);
+        number = v ? u32{v->d.dtime} : 0;
+    }
+    if ((geometry_.compat & kCompatOrphanFile) != 0) read_orphan_file(field_at<le32>(super_, kOrphanFile));
+}
+
+void Checker::read_orphan_file(u32 number) {
+    const auto v = number != 0 && number <= geometry_.inodes ? load_inode(number) : std::nullopt;
+    if (!v || v->type != 1 || !v->has_map()) return problem("orphan file: inode {} cannot be one", number);
+    const u32 before = report_.orphans;
+    u64 budget = geometry_.blocks;  // what is in the tree was not checked yet
+    const auto visit = [&](const Piece& p) {
+        if (p.length > budget) return false;
+        budget -= p.length;
+        for (u32 i = 0; p.kind == Piece::Kind::data && i < p.length && !fatal_; ++i)
+            if (p.logical + i < v->size >> geometry_.block_shift) check_orphan_block(*v, p.physical + i);
+        return true;
+    };
+    Walk w{*v, visit, true};
+    walk(w);
+    if (report_.orphans != before && (geometry_.ro_compat & kRoOrphanPresent) == 0)
+        problem("orphan file: it names inodes, but the superblock says there are none");
+}
+
+void Checker::check_orphan_block(const InodeView& v, u64 block) {
+    const auto ref = fetch(block);
+    if (!ref) return;
+    const usize end = geometry_.block_size - sizeof(OrphanTail);
+    const OrphanTail tail = *ringlet::read_at<OrphanTail>(ref->bytes(), end);
+    const le64 number = block;
+    const u32 crc = crc32c(crc32c(v.seed, std::as_bytes(std::span(&number, 1))), ref->bytes().first(end));
+    if (tail.magic != kOrphanMagic || (geometry_.checksums() && tail.checksum != crc))
+        return problem("orphan file: block {} cannot be right", block);
+    for (usize at = 0; at < end; at += sizeof(le32)) {
+        const u32 orphan = *ringlet::read_at<le32>(ref->bytes(), at);
+        if (orphan == 0) continue;
+        if (orphan > geometry_.inodes || orphan < geometry_.first_inode || row(orphan).is(InodeRow::orphan))
+            problem("orphan file: inode {} cannot be in it", orphan);
+        else
+            note_orphan(orphan);
+    }
+}
+
+// ---- the journal
+
+void Checker::check_journal() {
+    const u32 number = geometry_.journal_inode;
+    if (number == 0 || number > geometry_.inodes) return;
+    if (row(number).type != 1 || row(number).said == 0) return problem("journal: inode {} is not a file", number);
+    if (row(number).is(InodeRow::damaged)) return;
+    const auto v = load_inode(number);
+    if (!v || !v->has_map()) return;
+    u64 first = 0, mapped = 0;
+    const auto visit = [&](const Piece& p) {
+        if (p.kind == Piece::Kind::node) return true;
+        if (p.logical == 0) first = p.physical;
+        if (p.kind == Piece::Kind::data) mapped += p.length;
+        return true;
+    };
+    Walk w{*v, visit, true};
+    walk(w);
+    const u64 blocks = v->size >> geometry_.block_shift;
+    if (mapped < blocks || first == 0 || blocks >> 32 != 0) return problem("journal: it has holes");
+    const auto ref = fetch(first);
+    if (!ref) return;
+    const auto format = read_journal_superblock(ref->bytes(), geometry_.block_size, static_cast<u32>(blocks));
+    if (!format && format.error() == Error::corrupt) problem("journal: its superblock cannot be right");
+    if (format && format->start != 0) problem("journal: it holds transactions, but the superblock says it is empty");
+}
+
+}  // namespace ext4
+}  // namespace ringlet::fs

@@ -1,0 +1,125 @@
+// Extended attributes (§"Extended Attributes"): behind an inode's fields, and in blocks that inodes may share.
+#include <algorithm>
+
+#include "fs/ext4/checker.hpp"
+#include "lib/crc32c.hpp"
+
+namespace ringlet::fs::ext4 {
+
+namespace {
+
+struct AttributeBlockHeader {
+    le32 magic, refcount, blocks, hash, checksum, reserved[3];
+};
+static_assert(sizeof(AttributeBlockHeader) == 32);
+constexpr u32 kMostReferences = 1024;
+
+/// The hash of an entry, which early kernels made of `char`s with a sign.
+u32 entry_hash(Bytes name, Bytes value, bool is_signed) {
+    u32 hash = 0;
+    for (const std::byte b : name)
+        hash = (hash << 5) ^ (hash >> 27) ^
+               (is_signed ? static_cast<u32>(static_cast<signed char>(b)) : static_cast<u8>(b));
+    for (usize at = 0; at < value.size(); at += 4)
+        hash = (hash << 16) ^ (hash >> 16) ^ *ringlet::read_at<le32>(value, at);
+    return hash;
+}
+
+}  // namespace
+
+/// The entries from `first` on, whose values lie behind them; none: they cannot be right.
+std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
+    Attributes found;
+    usize at = first, values_from = region.size();
+    for (;;) {
+        const auto mark = ringlet::read_at<le32>(region, at);
+        if (!mark) return std::nullopt;
+        if (*mark == 0) break;
+        const auto e = ringlet::read_at<XattrEntry>(region, at);
+        const auto name = e ? slice(region, at + sizeof(*e), e->name_len) : std::nullopt;
+        if (!name || e->name_len == 0) return std::nullopt;
+        if (e->value_inum != 0) {
+            if (!geometry_.has(kIncompatEaInode) || e->value_inum > geometry_.inodes) return std::nullopt;
+            row(e->value_inum).marks |= InodeRow::wanted;
+            found.value_blocks += (u64{e->value_size} + geometry_.block_size - 1) >> geometry_.block_shift;
+        } else if (e->value_size != 0) {
+            const auto value = slice(region, e->value_offs, align_up<u64>(e->value_size, 4));
+            if (!value) return std::nullopt;
+            values_from = std::min<usize>(values_from, e->value_offs);
+            if (e->hash != 0 && e->hash != entry_hash(*name, *value, false) &&
+                e->hash != entry_hash(*name, *value, true))
+                return std::nullopt;
+            const std::string_view text(reinterpret_cast<const char*>(name->data()), name->size());
+            if (e->name_index == kXattrSystem && text == "data") found.inline_data = value->first(e->value_size);
+        }
+        at = align_up<usize>(at + sizeof(*e) + e->name_len, 4);
+    }
+    if (at + sizeof(le32) > values_from) return std::nullopt;
+    return found;
+}
+
+Attributes Checker::check_inode_attributes(const InodeView& v) {
+    if (v.raw.size() <= 128) return {};
+    const usize start = 128 + usize{*ringlet::read_at<le16>(v.raw, 128)};
+    const auto magic = ringlet::read_at<le32>(v.raw, start);
+    if (start == 128 || !magic || *magic != kXattrMagic) return {};
+    const auto found = read_attributes(v.raw.subspan(start + sizeof(*magic)), 0);
+    if (!found) problem("inode {}: its attributes cannot be right", v.number);
+    return found.value_or(Attributes{});
+}
+
+/// What is in a block of attributes, if it can be right.
+Attributes Checker::peek_attribute_block(u64 block) {
+    if (!geometry_.contains(block)) return {};
+    const auto ref = fetch(block);
+    return ref ? read_attributes(ref->bytes(), sizeof(AttributeBlockHeader)).value_or(Attributes{}) : Attributes{};
+}
+
+/// Remembers it: how many inodes have it is known after the last.
+void Checker::note_attribute_block(const InodeView& v) {
+    const u64 block = v.attribute_block();
+    if (!geometry_.contains(block)) return problem("inode {}: block {} for attributes does not exist", v.number, block);
+    if (attribute_count_ == attribute_room_) {
+        const u64 room = attribute_room_ == 0 ? 64 : attribute_room_ * 2;
+        auto larger = allot<u64>(room);
+        if (fatal_) return;
+        std::copy_n(attribute_blocks_.get(), attribute_count_, larger.get());
+        memory_left_ += attribute_room_ * sizeof(u64);
+        attribute_blocks_ = std::move(larger);
+        attribute_room_ = room;
+    }
+    attribute_blocks_[attribute_count_++] = block;
+}
+
+void Checker::check_attribute_blocks() {
+    u64* const begin = attribute_blocks_.get();
+    u64* const end = begin + attribute_count_;
+    std::make_heap(begin, end);
+    std::sort_heap(begin, end);
+    for (u64* at = begin; at != end && !fatal_;) {
+        u64* const next = std::upper_bound(at, end, *at);
+        check_attribute_block(*at, static_cast<u32>(next - at));
+        at = next;
+    }
+}
+
+void Checker::check_attribute_block(u64 block, u32 references) {
+    if (claim(block, 1)) problem("attributes: block {} is used twice", block);
+    const auto ref = fetch(block);
+    if (!ref) return;
+    const auto h = *ringlet::read_at<AttributeBlockHeader>(ref->bytes(), 0);
+    if (h.magic != kXattrMagic || h.blocks != 1 || !read_attributes(ref->bytes(), sizeof(h)))
+        return problem("attributes: block {} cannot be right", block);
+    if (h.refcount != references || references > kMostReferences)
+        problem("attributes: block {} counts {} inodes, {} found", block, u32{h.refcount}, references);
+    if (!geometry_.checksums()) return;
+    constexpr usize kAt = offsetof(AttributeBlockHeader, checksum);
+    constexpr std::byte kZero[4] = {};
+    const le64 number = block;
+    u32 crc = crc32c(geometry_.checksum_seed, std::as_bytes(std::span(&number, 1)));
+    crc = crc32c(crc32c(crc, ref->bytes().first(kAt)), kZero);
+    if (crc32c(crc, ref->bytes().subspan(kAt + 4)) != h.checksum)
+        problem("attributes: the checksum of block {} is wrong", block);
+}
+
+}  // namespace ringlet::fs::ext4
