@@ -204,10 +204,13 @@ int run_application(std::string_view words) {
 
 /// What there is nothing to say about is not in the image either.
 template <const ApplianceConfig& kC> consteval auto reports_of() {
-    constexpr usize kCount = 1 + kC.has_disks() + kC.pci + kC.has_drivers();
+    constexpr usize kCount = 1 + kC.has_disks() + (kC.has_disks() && kC.shell) + kC.pci + kC.has_drivers();
     std::array<Report, kCount> all;
     usize n = 0;
     if constexpr (kC.has_disks()) all[n++] = {"disks", "disks", "block devices", report_disks};
+    if constexpr (kC.has_disks() && kC.shell)
+        all[n++] = {"fsck", "fsck [DISK]", "whether the ext4 filesystem of a disk, or at /, is consistent",
+                    report_fsck};
     all[n++] = {"irq", "irq", "interrupts and their handlers", report_irqs};
     if constexpr (kC.pci) all[n++] = {"lspci", "lspci", "PCI functions", report_pci};
     if constexpr (kC.has_drivers())

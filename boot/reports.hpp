@@ -10,6 +10,8 @@ namespace ringlet::boot {
 void report_irqs(TextSink to, std::string_view arguments);
 void report_virtio(TextSink to, std::string_view arguments);
 void report_disks(TextSink to, std::string_view arguments);
+/// Checks the ext4 filesystem of a disk or a partition; without arguments that at "/".
+void report_fsck(TextSink to, std::string_view arguments);
 void report_pci(TextSink to, std::string_view arguments);
 /// Where report_pci() looks; nullptr: there is no PCI.
 void set_reported_bus(pci::Bus* bus);

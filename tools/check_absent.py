@@ -23,6 +23,7 @@ PARTS = {
     "name commands": (r"ringlet::shell::host\(", ALL),
     "block driver": (r"ringlet::virtio::Blk<", ALL + ("blk_on_mmio",)),
     "ext4": (r"ringlet::fs::ext4::", ALL + ("blk_on_mmio", "scsi_on_legacy")),
+    "fsck": (r"ringlet::fs::ext4::Checker::", ALL + ("blk_on_mmio",)),
     "SCSI driver": (r"ringlet::virtio::Scsi", ALL + ("scsi_on_legacy",)),
     "SCSI commands": (r"ringlet::scsi::", ALL + ("scsi_on_legacy",)),
     "entropy driver": (r"ringlet::virtio::Rng<", ALL),

@@ -18,19 +18,31 @@ Result<CheckReport> check_ext4(BlockDevice& device, const CheckOptions& options,
 }
 
 namespace ext4 {
+
+u32 word_at(Bytes bytes, usize at) {
+    const auto found = ringlet::read_at<le32>(bytes, at);
+    return found ? u32{*found} : 0;
+}
+
+u16 half_at(Bytes bytes, usize at) {
+    const auto found = ringlet::read_at<le16>(bytes, at);
+    return found ? u16{*found} : u16{0};
+}
+
 namespace {
 
 // Fields of the superblock that only the check looks at.
 constexpr usize kQuotaInodes = 0x240, kProjectQuotaInode = 0x26c, kOrphanFile = 0x280, kMmpBlock = 0x168;
 constexpr u32 kOrphanMagic = 0x0b10'ca04;
+constexpr u32 kRoQuota = 0x100;
 constexpr u16 kStateErrors = 2;
 
 struct OrphanTail {
     le32 magic, checksum;
 };
 
-template <class T> T field_at(const Superblock& s, usize at) {
-    return *ringlet::read_at<T>(std::as_bytes(std::span(&s, 1)), at);
+u32 field_at(const Superblock& s, usize at) {
+    return word_at(std::as_bytes(std::span(&s, 1)), at);
 }
 
 }  // namespace
@@ -63,12 +75,12 @@ Result<> Checker::open() {
     {
         const auto probe = TRY(BlockCache::create(device_, unit, 0));
         const BlockRef block = TRY(probe->get(BlockNo(first)));
-        super_ = *ringlet::read_at<Superblock>(block.bytes(), kSuperblockOffset % unit);
+        super_ = overlay<Superblock>(block.bytes(), kSuperblockOffset % unit);
     }
     MountText why;
     const auto geometry = read_superblock(std::as_bytes(std::span(&super_, 1)), device_.sectors() * kSectorSize, why);
     if (!geometry) {
-        if (geometry.error() == Error::corrupt) problem("superblock: {}", why.view());
+        if (geometry.error() == Error::corrupt) count_problem(why.view());
         if (geometry.error() == Error::unsupported) tell_(why.view());
         return fail(geometry.error());
     }
@@ -82,13 +94,12 @@ Result<> Checker::open() {
     if (report_.needs_recovery) return {};
     if (geometry_.blocks >> 32 != 0) return fail(Error::too_large);
     cache_ = TRY(BlockCache::create(device_, geometry_.block_size, options_.cache_bytes));
-    used_bytes_ = static_cast<usize>(u64{geometry_.groups} * geometry_.blocks_per_group / 8 + 8);
-    used_ = allot<std::byte>(used_bytes_);
-    inodes_ = allot<InodeRow>(geometry_.inodes);
-    inode_bytes_ = allot<std::byte>(geometry_.inode_size);
-    bitmap_ = allot<std::byte>(geometry_.block_size);
-    found_ = allot<std::byte>(geometry_.block_size);
-    names_ = allot<NameRow>(geometry_.block_size / entry_bytes(1));
+    allot(used_, u64{geometry_.groups} * geometry_.blocks_per_group / 8 + 8, 1);
+    allot(inodes_, geometry_.inodes, sizeof(InodeRow));
+    allot(inode_bytes_, geometry_.inode_size, 1);
+    allot(bitmap_, geometry_.block_size, 1);
+    allot(found_, geometry_.block_size, 1);
+    allot(names_, geometry_.block_size / entry_bytes(1), sizeof(u64));
     if (fatal_) return fail(*fatal_);
     return {};
 }
@@ -97,6 +108,37 @@ Result<> Checker::open() {
 
 void Checker::count_problem(std::string_view text) {
     if (report_.problems++ < options_.max_lines) tell_(text);
+}
+
+void Checker::problem(std::string_view text, u64 a, u64 b, u64 c, u64 d) {
+    char line[160];
+    count_problem(ringlet::detail::vformat_to(line, text, ringlet::detail::FormatArgs(a, b, c, d).span()));
+}
+
+void Checker::problem(std::string_view text, u64 a, std::string_view name, u64 b, u64 c) {
+    char line[160];
+    count_problem(ringlet::detail::vformat_to(line, text, ringlet::detail::FormatArgs(a, name, b, c).span()));
+}
+
+void Checker::allot(Memory& memory, u64 count, usize row) {
+    if (count > memory_left_ / row) {
+        fatal_ = Error::too_large;
+        return;
+    }
+    memory.size = static_cast<usize>(count * row);
+    memory.start.reset(new (std::nothrow) std::byte[memory.size]());
+    if (!memory.start) fatal_ = Error::no_memory;
+    memory_left_ -= memory.size;
+}
+
+void Checker::give_back(Memory& memory) {
+    memory_left_ += memory.size;
+    memory = {};
+}
+
+void Checker::sort(u64* rows, u64 count) {
+    std::make_heap(rows, rows + count);  // small code, no deep recursion
+    std::sort_heap(rows, rows + count);
 }
 
 std::optional<BlockRef> Checker::fetch(u64 block) {
@@ -111,7 +153,7 @@ std::optional<BlockRef> Checker::fetch(u64 block) {
 }
 
 std::optional<u64> Checker::claim(u64 first, u64 count) {
-    const MutableBytes bits(used_.get(), used_bytes_);
+    const MutableBytes bits = used_.bytes();
     const auto at = static_cast<u32>(first - geometry_.first_data_block), end = static_cast<u32>(at + count);
     const u32 taken = next_set(bits, at, end);
     set_bits(bits, at, end - at);
@@ -145,6 +187,8 @@ std::optional<GroupState> Checker::read_group(u32 group) {
         s.flags = d.flags;
         s.unused_inodes = narrow(d.itable_unused_lo, d.itable_unused_hi);
     }
+    s.misplaced_flags = !geometry_.has_descriptor_checksums() &&
+                        ((d.flags & (kGroupInodesUnused | kGroupBlocksUnused)) != 0 || d.itable_unused_lo != 0);
     s.placed = geometry_.contains(s.block_bitmap) && geometry_.contains(s.inode_bitmap) &&
                geometry_.contains(s.inode_table, table_blocks());
     return s;
@@ -157,9 +201,13 @@ void Checker::check_superblock(const Superblock& s) {
     if (geometry_.has(kIncompat64bit)) reserved |= u64{s.r_blocks_count_hi} << 32;
     if (reserved > geometry_.blocks / 2) problem("superblock: {} blocks are reserved", reserved);
     if ((s.state & kStateErrors) != 0) tell_("the filesystem is marked as damaged");
-    const u32 apart[] = {geometry_.journal_inode, field_at<le32>(s, kQuotaInodes), field_at<le32>(s, kQuotaInodes + 4),
-                         field_at<le32>(s, kProjectQuotaInode),
-                         (geometry_.compat & kCompatOrphanFile) != 0 ? field_at<le32>(s, kOrphanFile) : le32(0u)};
+    if (s.log_cluster_size != s.log_block_size || s.clusters_per_group != s.blocks_per_group)
+        problem("superblock: clusters, without the feature");
+    const auto inode_at = [&](usize at, bool feature) { return feature ? field_at(s, at) : 0; };
+    const bool quota = (geometry_.ro_compat & kRoQuota) != 0;
+    const u32 apart[] = {geometry_.journal_inode, inode_at(kQuotaInodes, quota), inode_at(kQuotaInodes + 4, quota),
+                         inode_at(kProjectQuotaInode, quota),
+                         inode_at(kOrphanFile, (geometry_.compat & kCompatOrphanFile) != 0)};
     for (const u32 number : apart) {
         if (number > geometry_.inodes)
             problem("superblock: there is no inode {}", number);
@@ -175,7 +223,7 @@ void Checker::check_groups() {
         const u32 count = std::min(geometry_.reserved_at_start(group), blocks_in(group));
         if (count != 0) (void)claim(group_start(group), count);  // the first to do so
     }
-    const u64 mmp = field_at<le64>(super_, kMmpBlock);
+    const u64 mmp = field_at(super_, kMmpBlock) | u64{field_at(super_, kMmpBlock + 4)} << 32;
     if (geometry_.has(kIncompatMmp) && mmp != 0) {
         if (!geometry_.contains(mmp))
             problem("superblock: block {} for multiple mount protection cannot be right", mmp);
@@ -186,6 +234,7 @@ void Checker::check_groups() {
         const auto s = read_group(group);
         if (!s) continue;
         if (!s->intact) problem("group {}: the descriptor's checksum is wrong", group);
+        if (s->misplaced_flags) problem("group {}: marked as never used, without the feature", group);
         if (s->unused_inodes > geometry_.inodes_per_group)
             problem("group {}: {} unused inodes of {}", group, s->unused_inodes, geometry_.inodes_per_group);
         check_group_placement(group, *s);
@@ -206,7 +255,7 @@ void Checker::check_group_placement(u32 group, const GroupState& s) {
                  {"inode table", s.inode_table, table_blocks()}};
     for (const auto& part : parts) {
         if (const auto taken = claim(part.first, part.count))
-            problem("group {}: block {} of the {} is used twice", group, *taken, part.name);
+            problem("group {}: in the {}, block {} is used twice", group, part.name, *taken);
         const u64 start = group_start(group), end = start + blocks_in(group);
         if (!geometry_.has(kIncompatFlexBg) && (part.first < start || part.first + part.count > end))
             problem("group {}: the {} at {} is not in its group", group, part.name, part.first);
@@ -231,7 +280,7 @@ void Checker::follow_orphans() {
         const auto v = load_inode(number);
         number = v ? u32{v->d.dtime} : 0;
     }
-    if ((geometry_.compat & kCompatOrphanFile) != 0) read_orphan_file(field_at<le32>(super_, kOrphanFile));
+    if ((geometry_.compat & kCompatOrphanFile) != 0) read_orphan_file(field_at(super_, kOrphanFile));
 }
 
 void Checker::read_orphan_file(u32 number) {
@@ -256,13 +305,13 @@ void Checker::check_orphan_block(const InodeView& v, u64 block) {
     const auto ref = fetch(block);
     if (!ref) return;
     const usize end = geometry_.block_size - sizeof(OrphanTail);
-    const OrphanTail tail = *ringlet::read_at<OrphanTail>(ref->bytes(), end);
+    const auto& tail = overlay<OrphanTail>(ref->bytes(), end);
     const le64 number = block;
     const u32 crc = crc32c(crc32c(v.seed, std::as_bytes(std::span(&number, 1))), ref->bytes().first(end));
     if (tail.magic != kOrphanMagic || (geometry_.checksums() && tail.checksum != crc))
         return problem("orphan file: block {} cannot be right", block);
     for (usize at = 0; at < end; at += sizeof(le32)) {
-        const u32 orphan = *ringlet::read_at<le32>(ref->bytes(), at);
+        const u32 orphan = word_at(ref->bytes(), at);
         if (orphan == 0) continue;
         if (orphan > geometry_.inodes || orphan < geometry_.first_inode || row(orphan).is(InodeRow::orphan))
             problem("orphan file: inode {} cannot be in it", orphan);

@@ -20,8 +20,7 @@ u32 entry_hash(Bytes name, Bytes value, bool is_signed) {
     for (const std::byte b : name)
         hash = (hash << 5) ^ (hash >> 27) ^
                (is_signed ? static_cast<u32>(static_cast<signed char>(b)) : static_cast<u8>(b));
-    for (usize at = 0; at < value.size(); at += 4)
-        hash = (hash << 16) ^ (hash >> 16) ^ *ringlet::read_at<le32>(value, at);
+    for (usize at = 0; at < value.size(); at += 4) hash = (hash << 16) ^ (hash >> 16) ^ word_at(value, at);
     return hash;
 }
 
@@ -32,27 +31,29 @@ std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
     Attributes found;
     usize at = first, values_from = region.size();
     for (;;) {
-        const auto mark = ringlet::read_at<le32>(region, at);
-        if (!mark) return std::nullopt;
-        if (*mark == 0) break;
-        const auto e = ringlet::read_at<XattrEntry>(region, at);
-        const auto name = e ? slice(region, at + sizeof(*e), e->name_len) : std::nullopt;
-        if (!name || e->name_len == 0) return std::nullopt;
-        if (e->value_inum != 0) {
-            if (!geometry_.has(kIncompatEaInode) || e->value_inum > geometry_.inodes) return std::nullopt;
-            row(e->value_inum).marks |= InodeRow::wanted;
-            found.value_blocks += (u64{e->value_size} + geometry_.block_size - 1) >> geometry_.block_shift;
-        } else if (e->value_size != 0) {
-            const auto value = slice(region, e->value_offs, align_up<u64>(e->value_size, 4));
+        if (at + sizeof(le32) > region.size()) return std::nullopt;
+        if (word_at(region, at) == 0) break;
+        if (at + sizeof(XattrEntry) > region.size()) return std::nullopt;
+        const auto& e = overlay<XattrEntry>(region, at);
+        const auto name = slice(region, at + sizeof(e), e.name_len);
+        if (!name || e.name_len == 0) return std::nullopt;
+        const std::string_view text(reinterpret_cast<const char*>(name->data()), name->size());
+        if (e.value_inum != 0) {
+            if (!geometry_.has(kIncompatEaInode) || e.value_inum > geometry_.inodes) return std::nullopt;
+            row(e.value_inum).marks |= InodeRow::wanted;
+            found.value_blocks += (u64{e.value_size} + geometry_.block_size - 1) >> geometry_.block_shift;
+        } else {
+            const auto value = slice(region, e.value_offs, align_up<u64>(e.value_size, 4));
             if (!value) return std::nullopt;
-            values_from = std::min<usize>(values_from, e->value_offs);
-            if (e->hash != 0 && e->hash != entry_hash(*name, *value, false) &&
-                e->hash != entry_hash(*name, *value, true))
+            if (!value->empty()) values_from = std::min<usize>(values_from, e.value_offs);
+            if (e.hash != 0 && e.hash != entry_hash(*name, *value, false) && e.hash != entry_hash(*name, *value, true))
                 return std::nullopt;
-            const std::string_view text(reinterpret_cast<const char*>(name->data()), name->size());
-            if (e->name_index == kXattrSystem && text == "data") found.inline_data = value->first(e->value_size);
         }
-        at = align_up<usize>(at + sizeof(*e) + e->name_len, 4);
+        if (e.name_index == kXattrSystem && text == "data") {
+            found.has_inline_data = true;
+            if (e.value_inum == 0 && e.value_size != 0) found.inline_data = region.subspan(e.value_offs, e.value_size);
+        }
+        at = align_up<usize>(at + sizeof(e) + e.name_len, 4);
     }
     if (at + sizeof(le32) > values_from) return std::nullopt;
     return found;
@@ -60,10 +61,9 @@ std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
 
 Attributes Checker::check_inode_attributes(const InodeView& v) {
     if (v.raw.size() <= 128) return {};
-    const usize start = 128 + usize{*ringlet::read_at<le16>(v.raw, 128)};
-    const auto magic = ringlet::read_at<le32>(v.raw, start);
-    if (start == 128 || !magic || *magic != kXattrMagic) return {};
-    const auto found = read_attributes(v.raw.subspan(start + sizeof(*magic)), 0);
+    const usize start = 128 + usize{half_at(v.raw, 128)};
+    if (start == 128 || word_at(v.raw, start) != kXattrMagic) return {};
+    const auto found = read_attributes(v.raw.subspan(start + sizeof(le32)), 0);
     if (!found) problem("inode {}: its attributes cannot be right", v.number);
     return found.value_or(Attributes{});
 }
@@ -79,27 +79,24 @@ Attributes Checker::peek_attribute_block(u64 block) {
 void Checker::note_attribute_block(const InodeView& v) {
     const u64 block = v.attribute_block();
     if (!geometry_.contains(block)) return problem("inode {}: block {} for attributes does not exist", v.number, block);
-    if (attribute_count_ == attribute_room_) {
-        const u64 room = attribute_room_ == 0 ? 64 : attribute_room_ * 2;
-        auto larger = allot<u64>(room);
+    if (attribute_count_ == attribute_blocks_.size / sizeof(u64)) {
+        Table<u64> larger;
+        allot(larger, attribute_count_ == 0 ? 64 : attribute_count_ * 2, sizeof(u64));
         if (fatal_) return;
-        std::copy_n(attribute_blocks_.get(), attribute_count_, larger.get());
-        memory_left_ += attribute_room_ * sizeof(u64);
+        if (attribute_count_ != 0) std::memcpy(larger.rows(), attribute_blocks_.rows(), attribute_blocks_.size);
+        give_back(attribute_blocks_);
         attribute_blocks_ = std::move(larger);
-        attribute_room_ = room;
     }
     attribute_blocks_[attribute_count_++] = block;
 }
 
 void Checker::check_attribute_blocks() {
-    u64* const begin = attribute_blocks_.get();
-    u64* const end = begin + attribute_count_;
-    std::make_heap(begin, end);
-    std::sort_heap(begin, end);
-    for (u64* at = begin; at != end && !fatal_;) {
-        u64* const next = std::upper_bound(at, end, *at);
-        check_attribute_block(*at, static_cast<u32>(next - at));
-        at = next;
+    sort(attribute_blocks_.rows(), attribute_count_);
+    u32 same = 0;
+    for (u64 i = 0; i < attribute_count_ && !fatal_; ++i) {
+        ++same;
+        if (i + 1 < attribute_count_ && attribute_blocks_[i + 1] == attribute_blocks_[i]) continue;
+        check_attribute_block(attribute_blocks_[i], std::exchange(same, 0));
     }
 }
 
@@ -107,11 +104,11 @@ void Checker::check_attribute_block(u64 block, u32 references) {
     if (claim(block, 1)) problem("attributes: block {} is used twice", block);
     const auto ref = fetch(block);
     if (!ref) return;
-    const auto h = *ringlet::read_at<AttributeBlockHeader>(ref->bytes(), 0);
+    const auto& h = overlay<AttributeBlockHeader>(ref->bytes());
     if (h.magic != kXattrMagic || h.blocks != 1 || !read_attributes(ref->bytes(), sizeof(h)))
         return problem("attributes: block {} cannot be right", block);
     if (h.refcount != references || references > kMostReferences)
-        problem("attributes: block {} counts {} inodes, {} found", block, u32{h.refcount}, references);
+        problem("attributes: block {} counts {} inodes, {} found", block, h.refcount, references);
     if (!geometry_.checksums()) return;
     constexpr usize kAt = offsetof(AttributeBlockHeader, checksum);
     constexpr std::byte kZero[4] = {};

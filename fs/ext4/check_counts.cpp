@@ -43,19 +43,19 @@ void Checker::check_bitmaps() {
         if (!s) continue;
         const u32 first = group * geometry_.inodes_per_group + 1, bits = blocks_in(group);
         const usize at = usize{group} * (geometry_.blocks_per_group / 8);
-        const Bytes blocks(used_.get() + at, used_bytes_ - at);
+        const Bytes blocks(used_.start.get() + at, used_.size - at);
         u32 free_blocks = 0, free_inodes = 0, directories = 0;
         for (u32 i = 0; i < bits;) {
             const u32 clear = next_clear(blocks, i, bits);
             i = next_set(blocks, clear, bits);
             free_blocks += i - clear;
         }
-        std::memset(found_.get(), 0, geometry_.block_size);
+        std::ranges::fill(found_.bytes(), std::byte{0});
         for (u32 i = 0; i < geometry_.inodes_per_group; ++i) {
             const InodeRow& r = row(first + i);
             const bool used = r.is(InodeRow::used) || first + i < geometry_.first_inode;
             if (used)
-                set_bits({found_.get(), geometry_.block_size}, i, 1);
+                set_bits(found_.bytes(), i, 1);
             else
                 ++free_inodes;
             directories += r.is(InodeRow::used) && r.type == 2 ? 1 : 0;
@@ -67,7 +67,7 @@ void Checker::check_bitmaps() {
         check_count(group, "directories", s->directories, directories);
         if (!s->placed || !s->intact) continue;
         check_block_bitmap(group, *s, blocks);
-        check_inode_bitmap(group, *s, {found_.get(), geometry_.block_size});
+        check_inode_bitmap(group, *s, found_.bytes());
     }
 }
 
@@ -85,7 +85,7 @@ void Checker::check_block_bitmap(u32 group, const GroupState& s, Bytes found) {
 void Checker::check_inode_bitmap(u32 group, const GroupState& s, Bytes found) {
     const u32 bits = geometry_.inodes_per_group;
     if ((s.flags & kGroupInodesUnused) != 0) {
-        std::memset(bitmap_.get(), 0, geometry_.block_size);
+        std::ranges::fill(bitmap_.bytes(), std::byte{0});
     } else {
         if (!read_bitmap(group, "inode", s.inode_bitmap, bits, s.inode_checksum)) return;
         check_padding(group, "inode", bits);
@@ -93,12 +93,12 @@ void Checker::check_inode_bitmap(u32 group, const GroupState& s, Bytes found) {
     compare_bitmaps(group, "inode", found, bits, u64{group} * bits + 1);
 }
 
-/// Into bitmap(); the checksum covers `bits`.
+/// Into bitmap_.bytes(); the checksum covers `bits`.
 bool Checker::read_bitmap(u32 group, std::string_view what, u64 block, u32 bits, u32 checksum) {
     const auto ref = fetch(block);
     if (!ref) return false;
-    std::memcpy(bitmap_.get(), ref->bytes().data(), geometry_.block_size);
-    const u32 crc = crc32c(geometry_.checksum_seed, bitmap().first(bits / 8));
+    std::memcpy(bitmap_.start.get(), ref->bytes().data(), geometry_.block_size);
+    const u32 crc = crc32c(geometry_.checksum_seed, bitmap_.bytes().first(bits / 8));
     const u32 mask = geometry_.descriptor_size >= sizeof(GroupDesc) ? ~0u : 0xffff;
     if (geometry_.checksums() && (crc & mask) != (checksum & mask))
         problem("group {}: the checksum of the {} bitmap is wrong", group, what);
@@ -107,7 +107,7 @@ bool Checker::read_bitmap(u32 group, std::string_view what, u64 block, u32 bits,
 
 void Checker::check_padding(u32 group, std::string_view what, u32 from) {
     const u32 end = geometry_.block_size * 8;
-    if (next_clear(bitmap(), from, end) != end)
+    if (next_clear(bitmap_.bytes(), from, end) != end)
         problem("group {}: the padding of the {} bitmap is not set", group, what);
 }
 
@@ -115,10 +115,10 @@ void Checker::check_padding(u32 group, std::string_view what, u32 from) {
 /// inodes as far as they lie in it.
 void Checker::make_unused_bitmap(u32 group, const GroupState& s) {
     const u64 start = group_start(group), end = start + blocks_in(group);
-    std::memset(bitmap_.get(), 0, geometry_.block_size);
+    std::ranges::fill(bitmap_.bytes(), std::byte{0});
     const auto mark = [&](u64 block, u64 count) {
         if (block >= start && block < end)
-            set_bits(bitmap(), static_cast<u32>(block - start), static_cast<u32>(std::min(count, end - block)));
+            set_bits(bitmap_.bytes(), static_cast<u32>(block - start), static_cast<u32>(std::min(count, end - block)));
     };
     mark(start, geometry_.reserved_at_start(group));
     mark(s.block_bitmap, 1);
@@ -126,11 +126,11 @@ void Checker::make_unused_bitmap(u32 group, const GroupState& s) {
     mark(s.inode_table, table_blocks());
 }
 
-/// Runs of bits that differ between `found` and bitmap(); the first bit is number `first`.
+/// Runs of bits that differ between `found` and bitmap_.bytes(); the first bit is number `first`.
 void Checker::compare_bitmaps(u32 group, std::string_view what, Bytes found, u32 bits, u64 first) {
-    const auto differs = [&](u32 i) { return bit_is_set(found, i) != bit_is_set(bitmap(), i); };
+    const auto differs = [&](u32 i) { return bit_is_set(found, i) != bit_is_set(bitmap_.bytes(), i); };
     for (u32 at = 0; at < bits;) {
-        if (at % 8 == 0 && found[at / 8] == bitmap()[at / 8]) {
+        if (at % 8 == 0 && found[at / 8] == bitmap_.bytes()[at / 8]) {
             at += 8;
             continue;
         }
@@ -141,16 +141,19 @@ void Checker::compare_bitmaps(u32 group, std::string_view what, Bytes found, u32
         const bool used = bit_is_set(found, at);
         const u32 begin = at;
         while (at < bits && differs(at) && bit_is_set(found, at) == used) ++at;
-        const std::string_view how = used ? "in use, but marked as free" : "free, but marked as in use";
         if (at - begin == 1)
-            problem("group {}: {} {} is {}", group, what, first + begin, how);
+            problem(used ? "group {}: {} {} is in use, but marked as free"
+                         : "group {}: {} {} is free, but marked as in use",
+                    group, what, first + begin);
         else
-            problem("group {}: {}s {} to {} are {}", group, what, first + begin, first + at - 1, how);
+            problem(used ? "group {}: {}s {} to {} are in use, but marked as free"
+                         : "group {}: {}s {} to {} are free, but marked as in use",
+                    group, what, first + begin, first + at - 1);
     }
 }
 
 void Checker::check_count(u32 group, std::string_view what, u64 said, u64 found) {
-    if (said != found) problem("group {}: a count of {} {}, {} found", group, said, what, found);
+    if (said != found) problem("group {}: the number of {} is {}, {} found", group, what, said, found);
 }
 
 void Checker::check_totals() {

@@ -27,9 +27,9 @@ struct Printable {
 }  // namespace
 
 void Checker::check_directories() {
-    directories_ = allot<DirectoryRow>(report_.directories);
+    allot(directories_, report_.directories, sizeof(DirectoryRow));
     if (fatal_) return;
-    DirectoryRow* next = directories_.get();
+    DirectoryRow* next = directories_.rows();
     for (u32 number = 1; number <= geometry_.inodes; ++number)
         if (row(number).is(InodeRow::used) && row(number).type == kDirectoryType) (next++)->inode = number;
     for (u32 i = 0; i < report_.directories && !fatal_; ++i) {
@@ -45,8 +45,8 @@ void Checker::check_directories() {
 }
 
 DirectoryRow* Checker::find_directory(u32 inode) {
-    DirectoryRow* const end = directories_.get() + report_.directories;
-    DirectoryRow* const at = std::lower_bound(directories_.get(), end, inode,
+    DirectoryRow* const end = directories_.rows() + report_.directories;
+    DirectoryRow* const at = std::lower_bound(directories_.rows(), end, inode,
                                               [](const DirectoryRow& d, u32 wanted) { return d.inode < wanted; });
     return at != end && at->inode == inode ? at : nullptr;
 }
@@ -56,11 +56,11 @@ void Checker::count_link(u32 inode) {
 }
 
 void Checker::check_directory(const InodeView& v, DirectoryRow& self) {
-    const u64 memory = memory_left_;
     const auto count = static_cast<u32>(std::min<u64>(v.size >> geometry_.block_shift, geometry_.blocks));
-    const auto rows = allot<DirBlockRow>(count);
+    Table<DirBlockRow> rows;
+    allot(rows, count, sizeof(DirBlockRow));
     if (fatal_) return;
-    Directory d{v, self, std::span(rows.get(), count)};
+    Directory d{v, self, std::span(rows.rows(), count)};
     const auto visit = [&](const Piece& p) {
         for (u32 i = 0; p.kind == Piece::Kind::data && i < p.length && p.logical + i < count; ++i)
             d.blocks[static_cast<usize>(p.logical + i)].physical = static_cast<u32>(p.physical + i);
@@ -84,13 +84,13 @@ void Checker::check_directory(const InodeView& v, DirectoryRow& self) {
         else
             check_leaf(d, logical, ref->bytes());
     }
-    memory_left_ = memory;
+    give_back(rows);
 }
 
 void Checker::check_leaf(Directory& d, u32 logical, Bytes block) {
     if (!geometry_.checksums()) return check_entries(d, logical, block);
     const Bytes entries = block.first(block.size() - sizeof(DirTail));
-    const DirTail tail = *ringlet::read_at<DirTail>(block, entries.size());
+    const auto& tail = overlay<DirTail>(block, entries.size());
     if (tail.reserved_zero1 != 0 || tail.rec_len != sizeof(DirTail) || tail.reserved_zero2 != 0 ||
         tail.reserved_ft != kDirTailType) {
         problem("directory {}: block {} has no checksum", d.inode.number, logical);
@@ -108,7 +108,7 @@ void Checker::check_entries(Directory& d, u32 logical, Bytes region) {
     unsigned count = 0;
     for (usize at = 0; at < region.size(); ++count) {
         const auto slot = read_slot(geometry_, region, at);
-        const u16 raw = slot ? u16{*ringlet::read_at<le16>(region, at + offsetof(DirEntryHeader, rec_len))} : u16{0};
+        const u16 raw = half_at(region, at + offsetof(DirEntryHeader, rec_len));
         if (!slot || slot->next - at < entry_bytes(1) || (geometry_.block_size < 65536 && raw % 4 != 0))
             return problem("directory {}: the entry at {} of block {} cannot be right", number, at, logical);
         at = slot->next;
@@ -124,7 +124,7 @@ void Checker::check_entries(Directory& d, u32 logical, Bytes region) {
             (*hash < range.low || *hash > range.high || (*hash == range.high && !range.chained)))
             problem("directory {}: by its hash, '{}' does not belong into block {}", number,
                     Printable(slot->name).view(), logical);
-        names_[names++] = {hash.value_or(0), static_cast<u32>(slot->at)};
+        names_[names++] = u64{hash.value_or(0)} << 32 | slot->at;
     }
     if (logical == 0 && count < 2) problem("directory {}: it has no '..'", number);
     compare_names(d, logical, region, names);
@@ -153,8 +153,7 @@ void Checker::check_name(const DirectoryRow& from, const Slot& slot) {
     count_link(slot.inode);
     const u8 type = row(slot.inode).type;
     if (slot.file_type != type && geometry_.has(kIncompatFiletype))
-        problem("directory {}: '{}' has type {}, its inode {} has {}", from.inode, name.view(), slot.file_type,
-                slot.inode, type);
+        problem("directory {}: '{}' has type {}, its inode {}", from.inode, name.view(), slot.file_type, type);
     DirectoryRow* const child = type == kDirectoryType ? find_directory(slot.inode) : nullptr;
     if (child == nullptr) return;
     if (child->parent != 0)
@@ -165,15 +164,15 @@ void Checker::check_name(const DirectoryRow& from, const Slot& slot) {
 
 /// The same name twice? Equal names have equal hashes.
 void Checker::compare_names(Directory& d, u32 logical, Bytes region, u32 names) {
-    NameRow* const begin = names_.get();
-    NameRow* const end = begin + names;
-    std::make_heap(begin, end);
-    std::sort_heap(begin, end);
-    const auto text = [&](const NameRow& n) { return read_slot(geometry_, region, n.at)->name; };
-    for (NameRow* at = begin; at != end; ++at)
-        for (NameRow* other = at + 1; other != end && other->hash == at->hash; ++other)
+    u64* const begin = names_.rows();
+    u64* const end = begin + names;
+    sort(begin, names);
+    const auto text = [&](u64 name) { return read_slot(geometry_, region, static_cast<u32>(name))->name; };
+    for (u64* at = begin; at != end; ++at)
+        for (u64* other = at + 1; other != end && *other >> 32 == *at >> 32; ++other)
             if (text(*at) == text(*other)) {
-                problem("directory {}: block {} has '{}' twice", d.inode.number, logical, Printable(text(*at)).view());
+                problem("directory {}: '{}' is in block {} twice", d.inode.number, Printable(text(*at)).view(),
+                        logical);
                 break;
             }
 }
@@ -181,7 +180,7 @@ void Checker::compare_names(Directory& d, u32 logical, Bytes region, u32 names) 
 /// §"Inline Directories": the parent's number, then entries; those of the attribute's value follow.
 void Checker::check_inline_directory(const InodeView& v, DirectoryRow& self) {
     const Bytes value = check_inode_attributes(v).inline_data;
-    self.dotdot = *ringlet::read_at<le32>(v.root(), 0);
+    self.dotdot = word_at(v.root(), 0);
     count_link(self.inode);
     if (self.dotdot == 0 || self.dotdot > geometry_.inodes)
         return problem("directory {}: its '..' is inode {}", self.inode, self.dotdot);
@@ -197,8 +196,7 @@ void Checker::check_inline_directory(const InodeView& v, DirectoryRow& self) {
             at = slot->next;
             if (slot->inode == 0) continue;
             check_name(self, *slot);
-            names_[names++] = {name_hash(d.hash_version, geometry_.hash_seed, slot->name).value_or(0),
-                               static_cast<u32>(slot->at)};
+            names_[names++] = slot->at;
         }
         compare_names(d, 0, region, names);
     }

@@ -16,7 +16,7 @@ bool index_checksum_is_good(Bytes block, usize entries_at, DxCountLimit c, u32 s
     const usize tail = entries_at + usize{c.limit} * sizeof(DxEntry);
     u32 crc = crc32c(seed, block.first(entries_at + usize{c.count} * sizeof(DxEntry)));
     crc = crc32c(crc32c(crc, block.subspan(tail, 4)), kZero);
-    return crc == *ringlet::read_at<le32>(block, tail + 4);
+    return crc == word_at(block, tail + 4);
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ bool Checker::check_index(Directory& d) {
     {
         const auto ref = fetch(d.blocks[0].physical);
         if (!ref) return false;
-        info = *ringlet::read_at<DxRootInfo>(ref->bytes(), kDxRootInfo);
+        info = overlay<DxRootInfo>(ref->bytes(), kDxRootInfo);
     }
     const unsigned most = geometry_.has(kIncompatLargedir) ? 2 : 1;
     if (info.reserved_zero != 0 || info.info_length != sizeof(info) || info.indirect_levels > most ||
@@ -37,7 +37,9 @@ bool Checker::check_index(Directory& d) {
         return false;
     }
     d.hash_version = static_cast<u8>(info.hash_version + (geometry_.hash_unsigned ? kUnsigned : 0));
-    return check_index_node(d, 0, info.indirect_levels + 1u, {});
+    DirBlockRow all;
+    all.high = ~0u;
+    return check_index_node(d, 0, info.indirect_levels + 1u, all);
 }
 
 /// Block `logical` of the directory, `levels` above the leaves, for names in `range`.
@@ -53,16 +55,17 @@ bool Checker::check_index_node(Directory& d, u32 logical, unsigned levels, const
     if (!ref) return false;
     const Bytes block = ref->bytes();
     const usize entries_at = logical == 0 ? kDxRootEntries : kDxNodeEntries;
-    const auto c = *ringlet::read_at<DxCountLimit>(block, entries_at);
+    const auto& c = overlay<DxCountLimit>(block, entries_at);
     if (c.limit != (block.size() - entries_at - (geometry_.checksums() ? 8 : 0)) / sizeof(DxEntry) || c.count == 0 ||
         c.count > c.limit) {
-        problem("directory {}: block {} of its index has {} entries of {}", d.inode.number, logical, u32{c.count},
-                u32{c.limit});
+        problem("directory {}: block {} of its index has {} entries of {}", d.inode.number, logical, c.count, c.limit);
         return false;
     }
     if (geometry_.checksums() && !index_checksum_is_good(block, entries_at, c, d.inode.seed))
         problem("directory {}: the checksum of block {} of its index is wrong", d.inode.number, logical);
-    const auto entry = [&](u32 i) { return *ringlet::read_at<DxEntry>(block, entries_at + i * sizeof(DxEntry)); };
+    const auto entry = [&](u32 i) -> const DxEntry& {
+        return overlay<DxEntry>(block, entries_at + i * sizeof(DxEntry));
+    };
     bool good = true;
     DirBlockRow below;
     below.low = range.low;  // the first entry has no hash

@@ -9,7 +9,6 @@ namespace ringlet::fs::ext4 {
 namespace {
 
 constexpr u32 kInodeVerity = 0x10'0000, kInodeEaInode = 0x20'0000, kCompatResizeInode = 0x10;
-constexpr usize kPreallocatedDirBlocks = offsetof(Superblock, prealloc_dir_blocks);
 
 /// DirEntryHeader::file_type of a mode; 0: none.
 u8 type_of(u16 mode) {
@@ -29,11 +28,12 @@ std::optional<InodeView> Checker::load_inode(u32 number, const GroupState& group
     if (!group.placed) return std::nullopt;
     const auto ref = fetch(group.inode_table + (byte >> geometry_.block_shift));
     if (!ref) return std::nullopt;
-    std::memcpy(inode_bytes_.get(), ref->bytes().data() + (byte & (geometry_.block_size - 1)), geometry_.inode_size);
+    std::memcpy(inode_bytes_.start.get(), ref->bytes().data() + (byte & (geometry_.block_size - 1)),
+                geometry_.inode_size);
     InodeView v;
     v.number = number;
-    v.raw = Bytes(inode_bytes_.get(), geometry_.inode_size);
-    v.d = *ringlet::read_at<DiskInode>(v.raw, 0);
+    v.raw = inode_bytes_.bytes();
+    v.d = overlay<DiskInode>(v.raw);
     v.type = type_of(v.d.mode);
     v.size = v.d.size_lo;
     if (v.type == 1 || (v.type == 2 && geometry_.has(kIncompatLargedir))) v.size |= u64{v.d.size_high} << 32;
@@ -67,13 +67,16 @@ void Checker::check_inodes() {
 
 void Checker::check_inode(const InodeView& v) {
     InodeRow& r = row(v.number);
+    const bool empty = std::ranges::all_of(v.raw, [](std::byte b) { return b == std::byte{0}; });
     if (v.number == kBadBlocks) {
+        if (!empty) check_checksum(v);
         const auto visit = [&](const Piece& p) { return claim_for(v.number, p); };
         Walk w{v, visit, false};
         return walk(w);
     }
     if (v.d.links_count == 0 && !r.is(InodeRow::orphan)) {
         if (v.d.mode != 0 && v.d.dtime == 0) problem("inode {}: deleted, but it has no time of deletion", v.number);
+        if (!empty) check_checksum(v);
         return;
     }
     r.marks |= InodeRow::used;
@@ -94,9 +97,11 @@ bool Checker::claim_for(u32 inode, const Piece& p) {
 
 void Checker::check_fields(const InodeView& v) {
     const u32 n = v.number;
-    if (geometry_.checksums() && !inode_checksum_is_good(v)) problem("inode {}: its checksum is wrong", n);
+    check_checksum(v);
+    if (v.d.size_high != 0 && v.size >> 32 == 0) problem("inode {}: the upper half of a size", n);
+    if (v.d.obso_faddr != 0) problem("inode {}: a fragment's address", n);
     if (v.d.dtime != 0 && !row(n).is(InodeRow::orphan)) problem("inode {}: in use, but it has a time of deletion", n);
-    if (v.type == 0) problem("inode {}: mode {:x} is of no type", n, u32{v.d.mode});
+    if (v.type == 0) problem("inode {}: mode {:x} is of no type", n, v.d.mode);
     if (n == kRootInode && v.type != 2) problem("inode {}: the root is not a directory", n);
     if (v.has(kInodeExtents) && !geometry_.has(kIncompatExtents)) problem("inode {}: extents, without the feature", n);
     if (v.has(kInodeInlineData) && !geometry_.has(kIncompatInlineData))
@@ -106,58 +111,55 @@ void Checker::check_fields(const InodeView& v) {
     if (v.has(kInodeIndex) && (v.type != 2 || (geometry_.compat & kCompatDirIndex) == 0))
         problem("inode {}: it cannot have an index", n);
     if (geometry_.inode_size > 128) {
-        const u32 extra = *ringlet::read_at<le16>(v.raw, 128);
+        const u32 extra = half_at(v.raw, 128);
         if (extra != 0 && (extra < 4 || extra % 4 != 0 || extra > geometry_.inode_size - 128))
             problem("inode {}: {} extra bytes", n, extra);
     }
 }
 
 void Checker::check_blocks(const InodeView& v) {
-    u64 blocks = 0, end = 0, last_written = 0, reserved = 0, first = 0;
-    bool unwritten = false, any_written = false;
+    u64 blocks = 0, end = 0, written = 0, reserved = 0, first = 0;
+    bool unwritten = false;
     const auto visit = [&](const Piece& p) {
         blocks += p.length;
         if (p.kind != Piece::Kind::node) {
-            if (p.logical == 0) first = p.physical;
             end = p.logical + p.length;
-            unwritten |= p.kind == Piece::Kind::unwritten;
-            if (p.kind == Piece::Kind::data) {
-                any_written = true;
-                last_written = end - 1;
-            }
+            if (p.kind == Piece::Kind::unwritten)
+                unwritten = true;
+            else
+                written = end;
+            if (p.logical == 0 && !unwritten) first = p.physical;
         }
-        if (v.number == kResize && is_reserved_descriptor(p.physical)) {
-            if (p.kind == Piece::Kind::data) ++reserved;
-            return true;
-        }
-        return claim_for(v.number, p);
+        if (v.number == kResize && p.kind == Piece::Kind::data) ++reserved;
+        return (v.number == kResize && is_reserved_descriptor(p.physical)) || claim_for(v.number, p);
     };
     const u64 before = report_.problems;
     Walk w{v, visit, false};
     if (v.has_map()) walk(w);
-    bool damaged = report_.problems != before;
+    const bool damaged = report_.problems != before;
+    if (damaged) row(v.number).marks |= InodeRow::damaged;
     const Attributes attributes = check_inode_attributes(v);
     if (v.attribute_block() != 0) {
         note_attribute_block(v);
         if (geometry_.contains(v.attribute_block())) ++blocks;
     }
     if (!damaged) {
-        check_size(v, end, any_written ? last_written + 1 : 0);
+        check_size(v, end, written);
         u64 values = attributes.value_blocks;
         if (geometry_.has(kIncompatEaInode)) values += peek_attribute_block(v.attribute_block()).value_blocks;
         check_block_count(v, blocks + values);
         if (v.type == 2 && unwritten) problem("inode {}: a directory with unwritten blocks", v.number);
-        if (v.has(kInodeInlineData) && v.size > sizeof(v.d.block) + attributes.inline_data.size())
+        if (v.has(kInodeInlineData) && !attributes.has_inline_data)
+            problem("inode {}: inline data without the attribute for it", v.number);
+        else if (v.has(kInodeInlineData) && v.size > sizeof(v.d.block) + attributes.inline_data.size())
             problem("inode {}: {} bytes, but only {} are there", v.number, v.size,
                     sizeof(v.d.block) + attributes.inline_data.size());
         if (v.type == 7 && !v.has(kInodeInlineData)) check_symlink(v, first);
         if (v.type != 0 && !v.has_map()) check_special(v);
-        damaged = report_.problems != before;
     }
     if (v.number == kResize && (geometry_.compat & kCompatResizeInode) != 0 &&
         (v.type != 1 || reserved != backup_descriptors()))
         problem("inode {}: {} blocks reserved for descriptors, {} expected", v.number, reserved, backup_descriptors());
-    if (damaged) row(v.number).marks |= InodeRow::damaged;
 }
 
 /// Blocks are mapped up to `mapped`, and written ones up to `written`.
@@ -165,16 +167,20 @@ void Checker::check_size(const InodeView& v, u64 mapped, u64 written) {
     if (!v.has_map()) return;
     const u64 blocks = v.size >> geometry_.block_shift;
     if (v.type == 2) {
-        const u64 spare = *ringlet::read_at<u8>(std::as_bytes(std::span(&super_, 1)), kPreallocatedDirBlocks);
-        if (v.size == 0 || v.size % geometry_.block_size != 0 || blocks > mapped || mapped - blocks > spare)
-            problem("inode {}: a directory of {} bytes, {} blocks", v.number, v.size, mapped);
+        const u64 spare = super_.prealloc_dir_blocks;
+        if (v.size == 0 || v.size % geometry_.block_size != 0 || blocks > mapped || mapped - blocks > spare ||
+            (v.d.size_high != 0 && !geometry_.has(kIncompatLargedir)))
+            problem("inode {}: a directory of {} bytes, {} blocks", v.number, v.size | u64{v.d.size_high} << 32,
+                    mapped);
         return;
     }
     // One block behind the end may be there; blocks that are unwritten, any number.
     if (written > 1 && v.size < (written - 1) << geometry_.block_shift && !v.has(kInodeVerity) &&
         !row(v.number).is(InodeRow::orphan))
         problem("inode {}: {} bytes, but blocks up to {}", v.number, v.size, written);
-    if (v.size > (u64{1} << 32) << geometry_.block_shift) problem("inode {}: {} bytes", v.number, v.size);
+    const u64 pointers = geometry_.block_size / 4, tables = 1 + pointers * (1 + pointers * (1 + pointers));
+    const u64 most = v.has(kInodeExtents) ? u64{1} << 32 : std::min(tables + 11, u64{1} << 32);
+    if (v.size > most << geometry_.block_shift) problem("inode {}: {} bytes", v.number, v.size);
 }
 
 void Checker::check_block_count(const InodeView& v, u64 blocks) {
@@ -220,18 +226,25 @@ u64 Checker::backup_descriptors() const {
 }
 
 /// §"Inode checksum": the number, the generation, the inode with its two checksum fields zero.
-bool Checker::inode_checksum_is_good(const InodeView& v) const {
+void Checker::check_checksum(const InodeView& v) {
+    if (!geometry_.checksums()) return;
     constexpr usize kLow = offsetof(DiskInode, checksum_lo), kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
     constexpr std::byte kZero[2] = {};
     u32 crc = crc32c(crc32c(v.seed, v.raw.first(kLow)), kZero);
     crc = crc32c(crc, v.raw.subspan(kLow + 2, 128 - kLow - 2));
-    if (v.raw.size() == 128) return (crc & 0xffff) == v.d.checksum_lo;
-    const bool whole = *ringlet::read_at<le16>(v.raw, 128) >= 4;
-    crc = crc32c(crc, v.raw.subspan(128, kHigh - 128));
-    crc = crc32c(crc, whole ? Bytes(kZero) : v.raw.subspan(kHigh, 2));
-    crc = crc32c(crc, v.raw.subspan(kHigh + 2));
-    if (!whole) return (crc & 0xffff) == v.d.checksum_lo;
-    return crc == (v.d.checksum_lo | u32{*ringlet::read_at<le16>(v.raw, kHigh)} << 16);
+    u32 stored = v.d.checksum_lo, mask = 0xffff;
+    if (v.raw.size() > 128) {
+        crc = crc32c(crc, v.raw.subspan(128, kHigh - 128));
+        const u32 high = half_at(v.raw, kHigh);
+        const bool wide = half_at(v.raw, 128) >= 4;
+        crc = crc32c(crc, wide ? Bytes(kZero) : v.raw.subspan(kHigh, 2));
+        crc = crc32c(crc, v.raw.subspan(kHigh + 2));
+        if (wide) {
+            stored |= high << 16;
+            mask = ~0u;
+        }
+    }
+    if ((crc & mask) != stored) problem("inode {}: its checksum is wrong", v.number);
 }
 
 }  // namespace ringlet::fs::ext4

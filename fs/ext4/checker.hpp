@@ -73,7 +73,8 @@ struct Piece {
     u32 length;
 };
 
-/// One way through the blocks of an inode. `visit` says whether to go down into a node.
+/// One way through the blocks of an inode. `visit` says false of a piece that cannot be right: that is one more
+/// trouble, and a node is not gone into.
 struct Walk {
     static constexpr u32 kMostTroubles = 8;
     const InodeView& inode;
@@ -85,14 +86,36 @@ struct Walk {
 
 /// A descriptor. The checksums are those of its bitmaps.
 struct GroupState : GroupInfo {
-    bool intact = false;  ///< its checksum is right
-    bool placed = false;  ///< its blocks lie inside the filesystem
+    bool intact = false;           ///< its checksum is right
+    bool misplaced_flags = false;  ///< they have no meaning here
+    bool placed = false;           ///< its blocks lie inside the filesystem
     u32 block_checksum = 0, inode_checksum = 0;
+};
+
+/// Words of the disk; zero outside of `bytes`.
+u32 word_at(Bytes bytes, usize at);
+u16 half_at(Bytes bytes, usize at);
+/// What lies inside of `bytes`, by whoever calls.
+template <class T> const T& overlay(Bytes bytes, usize at = 0) {
+    static_assert(alignof(T) == 1);
+    return *reinterpret_cast<const T*>(bytes.subspan(at, sizeof(T)).data());
+}
+
+/// A table: of rows that are right as zeros.
+struct Memory {
+    std::unique_ptr<std::byte[]> start;
+    usize size = 0;
+    MutableBytes bytes() const { return {start.get(), size}; }
+};
+template <class T> struct Table : Memory {
+    T* rows() const { return reinterpret_cast<T*>(start.get()); }
+    T& operator[](u64 i) const { return rows()[i]; }
 };
 
 /// The attributes of an inode or a block.
 struct Attributes {
     u64 value_blocks = 0;  ///< in inodes of their own
+    bool has_inline_data = false;
     Bytes inline_data;
 };
 
@@ -110,8 +133,8 @@ private:
         u32 physical = 0;
         bool indexed = false;  ///< the index leads here: then its names' hashes lie in
         bool node = false;
-        bool chained = false;     ///< `high` itself too
-        u32 low = 0, high = ~0u;  ///< [low, high)
+        bool chained = false;   ///< `high` itself too
+        u32 low = 0, high = 0;  ///< [low, high)
     };
     /// The directory at hand.
     struct Directory {
@@ -119,10 +142,6 @@ private:
         DirectoryRow& row;
         std::span<DirBlockRow> blocks;
         u8 hash_version = 1;
-    };
-    struct NameRow {
-        u32 hash, at;
-        friend auto operator<=>(const NameRow&, const NameRow&) = default;
     };
 
     // ---- check.cpp
@@ -135,10 +154,9 @@ private:
     void read_orphan_file(u32 number);
     void check_orphan_block(const InodeView& v, u64 block);
     void check_journal();
-    template <class... A> void problem(FormatString<std::type_identity_t<A>...> f, const A&... a) {
-        char text[160];
-        count_problem(format_to(text, f, a...));
-    }
+    /// Tells and counts. Few signatures, for many short calls: numbers only, or a name behind the first number.
+    void problem(std::string_view text, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0);
+    void problem(std::string_view text, u64 a, std::string_view name, u64 b = 0, u64 c = 0);
     void count_problem(std::string_view text);
     /// The block, which is `contains`ed; none: it cannot be read, which was told.
     std::optional<BlockRef> fetch(u64 block);
@@ -154,17 +172,9 @@ private:
         return (bytes + geometry_.block_size - 1) >> geometry_.block_shift;
     }
     InodeRow& row(u32 number) { return inodes_[number - 1]; }
-    template <class T> std::unique_ptr<T[]> allot(u64 count) {
-        std::unique_ptr<T[]> got;
-        if (count > memory_left_ / sizeof(T)) {
-            fatal_ = Error::too_large;
-            return got;
-        }
-        got.reset(new (std::nothrow) T[static_cast<usize>(count)]());
-        if (!got) fatal_ = Error::no_memory;
-        memory_left_ -= count * sizeof(T);
-        return got;
-    }
+    /// Zeros for `count` rows, counted against the bound; nothing, and fatal_, when there is no more.
+    void allot(Memory& memory, u64 count, usize row);
+    void give_back(Memory& memory);
 
     // ---- check_inodes.cpp
     void check_inodes();
@@ -181,15 +191,13 @@ private:
     void check_symlink(const InodeView& v, u64 block);
     bool is_reserved_descriptor(u64 block) const;
     u64 backup_descriptors() const;
-    bool inode_checksum_is_good(const InodeView& v) const;
+    void check_checksum(const InodeView& v);
 
     // ---- check_map.cpp
     void walk(Walk& w);
     bool is_over(const Walk& w) const { return fatal_ || w.troubles >= Walk::kMostTroubles; }
-    template <class... A> void trouble(Walk& w, FormatString<std::type_identity_t<A>...> f, const A&... a) {
-        ++w.troubles;
-        if (!w.quiet) problem(f, a...);
-    }
+    /// A problem whose first number is the inode.
+    void trouble(Walk& w, std::string_view text, u64 a = 0, u64 b = 0);
     void walk_extents(Walk& w, Bytes node, u16 depth, u64 limit, std::optional<u32> start);
     void walk_leaf(Walk& w, const Extent& e, u64 limit);
     void walk_pointer(Walk& w, u32 block, unsigned height, u64 logical);
@@ -232,7 +240,7 @@ private:
     void compare_bitmaps(u32 group, std::string_view what, Bytes found, u32 bits, u64 first);
     void check_totals();
     void check_count(u32 group, std::string_view what, u64 said, u64 found);
-    MutableBytes bitmap() { return {bitmap_.get(), geometry_.block_size}; }
+    static void sort(u64* rows, u64 count);
 
     BlockDevice& device_;
     const CheckOptions& options_;
@@ -243,16 +251,15 @@ private:
     Superblock super_;
     Geometry geometry_;
     std::unique_ptr<BlockCache> cache_;
-    std::unique_ptr<std::byte[]> used_;            ///< a bit per block, from first_data_block on
-    std::unique_ptr<InodeRow[]> inodes_;           ///< of inode 1 and so on
-    std::unique_ptr<DirectoryRow[]> directories_;  ///< in the order of their numbers
-    std::unique_ptr<std::byte[]> inode_bytes_;     ///< one inode
-    std::unique_ptr<std::byte[]> bitmap_;          ///< one block, as the disk has it
-    std::unique_ptr<std::byte[]> found_;           ///< one block: inodes of a group that are in use
-    std::unique_ptr<NameRow[]> names_;             ///< those of one block
-    std::unique_ptr<u64[]> attribute_blocks_;      ///< one per inode that has one
-    u64 attribute_count_ = 0, attribute_room_ = 0;
-    usize used_bytes_ = 0;
+    Memory used_;                      ///< a bit per block, from first_data_block on
+    Table<InodeRow> inodes_;           ///< of inode 1 and so on
+    Table<DirectoryRow> directories_;  ///< in the order of their numbers
+    Memory inode_bytes_;               ///< one inode
+    Memory bitmap_;                    ///< one block, as the disk has it
+    Memory found_;                     ///< one block: inodes of a group that are in use
+    Table<u64> names_;                 ///< of one block: hash << 32 | where it is
+    Table<u64> attribute_blocks_;      ///< one per inode that has one
+    u64 attribute_count_ = 0;
     u64 free_blocks_ = 0, free_inodes_ = 0;
 };
 

@@ -4,6 +4,7 @@
 import datetime
 import os
 import re
+import subprocess
 import sys
 import time
 import unittest
@@ -27,6 +28,10 @@ class Shell(unittest.TestCase):
         os.symlink("docs/guide.txt", os.path.join(top, "link"))
         os.mkdir(os.path.join(top, "tmp"))
         cls.disk = cls.work.ext4("top.img", top, "16M")
+        damaged = cls.work.ext4("damaged.img", top, "16M")
+        for command in ("sif /docs/guide.txt links_count 7", "unlink /docs/other.txt"):
+            subprocess.run(["debugfs", "-w", "-R", command, damaged], check=True, capture_output=True)
+        cls.broken = cls.work.partitioned("broken.img", damaged)
 
     @classmethod
     def tearDownClass(cls):
@@ -116,6 +121,23 @@ class Shell(unittest.TestCase):
                 ("fstrim /many/docs", "fstrim: /many/docs: not supported\n"),
                 ("umount /many/docs", ""), ("cat /many/docs/guide.txt", "one\ntwo\n"), ("umount /many/docs", "umount: /many/docs: not found\n"),
                 ("umount /many", ""), ("umount /many", "umount: /many: not found\n"), ("mount", "ext4 on / (vda, ro)\n")))
+
+    @per_machine(*BOTH)
+    def test_fsck(self, machine):
+        with self.vm(machine) as vm:
+            clean = vm.shell("fsck")
+            self.assertRegex(clean, r"^vda: clean: \d+ inodes, 3 of them directories, and \d+ blocks in use\n$")
+            self.assertEqual(vm.shell("fsck vda"), clean)
+            self.assertEqual(vm.shell("fsck vdb"), "fsck: vdb: no such disk or partition\n")
+            self.assertEqual(vm.shell("fsck vda2"), "fsck: vda2: no such disk or partition\n")
+        with self.vm(machine, disk=self.broken) as vm:
+            said = vm.shell("fsck vda2").splitlines()
+            self.assertEqual([line for line in said if "a count of 7 links, 1 found" in line], said[:1])
+            self.assertIn("in use, but no directory has it", said[1])
+            self.assertEqual(said[2:], ["vda2: 2 problems"])
+            self.assertEqual(vm.shell("fsck").splitlines(), said)
+            self.assertEqual(vm.shell("fsck vda"), "vda: not checked: not found\n")
+            self.assertEqual(vm.shell("cat /docs/guide.txt"), "one\ntwo\n")
 
     @per_machine(*BOTH)
     def test_system(self, machine):
