@@ -51,8 +51,8 @@ void report_fsck(TextSink to, std::string_view arguments) {
     std::string_view name = next_word(arguments);
     if (name.empty()) {
         files().for_each_mount([&](const fs::MountInfo& mount) {
-            if (mount.where == "/" && mount.device.size() <= sizeof(root))
-                name = {root, mount.device.copy(root, sizeof(root))};
+            if (mount.where == "/" && mount.source.size() <= sizeof(root))
+                name = {root, mount.source.copy(root, sizeof(root))};
         });
         if (name.empty()) return to("fsck: no disk is mounted at /\n");
     }

@@ -99,11 +99,24 @@ void start_flusher(Mounts& mounts) {
     mounts.flushed = true;
 }
 
-Result<std::unique_ptr<fs::FileSystem>> open_filesystem(fs::BlockDevice& device, const StorageOptions& options) {
+void log_failure(std::string_view device, std::string_view what) {
+    log(LogLevel::error, "{}: {}", device, what);
+}
+
+/// A cache that a filesystem can be written with is worth its memory, where there is some.
+u64 cache_bytes(const StorageOptions& options) {
+    if (options.cache_bytes != 0) return options.cache_bytes;
+    const u64 least = options.ram_bytes >= 16_MiB ? 1_MiB : 0;
+    return std::max(fs::recommended_cache_bytes(options.ram_bytes), least);
+}
+
+Result<std::unique_ptr<fs::FileSystem>> open_filesystem(fs::BlockDevice& device, const StorageOptions& options,
+                                                        Access access) {
     fs::MountText why;
-    const fs::Ext4Options how{.cache_bytes = options.cache_bytes != 0 ? options.cache_bytes
-                                                                      : fs::recommended_cache_bytes(options.ram_bytes),
-                              .inode_cache = options.ram_bytes < 16_MiB ? 64u : 256u};
+    const fs::Ext4Options how{.cache_bytes = cache_bytes(options),
+                              .inode_cache = options.ram_bytes < 16_MiB ? 64u : 256u,
+                              .writable = access == Access::read_write && !device.read_only(),
+                              .on_failure = log_failure};
     auto mounted = fs::mount_ext4(device, how, why);
     if (!mounted)
         log(LogLevel::error, "{}: cannot mount: {}", device.name(),
@@ -119,7 +132,7 @@ Result<> mount_volume(Volume volume, std::string_view where, Access access) {
     const bool on_disk = volume.disk != nullptr;
     for (const Mounted& other : mounts->rows)
         if (other.filesystem && volume.overlaps(other.volume)) return fail(Error::in_use);
-    auto filesystem = TRY(on_disk ? open_filesystem(volume.device(), mounts->options)
+    auto filesystem = TRY(on_disk ? open_filesystem(volume.device(), mounts->options, access)
                                   : fs::make_memfs(mounts->options.ram_bytes / 16));
     bool read_only = TRY(filesystem->statfs()).read_only;
     if (access == Access::read_only && !read_only) {

@@ -33,13 +33,7 @@ namespace {
 
 // Fields of the superblock that only the check looks at.
 constexpr usize kQuotaInodes = 0x240, kProjectQuotaInode = 0x26c, kOrphanFile = 0x280, kMmpBlock = 0x168;
-constexpr u32 kOrphanMagic = 0x0b10'ca04;
 constexpr u32 kRoQuota = 0x100;
-constexpr u16 kStateErrors = 2;
-
-struct OrphanTail {
-    le32 magic, checksum;
-};
 
 u32 field_at(const Superblock& s, usize at) {
     return word_at(std::as_bytes(std::span(&s, 1)), at);

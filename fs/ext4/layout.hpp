@@ -138,6 +138,12 @@ struct DxCountLimit {
 };
 inline constexpr usize kDxRootInfo = 24, kDxRootEntries = 32, kDxNodeEntries = 8;
 
+/// The end of a block of the orphan file (§"Orphan file"): inode numbers before it.
+struct OrphanTail {
+    le32 magic, checksum;
+};
+inline constexpr u32 kOrphanMagic = 0x0b10'ca04;
+
 struct XattrEntry {
     u8 name_len, name_index;
     le16 value_offs;

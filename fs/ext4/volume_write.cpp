@@ -12,12 +12,6 @@ namespace {
 constexpr u32 kRoKnown = kRoSparseSuper | kRoLargeFile | kRoHugeFile | kRoGdtCsum | kRoDirNlink | kRoExtraIsize |
                          kRoMetadataCsum | kRoOrphanPresent;
 
-/// The end of a block of the orphan file.
-struct OrphanTail {
-    le32 magic, checksum;
-};
-constexpr u32 kOrphanMagic = 0x0b10'ca04;
-
 }  // namespace
 
 // ---- beginning and ending
