@@ -181,8 +181,9 @@ std::optional<GroupState> Checker::read_group(u32 group) {
         s.flags = d.flags;
         s.unused_inodes = narrow(d.itable_unused_lo, d.itable_unused_hi);
     }
-    s.misplaced_flags = !geometry_.has_descriptor_checksums() &&
-                        ((d.flags & (kGroupInodesUnused | kGroupBlocksUnused)) != 0 || d.itable_unused_lo != 0);
+    s.misplaced_flags =
+        !geometry_.has_descriptor_checksums() && ((d.flags & (kGroupInodesUnused | kGroupBlocksUnused)) != 0 ||
+                                                  narrow(d.itable_unused_lo, d.itable_unused_hi) != 0);
     s.placed = geometry_.contains(s.block_bitmap) && geometry_.contains(s.inode_bitmap) &&
                geometry_.contains(s.inode_table, table_blocks());
     return s;
@@ -195,6 +196,10 @@ void Checker::check_superblock(const Superblock& s) {
     if (geometry_.has(kIncompat64bit)) reserved |= u64{s.r_blocks_count_hi} << 32;
     if (reserved > geometry_.blocks / 2) problem("superblock: {} blocks are reserved", reserved);
     if ((s.state & kStateErrors) != 0) tell_("the filesystem is marked as damaged");
+    const bool elsewhere = std::ranges::any_of(s.journal_uuid, [](u8 b) { return b != 0; });
+    if ((geometry_.compat & kCompatHasJournal) != 0 &&
+        (elsewhere ? s.journal_inum != 0 : s.journal_inum == 0 && s.journal_dev == 0))
+        problem("superblock: a journal in two places, or in none");
     if (s.log_cluster_size != s.log_block_size || s.clusters_per_group != s.blocks_per_group)
         problem("superblock: clusters, without the feature");
     const auto inode_at = [&](usize at, bool feature) { return feature ? field_at(s, at) : 0; };

@@ -36,7 +36,12 @@ std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
         if (at + sizeof(XattrEntry) > region.size()) return std::nullopt;
         const auto& e = overlay<XattrEntry>(region, at);
         const auto name = slice(region, at + sizeof(e), e.name_len);
-        if (!name || e.name_len == 0) return std::nullopt;
+        if (!name) return std::nullopt;
+        if (e.name_len == 0 && e.value_size != 0) return std::nullopt;
+        if (e.name_len == 0) {  // no name and no value: nobody minds
+            at += sizeof(e);
+            continue;
+        }
         const std::string_view text(reinterpret_cast<const char*>(name->data()), name->size());
         if (e.value_inum != 0) {
             if (!geometry_.has(kIncompatEaInode) || e.value_inum > geometry_.inodes) return std::nullopt;
