@@ -29,9 +29,9 @@ Outcome mount(Shell& shell, const Arguments& args) {
     usize first = 1;
     bool again = false, read_only = false;
     const auto understood = [&](std::string_view word) {
-        again |= word.starts_with("remount,");
+        again = word.starts_with("remount,");
         if (again) word.remove_prefix(8);
-        read_only |= word == "ro";
+        read_only = word == "ro";
         return word == "ro" || word == "rw";
     };
     if (args[1] == "-o") {
@@ -39,8 +39,10 @@ Outcome mount(Shell& shell, const Arguments& args) {
         first = 3;
     }
     const usize named = again ? first : first + 1;  // the path
+    const std::string_view access = args[named + 1];
     if (args.count <= named || args.count > named + 2) return Outcome::usage;
-    if (args.count == named + 2 && (again || !understood(args[named + 1]) || again)) return Outcome::usage;
+    if (args.count == named + 2 && (again || (access != "ro" && access != "rw"))) return Outcome::usage;
+    read_only |= access == "ro";
     char storage[1024];
     const auto path = shell.absolute(args[named], storage);
     if (!path) return complain("mount", args[named], path.error());
