@@ -34,8 +34,19 @@ u64 Ext4Inode::largest_size() const {
 Result<usize> Ext4Inode::write_at(u64 offset, Bytes from) {
     TRY(may_change_file());
     if (from.empty()) return 0;
-    if (offset > largest_size() || from.size() > largest_size() - offset) return fail(Error::too_large);
     const RwLock::Exclusive writing(contents_);
+    return write_pieces(offset, from);
+}
+
+Result<usize> Ext4Inode::append(Bytes from, u64& offset) {
+    TRY(may_change_file());
+    const RwLock::Exclusive writing(contents_);
+    offset = size();
+    return write_pieces(offset, from);
+}
+
+Result<usize> Ext4Inode::write_pieces(u64 offset, Bytes from) {
+    if (offset > largest_size() || from.size() > largest_size() - offset) return fail(Error::too_large);
     if (is_inline()) TRY(leave_inline());
     if (offset > size()) TRY(zero_tail(size(), offset));
     usize done = 0;

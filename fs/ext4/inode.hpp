@@ -66,6 +66,7 @@ public:
     Result<PinnedBytes> map_at(u64 offset, ReadAhead* hint) override;
     Result<usize> read_link(std::span<char> to) override;
     Result<usize> write_at(u64 offset, Bytes from) override;
+    Result<usize> append(Bytes from, u64& offset) override;
     Result<> truncate(u64 size) override;
     Result<> allocate(u64 offset, u64 length, bool grow) override;
     Result<> punch(u64 offset, u64 length) override;
@@ -169,6 +170,7 @@ private:
     void add_blocks(i64 blocks);
 
     // file_write.cpp: the contents are held alone.
+    Result<usize> write_pieces(u64 offset, Bytes from);
     Result<usize> write_some(u64 offset, Bytes from);
     Result<usize> overwrite(u64 physical, u64 offset, Bytes from);
     Result<usize> fill_hole(u32 first, u32 wanted, u64 offset, Bytes from);

@@ -177,6 +177,13 @@ Result<StatFs> Volume::statfs() {
     return s;
 }
 
+usize Volume::users() {
+    auto inodes = inodes_.lock();
+    usize count = 0;
+    for (const Ext4Inode& i : inodes->lru) count += i.references() != 0;
+    return count;
+}
+
 // ---- inodes
 // -----------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ public:
     void write_back() override;
     Result<> remount(bool read_only) override;
     Result<u64> trim(u64 least) override;
+    usize users() override;
 
     /// The inode `number`, which may come from the disk: corrupt when it cannot be one, or is not in use.
     Result<Ref<Inode>> inode(u32 number);

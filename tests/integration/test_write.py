@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""A disk that is written from the shell: what e2fsck says afterwards, and after the machine was killed."""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Workspace, expand, main, per_machine  # noqa: E402
+from vm import VM  # noqa: E402
+
+MACHINES = ("q35", "virt")
+MOUNTED = rb"ext4 mounted at /\r?\n"
+
+
+@expand
+class Write(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.space = Workspace()
+        cls.big = random.Random(1).randbytes(3_000_000)
+        tree = cls.space.tree("tree", {"docs/guide.txt": b"one\ntwo\n", "big": cls.big})
+        cls.fresh = cls.space.ext4("fresh.img", tree, size="24M")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.space.close()
+
+    def image(self):
+        path = self.space.file(self.id() + ".img")
+        shutil.copy(self.fresh, path)
+        return path
+
+    def boot(self, machine, image, **named):
+        return VM(machine, net=False, extra=["-blockdev", f"driver=raw,node-name=d,file.driver=file,file.filename={image}",
+                                             "-device", "virtio-blk-pci,drive=d"],
+                  **named)
+
+    def check(self, image):
+        """Nothing to mend."""
+        done = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def contents(self, image, path):
+        return subprocess.run(["debugfs", "-R", f"cat {path}", image], capture_output=True, timeout=60).stdout
+
+    def quiet(self, vm, *lines):
+        for line in lines:
+            self.assertEqual(vm.shell(line), "", line)
+
+    @per_machine(*MACHINES)
+    def test_files_are_written_and_the_disk_is_left_in_order(self, machine):
+        image = self.image()
+        with self.boot(machine, image) as vm:
+            vm.ready(settle=MOUNTED)
+            self.quiet(vm, "mkdir -p /a/b", "write /a/b/f hello world", "cp -r /a /c", "mv /c/b/f /top", "ln -s /top /link",
+                       "ln /top /hard", "rm -r /a", "write -a /docs/guide.txt three", "cp /docs/guide.txt /docs/copy")
+            for i in range(40):
+                self.quiet(vm, f"write /docs/a-file-with-a-rather-long-name-{i} {i}")
+            self.assertEqual(vm.shell("cat /link"), "hello world\n")
+            vm.send(b"poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+        self.check(image)
+        self.assertEqual(self.contents(image, "/top"), b"hello world\n")
+        self.assertEqual(self.contents(image, "/docs/copy"), b"one\ntwo\nthree\n")
+        self.assertEqual(self.contents(image, "/docs/a-file-with-a-rather-long-name-39"), b"39\n")
+        listing = subprocess.run(["debugfs", "-R", "ls -p /", image], capture_output=True, text=True, timeout=60).stdout
+        names = set(re.findall(r"/[\d]+/\d+/\d+/\d+/([^/]+)/", listing))
+        self.assertLessEqual({"c", "top", "link", "hard", "docs"}, names)
+        self.assertNotIn("a", names)
+
+    @per_machine(*MACHINES)
+    def test_what_was_synced_survives_a_kill(self, machine):
+        image = self.image()
+        for round in range(3):
+            with self.boot(machine, image) as vm:
+                vm.ready(settle=MOUNTED)
+                if round:
+                    self.assertIn(b"journal replayed", vm.output)
+                self.quiet(vm, f"write /kept{round} kept {round}", "sync", f"write /lost{round} perhaps", "rm /docs/guide.txt"
+                           if round == 0 else f"mv /kept{round - 1} /moved{round - 1}")
+            # Left the block above: QEMU was killed.
+        with self.boot(machine, image) as vm:
+            vm.ready(settle=MOUNTED)
+            self.assertEqual(vm.shell("cat /kept2"), "kept 2\n")
+            for n in (0, 1):
+                texts = [vm.shell(f"cat /kept{n}"), vm.shell(f"cat /moved{n}")]
+                self.assertEqual(texts.count(f"kept {n}\n"), 1, texts)
+            vm.send(b"poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+        self.check(image)
+
+    @per_machine(*MACHINES)
+    def test_a_full_disk(self, machine):
+        image = self.image()
+        with self.boot(machine, image) as vm:
+            vm.ready(settle=MOUNTED)
+            said = ""
+            for i in range(20):
+                said = vm.shell(f"cp /big /copy{i}")
+                if said:
+                    break
+            self.assertIn("no space", said)
+            self.assertIn("no space", vm.shell("cp /big /again"))
+            self.quiet(vm, "rm /copy0", "cp /docs/guide.txt /small")
+            vm.send(b"poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+        self.check(image)
+        self.assertEqual(self.contents(image, "/copy1"), self.big)
+        self.assertEqual(self.contents(image, "/small"), b"one\ntwo\n")
+
+
+if __name__ == "__main__":
+    main()
