@@ -118,7 +118,7 @@ Result<> BlockMap::clear(Handle& handle, u64 logical) {
         if (!empty) return {};
         --nodes_added_;
         cache_.forget(BlockNo(tables[depth]));
-        handle.revoke(tables[depth]);
+        TRY(handle.revoke(tables[depth]));
         if (auto r = groups_.release(handle, {tables[depth], 1}); !r) return r;
         if (auto r = set_pointer(handle, tables[depth - 1], place->index[depth - 1], 0); !r) return r;
     }

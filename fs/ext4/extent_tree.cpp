@@ -299,7 +299,7 @@ Result<> ExtentTree::cut_head(Handle& handle, const Mapping& m, u32 to) {
 Result<> ExtentTree::drop_node(Handle& handle, u64 block) {
     --nodes_added_;
     cache_.forget(BlockNo(block));
-    handle.revoke(block);
+    TRY(handle.revoke(block));
     return groups_.release(handle, {block, 1});
 }
 

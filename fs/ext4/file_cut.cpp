@@ -126,7 +126,7 @@ Result<> Ext4Inode::cut_piece(Handle& handle, FileMap& map, const Mapping& m, u6
     const BlockRange freed{m.physical + (from - m.logical), static_cast<u32>(to - from)};
     for (u32 i = 0; i < freed.count; ++i)
         if (volume_.cache().forget(BlockNo(freed.first + i)) || type_ == NodeType::directory)
-            handle.revoke(freed.first + i);
+            TRY(handle.revoke(freed.first + i));
     return volume_.groups().release(handle, freed);
 }
 
@@ -187,7 +187,7 @@ Result<> Ext4Inode::release_attributes(Handle& handle) {
     if (users != 0) return {};
     add_blocks(-1);
     volume_.cache().forget(BlockNo(block));
-    handle.revoke(block);
+    TRY(handle.revoke(block));
     return volume_.groups().release(handle, {block, 1});
 }
 

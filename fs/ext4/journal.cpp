@@ -38,14 +38,15 @@ Result<BlockEdit> Handle::edit(u64 block, Content content) {
     return edit;
 }
 
-void Handle::revoke(u64 block) {
+Result<> Handle::revoke(u64 block) {
     Journal& j = *journal_;
     ++edits_;
-    if (!j.has_log()) return;
+    if (!j.has_log()) return {};
     auto state = j.state_.lock();
-    ASSERT(state->revokes < j.max_revokes_);
+    if (state->revokes >= j.max_revokes_) return fail(Error::corrupt);
     j.revoked_[state->revokes++] = block;
     ++state->stats.revokes;
+    return {};
 }
 
 Result<Handle> Journal::begin(u32 credits) {

@@ -34,8 +34,8 @@ public:
     /// another block, which the credits of begin() rule out.
     Result<BlockEdit> edit(u64 block, Content content = Content::read);
     /// A block of metadata was freed: a copy of it that the log has must not be replayed over what comes next. At most
-    /// Journal::kRevokesPerHandle times per handle.
-    void revoke(u64 block);
+    /// Journal::kRevokesPerHandle times per handle. corrupt: more than fit, which no filesystem that is right needs.
+    Result<> revoke(u64 block);
     /// Whether something was changed, so that giving up half-way would leave a torn operation.
     bool has_edited() const { return edits_ != 0; }
     u32 transaction() const;

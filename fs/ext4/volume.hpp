@@ -58,7 +58,8 @@ public:
     // ---- changing: volume_write.cpp
 
     bool is_writable() const { return writable_.load(std::memory_order_acquire); }
-    /// Runs `change` in a handle that may change `credits` blocks of metadata and take `blocks` blocks. An error of
+    /// Runs `change` in a handle that may change `credits` blocks of metadata (or as many as there are for anybody, which
+    /// only a tree that lies about its depth does not find enough) and take `blocks` blocks. An error of
     /// `change` after it changed something aborts the journal: what can go wrong must go wrong before. no_space comes
     /// before `change` is called. The caller holds no handle.
     Result<> transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)> change);

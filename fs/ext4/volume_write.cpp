@@ -121,7 +121,7 @@ Result<> Volume::transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)
     bool torn = false;
     u32 left = blocks;
     {
-        auto handle = journal_->begin(credits);
+        auto handle = journal_->begin(std::min(credits, most_credits()));
         if (handle) {
             handle->promise(blocks);
             done = change(*handle);

@@ -248,7 +248,7 @@ TEST_CASE("a revoked block is not replayed over its next use") {
     {
         auto handle = log.journal->begin(8);
         log.cache->forget(BlockNo(kFirst));
-        handle->revoke(kFirst);
+        REQUIRE(handle->revoke(kFirst));
         stamp(handle->edit(kFirst + 2, Content::zeros)->bytes(), 79);
     }
     REQUIRE(log.journal->commit_all());
@@ -277,7 +277,7 @@ TEST_CASE("a block that its own transaction frees is not logged") {
         auto handle = log.journal->begin(8);
         for (u64 b = kFirst; b < kFirst + 3; ++b) stamp(handle->edit(b, Content::zeros)->bytes(), 5);
         REQUIRE(log.cache->forget(BlockNo(kFirst + 1)));
-        handle->revoke(kFirst + 1);
+        REQUIRE(handle->revoke(kFirst + 1));
     }
     REQUIRE(log.journal->commit_all());
     CrashDisk after(disk.after_cut(disk.events(), nullptr));

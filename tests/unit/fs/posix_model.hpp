@@ -25,10 +25,13 @@ public:
         u32 seed = 1;
         u32 max_file = 40'000;                            ///< bytes
         std::set<std::string> passed_over{"lost+found"};  ///< in the root
+        u32 directories_passed_over = 0;                  ///< how many of them there are
         bool may_be_unsupported = false;                  ///< allocate and punch
     };
 
-    PosixModel(Vfs& vfs, Options options) : vfs_(vfs), options_(options), random_(options.seed) {}
+    PosixModel(Vfs& vfs, Options options) : vfs_(vfs), options_(options), random_(options.seed) {
+        root_->hidden = options_.directories_passed_over;
+    }
 
     void run(unsigned steps) {
         for (unsigned i = 0; i < steps; ++i) step();
@@ -53,11 +56,12 @@ private:
         std::map<std::string, NodePtr> children;
         Node* parent = nullptr;
         u32 names = 0;
+        u32 hidden = 0;  ///< directories in it that are passed over
 
         bool is_directory() const { return type == NodeType::directory; }
         u32 links() const {
             if (!is_directory()) return names;
-            u32 n = 2;
+            u32 n = 2 + hidden;
             for (const auto& [name, child] : children) n += child->is_directory();
             return n;
         }

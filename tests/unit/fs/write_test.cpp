@@ -3,6 +3,7 @@
 
 #include "crash_disk.hpp"
 #include "fs/ext4/volume.hpp"
+#include "posix_model.hpp"
 #include "write_model.hpp"
 
 using namespace ringlet;
@@ -139,6 +140,33 @@ TEST_CASE("a directory grows an index of several levels") {
     fill_directory("-b 4096 -N 9000", 6'000, 200);
     fill_directory("-b 1024 -N 9000 -O ^dir_index", 1'500, 60);
     fill_directory("-b 1024 -N 9000 -O ^metadata_csum", 6'000, 60);
+}
+
+TEST_CASE("through paths and open files ext4 behaves as POSIX says") {
+    const u32 block_size = GENERATE(1024, 2048, 4096);
+    const bool small = GENERATE(false, true);
+    INFO("blocks of " << block_size << (small ? ", a small disk" : ""));
+    const Scratch s;
+    CrashDisk disk(empty_image(s, "-b " + std::to_string(block_size) + (small ? " -N 40" : ""), small ? "6M" : "64M"),
+                   CrashDisk::Trace::none);
+    auto fs = mount_writable(disk);
+    {
+        Vfs vfs;
+        REQUIRE(vfs.mount("/", *fs));
+        {
+            PosixModel model(
+                vfs, {.seed = block_size, .max_file = small ? 300'000u : 40'000u, .directories_passed_over = 1});
+            model.run(3000);
+            model.compare();
+            CHECK(model.succeeded() > 300);
+            CHECK((model.full() != 0) == small);
+            REQUIRE(fs->sync());
+            model.compare();
+        }
+        REQUIRE(vfs.unmount("/"));
+    }
+    fs.reset();
+    check_clean(s, disk);
 }
 
 TEST_CASE("several threads write, read and sync at once") {
