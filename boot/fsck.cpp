@@ -16,7 +16,10 @@ void check(TextSink to, fs::BlockDevice& device) {
     const auto done = fs::check_ext4(device, options, [&](std::string_view line) { format(to, "{}\n", line); });
     if (!done) return format(to, "{}: not checked: {}\n", device.name(), done.error());
     if (done->needs_recovery)
-        return format(to, "{}: not checked: it is written to, or its journal must be replayed first\n", device.name());
+        return format(to,
+                      "{}: not checked: it is mounted for writing (`mount -o remount,ro PATH` ends that), or was not "
+                      "left in order (mounting it once mends that)\n",
+                      device.name());
     if (done->problems > options.max_lines) format(to, "and {} more\n", done->problems - options.max_lines);
     if (done->orphans != 0) format(to, "{} files wait to be deleted or cut\n", done->orphans);
     if (done->is_clean())
