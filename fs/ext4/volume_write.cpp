@@ -169,7 +169,9 @@ Result<> Volume::sync() {
 }
 
 void Volume::write_back() {
-    if (is_writable()) (void)sync();  // who syncs is told
+    // An idle disk is left in peace.
+    const BlockCacheStats now = cache_->stats();
+    if (is_writable() && (now.dirty_blocks != 0 || now.running_blocks != 0)) (void)sync();  // who syncs is told
 }
 
 // ---- inodes in memory

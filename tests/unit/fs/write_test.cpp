@@ -142,6 +142,25 @@ TEST_CASE("a directory grows an index of several levels") {
     fill_directory("-b 1024 -N 9000 -O ^metadata_csum", 6'000, 60);
 }
 
+TEST_CASE("the flusher writes what was changed, and leaves an idle disk in peace") {
+    const Scratch s;
+    CrashDisk disk(empty_image(s, "-b 1024", "16M"));
+    auto fs = mount_writable(disk);
+    const usize quiet = disk.events();
+    fs->write_back();
+    CHECK(disk.events() == quiet);
+    REQUIRE((*fs->root())->create("f", NodeType::file, 0644));
+    CHECK(disk.events() == quiet);
+    fs->write_back();
+    const usize written = disk.events();
+    CHECK(written > quiet);
+    fs->write_back();
+    CHECK(disk.events() == written);
+    CrashDisk after(disk.after_cut(written, nullptr), CrashDisk::Trace::none);
+    auto again = mount_writable(after);
+    CHECK((*again->root())->lookup("f"));
+}
+
 TEST_CASE("through paths and open files ext4 behaves as POSIX says") {
     const u32 block_size = GENERATE(1024, 2048, 4096);
     const bool small = GENERATE(false, true);
