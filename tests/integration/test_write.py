@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import unittest
@@ -15,6 +16,39 @@ from vm import VM  # noqa: E402
 
 MACHINES = ("q35", "virt")
 MOUNTED = rb"ext4 mounted at /\r?\n"
+
+
+def entries_of(path):
+    """A log in dm-log-writes' format: how many entries, and [(offset, data)], where no data is a flush."""
+    with open(path, "rb") as log:
+        magic, _, count, sector = struct.unpack("<QQQI", log.read(28))
+        assert magic == 0x6a736677736872, hex(magic)
+        at, entries = sector, []
+        for _ in range(count):
+            log.seek(at)
+            first, sectors, flags, _ = struct.unpack("<QQQQ", log.read(32))
+            at += sector
+            if flags & 1:
+                entries.append((0, b""))
+            if sectors and not flags & 4:
+                log.seek(at)
+                entries.append((first * sector, log.read(sectors * sector)))
+                at += sectors * sector
+    return len(entries), entries
+
+
+def make_cut(fresh, writes, to, chance):
+    """The medium after `writes`: all up to the last flush and, of the others, all or any of their sectors. Returns how many
+    writes are certainly there."""
+    shutil.copy(fresh, to)
+    flushed = max([i + 1 for i, (_, data) in enumerate(writes) if not data], default=0)
+    with open(to, "r+b") as image:
+        for i, (offset, data) in enumerate(writes):
+            for at in range(0, len(data), 512):
+                if i < flushed or chance is None or chance.random() < 0.5:
+                    image.seek(offset + at)
+                    image.write(data[at:at + 512])
+    return flushed
 
 
 @expand
@@ -93,6 +127,36 @@ class Write(unittest.TestCase):
             vm.send(b"poweroff\n")
             self.assertEqual(vm.exit_status(), 0)
         self.check(image)
+
+    @per_machine(*MACHINES)
+    def test_every_state_that_a_power_cut_can_leave(self, machine):
+        image, log, cut = self.image(), self.space.file("log.img"), self.space.file("cut.img")
+        with open(log, "wb") as out:
+            out.truncate(1 << 31)
+        layers = ["-blockdev", f"driver=file,filename={image},node-name=f0", "-blockdev", f"driver=file,filename={log},node-name=l0",
+                  "-blockdev", "driver=blklogwrites,file=f0,log=l0,log-sector-size=512,node-name=w0",
+                  "-device", "virtio-blk-pci,drive=w0,write-cache=on"]
+        promised = []                                         # how long the log was when a sync had returned
+        with VM(machine, net=False, extra=layers) as vm:
+            vm.ready(settle=MOUNTED)
+            for i in range(12):
+                self.quiet(vm, f"mkdir /d{i}", f"write /d{i}/kept text {i}", f"cp /docs/guide.txt /d{i}/copy", f"mv /d{i}/copy /copy{i % 3}",
+                           "rm -rf /d0/gone" if i % 2 else "write /d0/gone once")
+                self.quiet(vm, "sync")
+                promised.append(entries_of(log)[0])
+            vm.send(b"poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+        count, writes = entries_of(log)
+        self.assertGreater(count, 60)
+        chance = random.Random(1)
+        for n in range(30):
+            end = chance.randrange(count + 1)
+            kept = make_cut(self.fresh, writes[:end], cut, chance if n % 3 else None)
+            subprocess.run(["e2fsck", "-fy", "-E", "journal_only", cut], capture_output=True, timeout=60)
+            self.check(cut)
+            for i, when in enumerate(promised):
+                if when <= kept:
+                    self.assertEqual(self.contents(cut, f"/d{i}/kept"), f"text {i}\n".encode(), (n, end, i))
 
     @per_machine(*MACHINES)
     def test_a_full_disk(self, machine):
