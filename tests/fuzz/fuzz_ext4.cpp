@@ -1,10 +1,16 @@
 // fuzz_ext4: images of several kinds, made by mke2fs when the run begins (RINGLET_FUZZ_IMAGES names a folder of
 // others).
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "tests/fuzz/ext4_attack.hpp"
+
+void ringlet::assert_failed(const char* what) {
+    std::fprintf(stderr, "%s\n", what);
+    std::abort();
+}
 
 namespace {
 
