@@ -32,7 +32,7 @@ u16 half_at(Bytes bytes, usize at) {
 namespace {
 
 // Fields of the superblock that only the check looks at.
-constexpr usize kQuotaInodes = 0x240, kProjectQuotaInode = 0x26c, kOrphanFile = 0x280, kMmpBlock = 0x168;
+constexpr usize kQuotaInodes = 0x240, kProjectQuotaInode = 0x26c, kMmpBlock = 0x168;
 constexpr u32 kRoQuota = 0x100;
 
 u32 field_at(const Superblock& s, usize at) {
@@ -167,23 +167,13 @@ std::optional<GroupState> Checker::read_group(u32 group) {
     GroupDesc d;
     std::memcpy(&d, bytes.data(), std::min<usize>(bytes.size(), sizeof(d)));
     s.intact = !geometry_.has_descriptor_checksums() || d.checksum == descriptor_checksum(geometry_, group, bytes);
-    const auto wide = [](u32 low, u32 high) { return low | u64{high} << 32; };
-    const auto narrow = [](u32 low, u32 high) { return low | high << 16; };
-    s.block_bitmap = wide(d.block_bitmap_lo, d.block_bitmap_hi);
-    s.inode_bitmap = wide(d.inode_bitmap_lo, d.inode_bitmap_hi);
-    s.inode_table = wide(d.inode_table_lo, d.inode_table_hi);
-    s.free_blocks = narrow(d.free_blocks_count_lo, d.free_blocks_count_hi);
-    s.free_inodes = narrow(d.free_inodes_count_lo, d.free_inodes_count_hi);
-    s.directories = narrow(d.used_dirs_count_lo, d.used_dirs_count_hi);
-    s.block_checksum = narrow(d.block_bitmap_csum_lo, d.block_bitmap_csum_hi);
-    s.inode_checksum = narrow(d.inode_bitmap_csum_lo, d.inode_bitmap_csum_hi);
-    if (geometry_.has_descriptor_checksums() && s.intact) {
-        s.flags = d.flags;
-        s.unused_inodes = narrow(d.itable_unused_lo, d.itable_unused_hi);
-    }
+    static_cast<GroupInfo&>(s) = group_info(geometry_, d);
+    if (!s.intact) s.flags = 0, s.unused_inodes = 0;
+    s.block_checksum = both(d.block_bitmap_csum_lo, d.block_bitmap_csum_hi);
+    s.inode_checksum = both(d.inode_bitmap_csum_lo, d.inode_bitmap_csum_hi);
     s.misplaced_flags =
         !geometry_.has_descriptor_checksums() && ((d.flags & (kGroupInodesUnused | kGroupBlocksUnused)) != 0 ||
-                                                  narrow(d.itable_unused_lo, d.itable_unused_hi) != 0);
+                                                  both(d.itable_unused_lo, d.itable_unused_hi) != 0);
     s.placed = geometry_.contains(s.block_bitmap) && geometry_.contains(s.inode_bitmap) &&
                geometry_.contains(s.inode_table, table_blocks());
     return s;
@@ -206,7 +196,7 @@ void Checker::check_superblock(const Superblock& s) {
     const bool quota = (geometry_.ro_compat & kRoQuota) != 0;
     const u32 apart[] = {geometry_.journal_inode, inode_at(kQuotaInodes, quota), inode_at(kQuotaInodes + 4, quota),
                          inode_at(kProjectQuotaInode, quota),
-                         inode_at(kOrphanFile, (geometry_.compat & kCompatOrphanFile) != 0)};
+                         (geometry_.compat & kCompatOrphanFile) != 0 ? u32{s.orphan_file_inum} : 0};
     for (const u32 number : apart) {
         if (number > geometry_.inodes)
             problem("superblock: there is no inode {}", number);
@@ -279,7 +269,7 @@ void Checker::follow_orphans() {
         const auto v = load_inode(number);
         number = v ? u32{v->d.dtime} : 0;
     }
-    if ((geometry_.compat & kCompatOrphanFile) != 0) read_orphan_file(field_at(super_, kOrphanFile));
+    if ((geometry_.compat & kCompatOrphanFile) != 0) read_orphan_file(super_.orphan_file_inum);
 }
 
 void Checker::read_orphan_file(u32 number) {

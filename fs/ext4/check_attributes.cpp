@@ -8,10 +8,6 @@ namespace ringlet::fs::ext4 {
 
 namespace {
 
-struct AttributeBlockHeader {
-    le32 magic, refcount, blocks, hash, checksum, reserved[3];
-};
-static_assert(sizeof(AttributeBlockHeader) == 32);
 constexpr u32 kMostReferences = 1024;
 
 /// The hash of an entry, which early kernels made of `char`s with a sign.
@@ -27,8 +23,8 @@ u32 entry_hash(Bytes name, Bytes value, bool is_signed) {
 }  // namespace
 
 /// The entries from `first` on, whose values lie behind them; none: they cannot be right.
-std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
-    Attributes found;
+std::optional<FoundAttributes> Checker::read_attributes(Bytes region, usize first) {
+    FoundAttributes found;
     usize at = first, values_from = region.size();
     for (;;) {
         if (at + sizeof(le32) > region.size()) return std::nullopt;
@@ -64,20 +60,20 @@ std::optional<Attributes> Checker::read_attributes(Bytes region, usize first) {
     return found;
 }
 
-Attributes Checker::check_inode_attributes(const InodeView& v) {
+FoundAttributes Checker::check_inode_attributes(const InodeView& v) {
     if (v.raw.size() <= 128) return {};
     const usize start = 128 + usize{half_at(v.raw, 128)};
     if (start == 128 || word_at(v.raw, start) != kXattrMagic) return {};
     const auto found = read_attributes(v.raw.subspan(start + sizeof(le32)), 0);
     if (!found) problem("inode {}: its attributes cannot be right", v.number);
-    return found.value_or(Attributes{});
+    return found.value_or(FoundAttributes{});
 }
 
 /// What is in a block of attributes, if it can be right.
-Attributes Checker::peek_attribute_block(u64 block) {
+FoundAttributes Checker::peek_attribute_block(u64 block) {
     if (!geometry_.contains(block)) return {};
     const auto ref = fetch(block);
-    return ref ? read_attributes(ref->bytes(), sizeof(AttributeBlockHeader)).value_or(Attributes{}) : Attributes{};
+    return ref ? read_attributes(ref->bytes(), sizeof(XattrHeader)).value_or(FoundAttributes{}) : FoundAttributes{};
 }
 
 /// Remembers it: how many inodes have it is known after the last.
@@ -109,13 +105,13 @@ void Checker::check_attribute_block(u64 block, u32 references) {
     if (claim(block, 1)) problem("attributes: block {} is used twice", block);
     const auto ref = fetch(block);
     if (!ref) return;
-    const auto& h = overlay<AttributeBlockHeader>(ref->bytes());
+    const auto& h = overlay<XattrHeader>(ref->bytes());
     if (h.magic != kXattrMagic || h.blocks != 1 || !read_attributes(ref->bytes(), sizeof(h)))
         return problem("attributes: block {} cannot be right", block);
     if (h.refcount != references || references > kMostReferences)
         problem("attributes: block {} counts {} inodes, {} found", block, h.refcount, references);
     if (!geometry_.checksums()) return;
-    constexpr usize kAt = offsetof(AttributeBlockHeader, checksum);
+    constexpr usize kAt = offsetof(XattrHeader, checksum);
     constexpr std::byte kZero[4] = {};
     const le64 number = block;
     u32 crc = crc32c(geometry_.checksum_seed, std::as_bytes(std::span(&number, 1)));

@@ -1,23 +1,13 @@
 // The index of a directory (§"Hash Tree Directories"): every block is in it once, in the order of the hashes. The
 // recursion is as deep as an index may be: three.
 #include "fs/ext4/checker.hpp"
-#include "lib/crc32c.hpp"
+#include "fs/ext4/index.hpp"
 
 namespace ringlet::fs::ext4 {
 
 namespace {
 
-constexpr u32 kBlockMask = 0x0fff'ffff;
 constexpr u8 kUnsigned = 3;  ///< added to the version of a hash
-
-/// §"Hash Tree Directories": the checksum behind the last possible entry, of what is in use.
-bool index_checksum_is_good(Bytes block, usize entries_at, DxCountLimit c, u32 seed) {
-    constexpr std::byte kZero[4] = {};
-    const usize tail = entries_at + usize{c.limit} * sizeof(DxEntry);
-    u32 crc = crc32c(seed, block.first(entries_at + usize{c.count} * sizeof(DxEntry)));
-    crc = crc32c(crc32c(crc, block.subspan(tail, 4)), kZero);
-    return crc == word_at(block, tail + 4);
-}
 
 }  // namespace
 
@@ -61,7 +51,8 @@ bool Checker::check_index_node(Directory& d, u32 logical, unsigned levels, const
         problem("directory {}: block {} of its index has {} entries of {}", d.inode.number, logical, c.count, c.limit);
         return false;
     }
-    if (geometry_.checksums() && !index_checksum_is_good(block, entries_at, c, d.inode.seed))
+    if (geometry_.checksums() && index_checksum(block, entries_at, c, d.inode.seed) !=
+                                     word_at(block, entries_at + usize{c.limit} * sizeof(DxEntry) + 4))
         problem("directory {}: the checksum of block {} of its index is wrong", d.inode.number, logical);
     const auto entry = [&](u32 i) -> const DxEntry& {
         return overlay<DxEntry>(block, entries_at + i * sizeof(DxEntry));
@@ -78,7 +69,7 @@ bool Checker::check_index_node(Directory& d, u32 logical, unsigned levels, const
             problem("directory {}: block {} of its index is not in order", d.inode.number, logical);
             return false;
         }
-        good &= check_index_node(d, entry(i).block & kBlockMask, levels - 1, below);
+        good &= check_index_node(d, entry(i).block & kIndexBlockMask, levels - 1, below);
         below.low = below.high;
     }
     return good;

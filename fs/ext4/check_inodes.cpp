@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/ext4/checker.hpp"
+#include "fs/ext4/inode.hpp"
 #include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
@@ -138,7 +139,7 @@ void Checker::check_blocks(const InodeView& v) {
     if (v.has_map()) walk(w);
     const bool damaged = report_.problems != before;
     if (damaged) row(v.number).marks |= InodeRow::damaged;
-    const Attributes attributes = check_inode_attributes(v);
+    const FoundAttributes attributes = check_inode_attributes(v);
     if (v.attribute_block() != 0) {
         note_attribute_block(v);
         if (geometry_.contains(v.attribute_block())) ++blocks;
@@ -225,26 +226,8 @@ u64 Checker::backup_descriptors() const {
     return copies * geometry_.reserved_descriptor_blocks;
 }
 
-/// §"Inode checksum": the number, the generation, the inode with its two checksum fields zero.
 void Checker::check_checksum(const InodeView& v) {
-    if (!geometry_.checksums()) return;
-    constexpr usize kLow = offsetof(DiskInode, checksum_lo), kHigh = 128 + offsetof(DiskInodeExtra, checksum_hi);
-    constexpr std::byte kZero[2] = {};
-    u32 crc = crc32c(crc32c(v.seed, v.raw.first(kLow)), kZero);
-    crc = crc32c(crc, v.raw.subspan(kLow + 2, 128 - kLow - 2));
-    u32 stored = v.d.checksum_lo, mask = 0xffff;
-    if (v.raw.size() > 128) {
-        crc = crc32c(crc, v.raw.subspan(128, kHigh - 128));
-        const u32 high = half_at(v.raw, kHigh);
-        const bool wide = half_at(v.raw, 128) >= 4;
-        crc = crc32c(crc, wide ? Bytes(kZero) : v.raw.subspan(kHigh, 2));
-        crc = crc32c(crc, v.raw.subspan(kHigh + 2));
-        if (wide) {
-            stored |= high << 16;
-            mask = ~0u;
-        }
-    }
-    if ((crc & mask) != stored) problem("inode {}: its checksum is wrong", v.number);
+    if (!inode_is_good(geometry_, v.number, v.raw)) problem("inode {}: its checksum is wrong", v.number);
 }
 
 }  // namespace ringlet::fs::ext4

@@ -113,7 +113,7 @@ template <class T> struct Table : Memory {
 };
 
 /// The attributes of an inode or a block.
-struct Attributes {
+struct FoundAttributes {
     u64 value_blocks = 0;  ///< in inodes of their own
     bool has_inline_data = false;
     Bytes inline_data;
@@ -203,12 +203,12 @@ private:
     void walk_pointer(Walk& w, u32 block, unsigned height, u64 logical);
 
     // ---- check_attributes.cpp
-    Attributes check_inode_attributes(const InodeView& v);
-    Attributes peek_attribute_block(u64 block);
+    FoundAttributes check_inode_attributes(const InodeView& v);
+    FoundAttributes peek_attribute_block(u64 block);
     void note_attribute_block(const InodeView& v);
     void check_attribute_blocks();
     void check_attribute_block(u64 block, u32 references);
-    std::optional<Attributes> read_attributes(Bytes region, usize first);
+    std::optional<FoundAttributes> read_attributes(Bytes region, usize first);
 
     // ---- check_directories.cpp
     void check_directories();

@@ -1,5 +1,6 @@
 // Directories read from front to back. The blocks of an index look like unused entries to such a reader, so
 // this works for every directory; index.cpp is the fast way to one name.
+#include "fs/ext4/index.hpp"
 #include "fs/ext4/volume.hpp"
 #include "lib/crc32c.hpp"
 
@@ -23,17 +24,19 @@ bool leaf_is_good(Bytes block, u32 seed) {
 /// §"Hash Tree Directories": the checksum behind the last possible entry of an index block.
 bool index_is_good(Bytes block, usize entries_at, u32 seed) {
     const auto counts = ringlet::read_at<DxCountLimit>(block, entries_at);
-    const usize used = entries_at + usize{counts->count} * sizeof(DxEntry);
     const usize tail = entries_at + usize{counts->limit} * sizeof(DxEntry);
     if (counts->count > counts->limit || tail + 8 > block.size()) return false;
-    constexpr std::byte kZero[4] = {};
-    u32 crc = crc32c(seed, block.first(used));
-    crc = crc32c(crc, block.subspan(tail, 4));
-    crc = crc32c(crc, kZero);
-    return crc == *ringlet::read_at<le32>(block, tail + 4);
+    return index_checksum(block, entries_at, *counts, seed) == *ringlet::read_at<le32>(block, tail + 4);
 }
 
 }  // namespace
+
+u32 index_checksum(Bytes block, usize entries_at, DxCountLimit counts, u32 seed) {
+    constexpr std::byte kZero[4] = {};
+    const usize tail = entries_at + usize{counts.limit} * sizeof(DxEntry);
+    const u32 crc = crc32c(seed, block.first(entries_at + usize{counts.count} * sizeof(DxEntry)));
+    return crc32c(crc32c(crc, block.subspan(tail, 4)), kZero);
+}
 
 /// A block of this directory; its checksum was verified once. `kind` says what the caller is about to take it
 /// for.

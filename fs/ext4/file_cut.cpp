@@ -14,11 +14,6 @@ constexpr u32 kMostPieces = 4;
 /// Blocks of a directory are metadata: each that is freed is revoked.
 constexpr u32 kDirectoryPiece = 8;
 
-/// An extended attributes' block (§"Extended Attributes").
-struct AttributeHeader {
-    le32 magic, refcount, blocks, hash, checksum;
-};
-
 }  // namespace
 
 Result<> Ext4Inode::truncate(u64 wanted) {
@@ -174,7 +169,7 @@ Result<> Ext4Inode::release_attributes(Handle& handle) {
     u32 users;
     {
         const BlockEdit edit = TRY(handle.edit(block));
-        auto& h = *reinterpret_cast<AttributeHeader*>(edit.bytes().data());
+        auto& h = *reinterpret_cast<XattrHeader*>(edit.bytes().data());
         if (h.magic != kXattrMagic || h.refcount == 0) return fail(Error::corrupt);
         users = h.refcount - 1;
         h.refcount = users;

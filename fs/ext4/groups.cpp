@@ -10,12 +10,6 @@
 namespace ringlet::fs::ext4 {
 namespace {
 
-constexpr u64 both(le32 low, le32 high) {
-    return u64{low} | u64{high} << 32;
-}
-constexpr u32 both(le16 low, le16 high) {
-    return u32{low} | u32{high} << 16;
-}
 constexpr u16 upper(u32 v) {
     return static_cast<u16>(v >> 16);
 }
@@ -64,6 +58,21 @@ u32 Groups::blocks_in(u32 group) const {
 
 // ---- descriptors
 
+GroupInfo group_info(const Geometry& geometry, const GroupDesc& d) {
+    GroupInfo info;
+    info.block_bitmap = both(d.block_bitmap_lo, d.block_bitmap_hi);
+    info.inode_bitmap = both(d.inode_bitmap_lo, d.inode_bitmap_hi);
+    info.inode_table = both(d.inode_table_lo, d.inode_table_hi);
+    info.free_blocks = both(d.free_blocks_count_lo, d.free_blocks_count_hi);
+    info.free_inodes = both(d.free_inodes_count_lo, d.free_inodes_count_hi);
+    info.directories = both(d.used_dirs_count_lo, d.used_dirs_count_hi);
+    if (geometry.has_descriptor_checksums()) {
+        info.unused_inodes = both(d.itable_unused_lo, d.itable_unused_hi);
+        info.flags = d.flags;
+    }
+    return info;
+}
+
 Result<GroupDesc> Groups::load(u32 group, bool& checksum_is_right) {
     const DescriptorPlace place = descriptor_place(group);
     if (!geometry_.contains(place.block)) return fail(Error::corrupt);
@@ -106,17 +115,7 @@ Result<GroupInfo> Groups::read(u32 group) {
     bool good = false;
     const GroupDesc d = TRY(load(group, good));
     if (!good) return fail(Error::corrupt);
-    GroupInfo info;
-    info.block_bitmap = both(d.block_bitmap_lo, d.block_bitmap_hi);
-    info.inode_bitmap = both(d.inode_bitmap_lo, d.inode_bitmap_hi);
-    info.inode_table = both(d.inode_table_lo, d.inode_table_hi);
-    info.free_blocks = both(d.free_blocks_count_lo, d.free_blocks_count_hi);
-    info.free_inodes = both(d.free_inodes_count_lo, d.free_inodes_count_hi);
-    info.directories = both(d.used_dirs_count_lo, d.used_dirs_count_hi);
-    if (geometry_.has_descriptor_checksums()) {
-        info.unused_inodes = both(d.itable_unused_lo, d.itable_unused_hi);
-        info.flags = d.flags;
-    }
+    const GroupInfo info = group_info(geometry_, d);
     const u64 table_bytes = u64{geometry_.inodes_per_group} * geometry_.inode_size;
     if (!geometry_.contains(info.inode_table, (table_bytes + geometry_.block_size - 1) >> geometry_.block_shift))
         return fail(Error::corrupt);

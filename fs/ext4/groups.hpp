@@ -16,6 +16,16 @@ struct GroupInfo {
     u16 flags = 0;
 };
 
+/// The halves of a number that descriptors have apart.
+constexpr u64 both(le32 low, le32 high) {
+    return u64{low} | u64{high} << 32;
+}
+constexpr u32 both(le16 low, le16 high) {
+    return u32{low} | u32{high} << 16;
+}
+/// Flags and unused inodes only where descriptors have checksums: elsewhere they mean nothing.
+GroupInfo group_info(const Geometry& geometry, const GroupDesc& d);
+
 /// Consecutive blocks of the disk.
 struct BlockRange {
     u64 first = 0;

@@ -22,6 +22,9 @@ struct IndexDescent {
     u32 child = 0;  ///< the block that the deepest frame leads to
 };
 
+/// The checksum of an index block, behind its last possible entry: of the entries in use and the tail's reserved word.
+/// The caller has seen that the counts fit the block.
+u32 index_checksum(Bytes block, usize entries_at, DxCountLimit counts, u32 seed);
 /// Seal: the checksum of the root's block.
 void seal_index_root(MutableBytes block, u32 seed);
 

@@ -6,7 +6,6 @@
 #include "fs/ext4/file_map.hpp"
 #include "fs/ext4/hash.hpp"
 #include "fs/ext4/index.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 namespace {
@@ -38,7 +37,7 @@ void seal_index(MutableBytes block, usize at, u32 seed) {
     const usize used = at + usize{counts.count} * sizeof(DxEntry), tail = at + usize{counts.limit} * sizeof(DxEntry);
     if (used > tail || tail + kIndexTail > block.size()) return;
     std::memset(block.data() + tail, 0, kIndexTail);
-    const le32 crc = crc32c(crc32c(seed, Bytes(block).first(used)), Bytes(block).subspan(tail, kIndexTail));
+    const le32 crc = index_checksum(block, at, counts, seed);
     std::memcpy(block.data() + tail + 4, &crc, sizeof(crc));
 }
 

@@ -144,6 +144,12 @@ struct OrphanTail {
 };
 inline constexpr u32 kOrphanMagic = 0x0b10'ca04;
 
+/// Begins a block of extended attributes, which several inodes may share.
+struct XattrHeader {
+    le32 magic, refcount, blocks, hash, checksum, reserved[3];
+};
+static_assert(sizeof(XattrHeader) == 32);
+
 struct XattrEntry {
     u8 name_len, name_index;
     le16 value_offs;

@@ -58,10 +58,10 @@ public:
     // ---- changing: volume_write.cpp
 
     bool is_writable() const { return writable_.load(std::memory_order_acquire); }
-    /// Runs `change` in a handle that may change `credits` blocks of metadata (or as many as there are for anybody, which
-    /// only a tree that lies about its depth does not find enough) and take `blocks` blocks. An error of
-    /// `change` after it changed something aborts the journal: what can go wrong must go wrong before. no_space comes
-    /// before `change` is called. The caller holds no handle.
+    /// Runs `change` in a handle that may change `credits` blocks of metadata (or as many as there are for anybody,
+    /// which only a tree that lies about its depth does not find enough) and take `blocks` blocks. An error of `change`
+    /// after it changed something aborts the journal: what can go wrong must go wrong before. no_space comes before
+    /// `change` is called. The caller holds no handle.
     Result<> transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)> change);
     u32 most_credits() const { return journal_->most_credits(); }
     /// Makes what `transaction` changed, and data already written, durable.
@@ -72,7 +72,6 @@ public:
     Result<> throttle();
     Result<> add_orphan(Handle& handle, Ext4Inode& inode);
     Result<> remove_orphan(Handle& handle, Ext4Inode& inode);
-    bool is_orphan(Ext4Inode& inode);
     /// Credits of either.
     static constexpr u32 kOrphanCredits = 2;
     /// An inode that was just allocated, into the table of those in memory. `fresh` has its number.

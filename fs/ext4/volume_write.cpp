@@ -211,11 +211,6 @@ Result<> Volume::edit_superblock(Handle& handle, FunctionRef<void(Superblock&)> 
     return {};
 }
 
-bool Volume::is_orphan(Ext4Inode& inode) {
-    auto orphans = orphans_.lock();
-    return static_cast<ListNode<OrphanList>&>(inode).linked();
-}
-
 /// The caller stores the inode afterwards.
 Result<> Volume::add_orphan(Handle& handle, Ext4Inode& inode) {
     auto orphans = orphans_.lock();
