@@ -4,6 +4,7 @@
 #include <array>
 #include <new>
 
+#include <ringlet/application.hpp>
 #include <ringlet/config.hpp>
 #include <ringlet/file.hpp>
 #include <ringlet/network.hpp>
@@ -27,9 +28,6 @@
 #include "shell/shell.hpp"
 
 #include RINGLET_APPLIANCE
-
-/// The application's main(), with or without parameters: both are called the same way.
-extern "C" int ringlet_application_main(int argc, char** argv) __asm__("main");
 
 namespace ringlet::boot {
 
@@ -178,6 +176,7 @@ std::span<const shell::Command> shell_commands() {
 
 void start_shell() {
     if constexpr (kAppliance.shell) {
+        (void)kernel::console_claim_input();  // what is typed is the shell's, not the application's
         auto thread = kernel::ThreadHandle::spawn({.name = "shell", .priority = 18, .stack_bytes = 49152}, [] {
             auto* shell = new (std::nothrow) shell::Shell(shell_commands());
             if (shell == nullptr) return log(LogLevel::error, "no shell: out of memory");
@@ -193,13 +192,13 @@ void start_shell() {
 /// argv[0] is the appliance's name; the rest are the words after `--`.
 int run_application(std::string_view words) {
     static constexpr usize kMaxArguments = 64;
-    char* argv[kMaxArguments + 2] = {};
+    static constinit char* argv[kMaxArguments + 2] = {};
     const usize bytes = words.size() + kAppliance.name.size() + 2;
     char* storage = new (std::nothrow) char[bytes];  // for ever
     if (storage == nullptr) panic("out of memory for the arguments of main()");
     const auto argc = split_arguments(kAppliance.name, words, {storage, bytes}, argv);
     if (!argc) panic("more arguments after -- than main() can be given");
-    return ringlet_application_main(*argc, argv);
+    return start_application(*argc, argv, kAppliance.main_stack_bytes);
 }
 
 /// What there is nothing to say about is not in the image either.
@@ -264,19 +263,23 @@ u64 idle_cycles_since(const Moment& then) {
     start_shell();
     log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
         arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));
-    const int status = run_application(command_line.application());
-    if (kAppliance.shell) {
-        log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);
-        for (;;) kernel::sleep_for(Duration::from_s(3600));
-    }
-    if (status == 0) kernel::poweroff();
-    log(LogLevel::error, "{}: main() returned {}", kAppliance.name, status);
-    kernel::end_vm(static_cast<u8>(status));
+    end_application(run_application(command_line.application()));
 }
 
 }  // namespace
 
 }  // namespace ringlet::boot
+
+void ringlet::end_application(int status) {
+    using namespace kernel;
+    if (kAppliance.shell) {
+        log(LogLevel::info, "{}: main() returned {}; the shell stays", kAppliance.name, status);
+        for (;;) sleep_for(Duration::from_s(3600));
+    }
+    if (status == 0) poweroff();
+    log(LogLevel::error, "{}: main() returned {}", kAppliance.name, status);
+    end_vm(static_cast<u8>(status));
+}
 
 void boot_main(ringlet::boot::BootInfo& info) {
     ringlet::boot::run(info);

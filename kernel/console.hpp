@@ -23,6 +23,12 @@ void console_write(std::string_view text);
 void console_input(char c);
 /// The next character typed; nothing when the deadline passes first. Context: thread; one reader at a time.
 std::optional<char> console_read(Instant deadline);
+/// There is one reader: true for the first who asks to be it. Context: any.
+bool console_claim_input();
+/// `arrived` is called for each character, from the context of console_input(). Set once, before there is a reader.
+void console_on_input(void (*arrived)());
+/// Has something been typed that is not read yet? Context: any.
+bool console_input_pending();
 /// True: no more fits. The driver then leaves what comes with the device, whose own flow control takes over, and
 /// is called back when there is room. Context: that of console_input().
 bool console_input_full();

@@ -10,7 +10,7 @@ import re
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROOMS = ["lib", "arch", "boot", "kernel", "drivers", "net", "fs", "sdk", "shell", "examples"]
+ROOMS = ["lib", "arch", "boot", "kernel", "drivers", "net", "fs", "sdk", "posix", "shell", "examples"]
 MAX_LINES = 600
 
 # room -> prefixes it may include (besides its own room and the C++ library)
@@ -30,6 +30,7 @@ TABLE = {
     "fs": ["lib/", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
            "kernel/time/clock.hpp", "kernel/mm/dma.hpp"],
     "sdk": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],
+    "posix": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],
     "shell": ["ringlet/", "lib/"],
     "examples": ["ringlet/", "lib/"],
     "boot": ["lib/", "arch/", "kernel/", "drivers/", "net/", "fs/", "sdk/", "shell/", "ringlet/"],

@@ -20,6 +20,7 @@ need_packages() {
 BUILD_PACKAGES_x86_64=(g++)
 BUILD_PACKAGES_aarch64=(g++ g++-aarch64-linux-gnu)
 BUILD_PACKAGES=(cmake ninja-build python3-minimal e2fsprogs)
+SYSROOT_PACKAGES=(newlib-source gcc-12-source patch git xz-utils make)
 RUN_PACKAGES_x86_64=(qemu-system-x86 ipxe-qemu seabios)
 RUN_PACKAGES_aarch64=(qemu-system-arm ipxe-qemu)
 TEST_PACKAGES=(catch2 python3 curl iproute2 iputils-ping nmap wrk device-tree-compiler fdisk ccache)

@@ -38,6 +38,7 @@ const Features& features();
 void detect_features();
 
 inline constexpr u32 kMsrApicBase = 0x1b;
+inline constexpr u32 kMsrFsBase = 0xc000'0100;
 inline constexpr u32 kMsrTscDeadline = 0x6e0;
 inline constexpr u32 kMsrX2apic = 0x800;
 

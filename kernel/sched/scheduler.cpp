@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <arch/clock.hpp>
+#include <arch/thread_pointer.hpp>
 #include <atomic>
 #include <bit>
 
@@ -128,6 +129,7 @@ void switch_away(Cpu& cpu) {
     charge(cpu, to);
     from.held_ranks = cpu.held_ranks;
     cpu.held_ranks = to.held_ranks;
+    if (to.thread_pointer != from.thread_pointer) arch::set_thread_pointer(to.thread_pointer);
     arch::context_switch(from.context, to.context);
 }
 

@@ -35,6 +35,7 @@ struct AllTag;
 class Thread : public ListNode<ReadyTag>, public ListNode<AllTag>, public DeadlineNode {
 public:
     arch::Context context;
+    std::uintptr_t thread_pointer = 0;  ///< of its thread_local variables, which lie at the top of its stack; 0: none
     Stack stack;  ///< empty for "main", which runs on the boot stack
     void (*entry)(void*) = nullptr;
     void* arg = nullptr;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <arch/clock.hpp>
+#include <arch/thread_pointer.hpp>
 
 #include "kernel/panic.hpp"
 #include "kernel/sched/internal.hpp"
@@ -21,6 +22,8 @@ List<Thread, AllTag>& all() {
 }
 
 constinit u32 next_id = 1;
+using Step = void (*)();
+constinit Step exit_step = nullptr;
 
 void set_name(Thread& thread, std::string_view name) {
     const usize n = std::min(name.size(), sizeof thread.name - 1);
@@ -67,12 +70,18 @@ Result<Thread*> make_thread(const ThreadConfig& config, void (*entry)(void*), vo
     if (config.priority >= kPriorities) return fail(Error::invalid);
     std::unique_ptr<Thread> thread(new (std::nothrow) Thread);
     if (!thread) return fail(Error::no_memory);
-    thread->stack = TRY(allocate_stack(config.stack_bytes));
+    const usize tls_bytes = arch::tls_block_bytes();
+    thread->stack = TRY(allocate_stack(config.stack_bytes + tls_bytes));
     thread->entry = entry;
     thread->arg = arg;
     thread->base_priority = thread->priority = config.priority;
     set_name(*thread, config.name);
-    arch::context_init(thread->context, thread->stack.memory(), thread_begin, thread.get());
+    MutableBytes stack = thread->stack.memory();
+    if (tls_bytes != 0) {
+        thread->thread_pointer = arch::tls_block_init(stack.last(tls_bytes));
+        stack = stack.first(align_down(stack.size() - tls_bytes, usize{64}));
+    }
+    arch::context_init(thread->context, stack, thread_begin, thread.get());
     return thread.release();
 }
 
@@ -150,7 +159,12 @@ void ThreadHandle::detach() {
     destroy(thread);
 }
 
+void set_thread_exit_step(void (*step)()) {
+    exit_step = step;
+}
+
 void exit_thread() {
+    if (exit_step != nullptr) exit_step();
     ASSERT(this_cpu().held_ranks == 0);  // no lock, no mutex
     const SchedulerGuard guard;
     Thread& self = *current_thread();
@@ -190,6 +204,11 @@ void for_each_thread(FunctionRef<void(const ThreadInfo&)> visit) {
         after = info.id;
         visit(info);
     }
+}
+
+u64 own_cpu_time_ns() {
+    const SchedulerGuard guard;
+    return current_thread() != nullptr ? cpu_time(*current_thread()) : 0;
 }
 
 u64 idle_time_ns() {

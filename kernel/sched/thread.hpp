@@ -55,6 +55,9 @@ void sleep_until(Instant when);
 void sleep_for(Duration d);
 /// Ends the calling thread (not "main") where it stands: objects on its stack are not destroyed.
 [[noreturn]] void exit_thread();
+/// What each thread does at its end, on its own stack: destroys what is thread_local. Set once, before there are threads
+/// that need it.
+void set_thread_exit_step(void (*step)());
 
 /// Turns the boot context into the first thread (name "main"), starts the idle thread, enables preemption.
 Result<> scheduler_init();
@@ -69,6 +72,8 @@ struct ThreadInfo {
     usize stack_bytes = 0;
 };
 void for_each_thread(FunctionRef<void(const ThreadInfo&)> visit);
+/// Nanoseconds that the calling thread has run.
+u64 own_cpu_time_ns();
 /// Nanoseconds for which the CPU had nothing to run: halted, on whatever stack.
 u64 idle_time_ns();
 

@@ -14,6 +14,7 @@ enum class Rank : u8 {
     wait_queue,
     run_queue,
     device,
+    readiness,
     page_allocator,
     balloon,
     heap,
@@ -22,6 +23,7 @@ enum class Rank : u8 {
     fs,
     net,
     service,
+    descriptor,
     application
 };
 

@@ -45,6 +45,7 @@ struct ApplianceConfig {
     bool mmio = true;         ///< virtio-mmio, version 2
     bool mmio_legacy = true;  ///< virtio-mmio version 1 too
     // Memory.
+    u32 main_stack_bytes = 256 * 1024;  ///< of main()'s thread, with the C library; without, it has 32 KiB
     u32 packet_buffers = 0;  ///< of 4 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
     u64 cache_bytes = 0;     ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
 

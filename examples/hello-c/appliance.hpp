@@ -1,0 +1,6 @@
+// Nothing but the console: no drivers, no network, no filesystem, no shell.
+#pragma once
+
+#include <ringlet/config.hpp>
+
+inline constexpr ringlet::ApplianceConfig kAppliance{.name = "hello-c", .shell = false, .net = false, .blk = false};

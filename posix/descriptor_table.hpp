@@ -1,0 +1,30 @@
+// File descriptors: small numbers for descriptions. Context: thread.
+#pragma once
+
+#include "posix/description.hpp"
+
+namespace ringlet::posix {
+
+inline constexpr int kOpenMax = 1024;
+
+/// What `fd` refers to. EBADF.
+Outcome<Ref> description(int fd);
+/// The lowest free number from `least` on. EMFILE, ENOMEM.
+Outcome<int> insert(Ref what, bool close_on_exec = false, int least = 0);
+/// `fd` refers to `what` from now on; what it was is closed.
+Outcome<int> insert_at(int fd, Ref what, bool close_on_exec);
+Outcome<> remove(int fd);
+Outcome<bool> closes_on_exec(int fd);
+Outcome<> set_close_on_exec(int fd, bool yes);
+
+/// Descriptors 0, 1 and 2 are the console.
+void open_console();
+
+/// A new D(arguments…) in the table. ENOMEM.
+template <class D, class... A> Outcome<int> insert_new(bool close_on_exec, A&&... arguments) {
+    auto* made = new (std::nothrow) D(std::forward<A>(arguments)...);
+    if (made == nullptr) return refuse(ENOMEM);
+    return insert(Ref(made), close_on_exec);
+}
+
+}  // namespace ringlet::posix

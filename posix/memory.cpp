@@ -1,0 +1,219 @@
+// malloc and operator new on the kernel's heap, in place of newlib's: one heap for everything, which takes pages when
+// it needs them and gives them back, after the balloon and the block cache gave way (kernel/mm/pressure.hpp). Out of
+// memory is ENOMEM, or std::bad_alloc. Context: thread.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <malloc.h>
+#include <reent.h>
+#include <sys/types.h>
+
+#include "kernel/mm/heap.hpp"
+#include "lib/types.hpp"
+#include "posix/error.hpp"
+
+using ringlet::usize;
+using ringlet::kernel::heap_allocate;
+using ringlet::kernel::heap_free;
+using ringlet::kernel::heap_usable_size;
+
+namespace {
+
+void* or_enomem(void* p) {
+    if (p == nullptr) errno = ENOMEM;
+    return p;
+}
+
+void* allocate(usize bytes, usize align = alignof(std::max_align_t)) {
+    return or_enomem(heap_allocate(bytes, align));
+}
+
+void* allocate_zeroed(usize count, usize each) {
+    usize bytes;
+    if (__builtin_mul_overflow(count, each, &bytes)) return or_enomem(nullptr);
+    void* p = allocate(bytes);
+    if (p != nullptr) std::memset(p, 0, bytes);
+    return p;
+}
+
+/// Stays where it is when the new size wastes less than half of the block.
+void* reallocate(void* old, usize bytes) {
+    if (old == nullptr) return allocate(bytes);
+    if (bytes == 0) {
+        heap_free(old);
+        return nullptr;
+    }
+    const usize room = heap_usable_size(old);
+    if (bytes <= room && (bytes > room / 2 || room <= 64)) return old;
+    void* fresh = allocate(bytes);
+    if (fresh == nullptr) return bytes <= room ? old : nullptr;
+    std::memcpy(fresh, old, bytes < room ? bytes : room);
+    heap_free(old);
+    return fresh;
+}
+
+constexpr bool is_alignment(usize align) {
+    return align != 0 && (align & (align - 1)) == 0;
+}
+
+/// operator new: asks the new-handler as long as there is one.
+void* must_allocate(usize bytes, usize align) {
+    for (;;) {
+        if (void* p = heap_allocate(bytes, align)) return p;
+        const std::new_handler handler = std::get_new_handler();
+        if (handler == nullptr) throw std::bad_alloc();
+        handler();
+    }
+}
+
+void* may_allocate(usize bytes, usize align) noexcept {
+    if (void* p = heap_allocate(bytes, align)) return p;
+    if (std::get_new_handler() == nullptr) return nullptr;
+    try {
+        return must_allocate(bytes, align);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+constexpr usize kAlign = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
+}  // namespace
+
+extern "C" {
+
+void* malloc(size_t bytes) {
+    return allocate(bytes);
+}
+void free(void* p) {
+    heap_free(p);
+}
+void* calloc(size_t count, size_t each) {
+    return allocate_zeroed(count, each);
+}
+void* realloc(void* old, size_t bytes) {
+    return reallocate(old, bytes);
+}
+void* reallocarray(void* old, size_t count, size_t each) {
+    usize bytes;
+    return __builtin_mul_overflow(count, each, &bytes) ? or_enomem(nullptr) : reallocate(old, bytes);
+}
+void* memalign(size_t align, size_t bytes) {
+    if (is_alignment(align)) return allocate(bytes, align);
+    errno = EINVAL;
+    return nullptr;
+}
+void* aligned_alloc(size_t align, size_t bytes) {
+    return memalign(align, bytes);
+}
+int posix_memalign(void** out, size_t align, size_t bytes) {
+    if (!is_alignment(align) || align % sizeof(void*) != 0) return EINVAL;
+    void* p = heap_allocate(bytes, align);
+    if (p == nullptr) return ENOMEM;
+    *out = p;
+    return 0;
+}
+void* valloc(size_t bytes) {
+    return allocate(bytes, ringlet::kPageSize);
+}
+void* pvalloc(size_t bytes) {
+    return valloc(ringlet::align_up(bytes, ringlet::kPageSize));
+}
+size_t malloc_usable_size(void* p) {
+    return heap_usable_size(p);
+}
+
+// newlib's own calls.
+void* _malloc_r(_reent*, size_t bytes) {
+    return malloc(bytes);
+}
+void _free_r(_reent*, void* p) {
+    free(p);
+}
+void* _calloc_r(_reent*, size_t count, size_t each) {
+    return calloc(count, each);
+}
+void* _realloc_r(_reent*, void* old, size_t bytes) {
+    return realloc(old, bytes);
+}
+void* _reallocf_r(_reent*, void* old, size_t bytes) {
+    void* p = realloc(old, bytes);
+    if (p == nullptr) free(old);
+    return p;
+}
+void* _memalign_r(_reent*, size_t align, size_t bytes) {
+    return memalign(align, bytes);
+}
+size_t _malloc_usable_size_r(_reent*, void* p) {
+    return malloc_usable_size(p);
+}
+
+/// There is no break to move: the heap takes pages wherever they are.
+void* _sbrk(ptrdiff_t) {
+    errno = ENOMEM;
+    return reinterpret_cast<void*>(-1);
+}
+
+}  // extern "C"
+
+void* operator new(std::size_t n) {
+    return must_allocate(n, kAlign);
+}
+void* operator new[](std::size_t n) {
+    return must_allocate(n, kAlign);
+}
+void* operator new(std::size_t n, std::align_val_t a) {
+    return must_allocate(n, static_cast<usize>(a));
+}
+void* operator new[](std::size_t n, std::align_val_t a) {
+    return must_allocate(n, static_cast<usize>(a));
+}
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
+    return may_allocate(n, kAlign);
+}
+void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
+    return may_allocate(n, kAlign);
+}
+void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+    return may_allocate(n, static_cast<usize>(a));
+}
+void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+    return may_allocate(n, static_cast<usize>(a));
+}
+void operator delete(void* p) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, std::size_t) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, std::align_val_t) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, std::align_val_t) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}

@@ -1,0 +1,14 @@
+// Signals inside one process: a number that a thread sends itself or another, and a function that the receiver runs
+// when it is at a place where it can. Context: thread, holding nothing.
+#pragma once
+
+#include "lib/types.hpp"
+
+namespace ringlet::posix {
+
+/// Runs the handlers of what is pending for this thread and not blocked. Called where a thread woke from a wait.
+void run_pending_signals();
+/// Handlers that this thread has run so far: who sees it change was interrupted (EINTR).
+u64 signals_handled();
+
+}  // namespace ringlet::posix

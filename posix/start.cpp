@@ -1,0 +1,70 @@
+// main() in an image with the C and C++ libraries: a thread of its own, constructors of globals, main(), exit().
+#include <cstdlib>
+#include <utility>
+
+#include <ringlet/application.hpp>
+#include <unistd.h>
+
+#include "kernel/log.hpp"
+#include "kernel/sched/thread.hpp"
+#include "posix/descriptor_table.hpp"
+#include "posix/thread.hpp"
+
+using namespace ringlet;
+
+extern "C" {
+
+int main(int argc, char** argv, char** environment);
+
+using Function = void (*)();
+// The linker script's.
+extern const Function __init_array_start[], __init_array_end[], __fini_array_start[], __fini_array_end[];
+extern char** environ;
+extern const char ringlet_has_cxx_runtime;
+
+/// newlib's: makes stdin, stdout and stderr of its global state, which is what exit() flushes. Only in an image that
+/// has streams.
+[[gnu::weak]] void __sinit(struct _reent*);
+
+/// For posix_spawn and the like, and for exit() of newlib, which calls it when it runs destructors.
+void _fini() {
+    const auto count = __fini_array_end - __fini_array_start;
+    for (auto i = count; i > 0; --i) __fini_array_start[i - 1]();
+}
+
+void _exit(int status) {
+    end_application(status);
+}
+
+}  // extern "C"
+
+namespace {
+
+struct Arguments {
+    int argc;
+    char** argv;
+};
+
+[[noreturn]] void run(void* p) {
+    const Arguments given = *static_cast<Arguments*>(p);
+    posix::adopt_main_thread();
+    posix::open_console();
+    if (__sinit != nullptr) __sinit(_GLOBAL_REENT);
+    for (const Function* f = __init_array_start; f != __init_array_end; ++f) (*f)();
+    std::atexit(_fini);
+    std::exit(main(given.argc, given.argv, environ));
+}
+
+}  // namespace
+
+int ringlet::start_application(int argc, char** argv, usize stack_bytes) {
+    static constinit Arguments given;
+    given = {argc, argv};
+    auto thread = kernel::ThreadHandle::spawn({.name = "application", .stack_bytes = stack_bytes}, run, &given);
+    if (!thread) {
+        kernel::log(kernel::LogLevel::error, "no thread for main(): {}", thread.error());
+        return 1 + (ringlet_has_cxx_runtime == 0);
+    }
+    thread->join();  // main() ended by pthread_exit(): the last of the other threads ends the run
+    for (;;) kernel::sleep_for(Duration::from_s(3600));
+}

@@ -1,0 +1,60 @@
+// A thread as the C library knows it. Context: thread.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "kernel/sched/thread.hpp"
+#include "lib/time.hpp"
+#include "posix/futex.hpp"
+
+/// What a pthread_t points to. Of pthread_create()'s threads it lives until they are joined or, detached, end; any
+/// other thread gets one when it first asks, until it ends.
+struct __ringlet_thread {
+    enum Fate : ringlet::u32 { runs, detached, ended };
+
+    void* (*start)(void*) = nullptr;
+    void* argument = nullptr;
+    void* result = nullptr;
+    ringlet::kernel::ThreadHandle handle;
+    ringlet::u32 ready = 0;    ///< a futex word: `handle` is set
+    ringlet::u32 fate = runs;  ///< a futex word: who joins sleeps on it
+    bool made_here = false;    ///< by pthread_create()
+
+    ringlet::u32 poked = 0;  ///< not 0: it is to be cancelled, or has a signal: it must not fall asleep
+    ringlet::u32 cancelled = 0;
+    const ringlet::u32* sleeps_on = nullptr;
+    int cancel_state = PTHREAD_CANCEL_ENABLE;
+    bool ending = false;
+    _pthread_cleanup_context* cleanup = nullptr;  ///< what pthread_cleanup_push() left, the latest first
+
+    sigset_t blocked = 0;
+    ringlet::u64 pending = 0;  ///< signals sent to this thread, by number
+    char name[16] = {};
+};
+
+namespace ringlet::posix {
+
+/// Bytes of a thread's stack, unless its attributes say otherwise. main()'s is ApplianceConfig::main_stack_bytes.
+inline constexpr usize kDefaultStack = 128 * 1024;
+
+/// Cancellation points look here: ends the thread when somebody asked for it and it may be. Holding nothing.
+void test_cancel();
+/// futex_wait() that pthread_cancel() and signals end early: woken. The caller looks for itself what it was, with
+/// test_cancel() and run_pending_signals(), when it holds nothing any more.
+Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never());
+/// Wakes `thread` from a cancellable_wait(), or from the next one.
+void poke(__ringlet_thread& thread);
+
+/// The thread that runs main(): its pthread_t, its reent. Called on it, first of all.
+void adopt_main_thread();
+/// What every thread does at its end.
+void end_of_thread();
+
+/// The first thread uses newlib's global state, so that exit() finds its streams.
+void use_global_reent();
+void give_up_reent();
+/// Runs the destructors of the thread's specific values.
+void destroy_specific();
+
+}  // namespace ringlet::posix
