@@ -18,7 +18,7 @@ Leave it with the shell's command `poweroff`, or with Ctrl-A X.
   --machine MACHINE  x86_64: q35 (default), pc, microvm; aarch64: virt
   --transport KIND   how virtio devices are attached: pci, or mmio (microvm always, virt if asked)
   --memory SIZE      guest memory, e.g. 32M or 1G; a plain number is MiB (default: 64M)
-  --disk FILE        a raw disk image instead of the demo disk; `none`: no disk
+  --disk FILE        a raw disk image instead of the demo disk, any number of times; `none`: no disk
   --port PORT        the port on this computer that leads to the guest's port 80 (default: 8080)
   --net KIND         user (default; no root needed), tap=INTERFACE, or none
   --gdb              wait for a debugger, and print the line that starts one
@@ -36,7 +36,7 @@ die() { echo "qemu-run.sh: $1" >&2; exit 1; }
 
 # --- Options -----------------------------------------------------------------------------------------------------
 
-arch='' machine='' transport='' memory=64M disk='' port='' net=user gdb='' dry_run='' image='' extra=()
+arch='' machine='' transport='' memory=64M disks=() port='' net=user gdb='' dry_run='' image='' extra=()
 
 while [ $# -gt 0 ]; do
     option=$1
@@ -60,7 +60,7 @@ while [ $# -gt 0 ]; do
     --machine) machine=$value ;;
     --transport) transport=$value ;;
     --memory) memory=$value ;;
-    --disk) disk=$value ;;
+    --disk) disks+=("$value") ;;
     --port) port=$value ;;
     --net) net=$value ;;
     --image) image=$value ;;
@@ -101,7 +101,7 @@ esac
 port_given=$port
 : "${port:=8080}"
 if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then bad "not a port: $port"; fi
-[ -z "$disk" ] || [ "$disk" = none ] || [ -f "$disk" ] || bad "no such disk image: $disk"
+for disk in "${disks[@]}"; do [ "$disk" = none ] || [ -f "$disk" ] || bad "no such disk image: $disk"; done
 [ -z "$image" ] || [ -f "$image" ] || bad "no such image: $image"
 case ${RINGLET_ACCEL:-} in '' | kvm | tcg) ;; *) bad "RINGLET_ACCEL is neither kvm nor tcg: $RINGLET_ACCEL" ;; esac
 
@@ -157,7 +157,7 @@ choose_accelerator() {
     if [ -f "$cache" ] && [ "$(head -n 1 "$cache")" = "$boot" ]; then tail -n 1 "$cache"; return; fi
     command -v "$qemu" >/dev/null || { echo tcg; return; }
     if run_probe kvm; then answer=kvm; fi
-    mkdir -p "$root/build" && printf '%s\n%s\n' "$boot" "$answer" >"$cache"
+    { mkdir -p "$root/build" && printf '%s\n%s\n' "$boot" "$answer" >"$cache"; } 2>/dev/null || true
     echo $answer
 }
 
@@ -191,9 +191,12 @@ compose() {
     esac
     command+=(-m "$memory" -nodefaults -no-user-config -display none -serial mon:stdio -kernel "$kernel")
     if [ "$transport" = mmio ]; then command+=(-global virtio-mmio.force-legacy=false); fi
-    if [ "$disk" != none ]; then
-        command+=(-drive "if=none,id=disk0,format=raw,file=$(escape "$disk")" -device "virtio-blk$suffix,drive=disk0")
-    fi
+    local i
+    for i in "${!disks[@]}"; do
+        [ "${disks[i]}" != none ] || continue
+        command+=(-drive "if=none,id=disk$i,format=raw,file=$(escape "${disks[i]}")"
+                  -device "virtio-blk$suffix,drive=disk$i")
+    done
     case $net in
     user) command+=(-netdev "user,id=net0,hostfwd=tcp:127.0.0.1:$port-:80" -device "virtio-net$suffix,netdev=net0") ;;
     tap=*) command+=(-netdev "tap,id=net0,ifname=${net#tap=},script=no,downscript=no"
@@ -222,7 +225,7 @@ make_demo_disk() {
     mv "$demo_disk.new" "$demo_disk"
 }
 
-[ -n "$disk" ] || disk=$demo_disk
+[ ${#disks[@]} -gt 0 ] || disks=("$demo_disk")
 
 if [ -n "$dry_run" ]; then
     compose "$(choose_accelerator)"
@@ -234,11 +237,11 @@ fi
 declare -n run_packages=RUN_PACKAGES_$arch build_packages=BUILD_PACKAGES_$arch
 packages=("${run_packages[@]}")
 if [ -z "$image" ]; then packages+=("${BUILD_PACKAGES[@]}" "${build_packages[@]}"); fi
-if [ -z "$image" ] || [ "$disk" = "$demo_disk" ]; then packages+=(e2fsprogs); fi
+if [ -z "$image" ] || [ "${disks[0]}" = "$demo_disk" ]; then packages+=(e2fsprogs); fi
 if command -v dpkg-query >/dev/null; then need_packages "${packages[@]}" || die "packages are missing"; fi
 
 if [ -z "$image" ]; then make_default_appliance; fi
-if [ "$disk" = "$demo_disk" ]; then make_demo_disk; fi
+if [ "${disks[0]}" = "$demo_disk" ]; then make_demo_disk; fi
 choose_port
 compose "$(choose_accelerator)"
 

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,8 +40,6 @@ constinit char host_name[HOST_NAME_MAX + 1] = "ringlet";
 }  // namespace
 
 extern "C" {
-
-char** environ = nullptr;
 
 pid_t _getpid() {
     return 1;
@@ -213,6 +212,36 @@ int setpriority(int, id_t, int to) {
     return not_here<int>();
 }
 
+pid_t setpgid(pid_t, pid_t) {
+    return not_here<pid_t>();
+}
+int setegid(gid_t to) {
+    return to == 0 ? 0 : not_here<int>();
+}
+int seteuid(uid_t to) {
+    return to == 0 ? 0 : not_here<int>();
+}
+int sched_setparam(pid_t, const sched_param*) {
+    return not_here<int>();
+}
+int sched_setscheduler(pid_t, int, const sched_param*) {
+    return not_here<int>();
+}
+
+// There is one user.
+passwd* getpwuid(uid_t id) {
+    static char name[] = "root", nothing[] = "", home[] = "/";
+    static passwd root{.pw_name = name, .pw_passwd = nothing, .pw_uid = 0, .pw_gid = 0, .pw_comment = nothing,
+                       .pw_gecos = nothing, .pw_dir = home, .pw_shell = nothing};
+    return id == 0 ? &root : nullptr;
+}
+passwd* getpwnam(const char* name) {
+    return strcmp(name, "root") == 0 ? getpwuid(0) : nullptr;
+}
+char* getlogin() {
+    return getpwuid(0)->pw_name;
+}
+
 pid_t _fork() {
     return not_here<pid_t>();
 }
@@ -220,6 +249,9 @@ pid_t vfork() {
     return not_here<pid_t>();
 }
 int _execve(const char*, char* const*, char* const*) {
+    return not_here<int>();
+}
+int execvpe(const char*, char* const*, char* const*) {
     return not_here<int>();
 }
 pid_t _wait(int*) {

@@ -180,7 +180,7 @@ int faccessat(int at, const char* path, int wanted, int) {
 int eaccess(const char* path, int wanted) {
     return answer(look(AT_FDCWD, path, wanted));
 }
-int _mkdir(const char* path, mode_t mode) {
+int mkdir(const char* path, mode_t mode) {
     return answer(make_directory(AT_FDCWD, path, mode));
 }
 int mkdirat(int at, const char* path, mode_t mode) {

@@ -169,6 +169,12 @@ build_libstdcxx() {  # ARCH SYSROOT
     cp "$work/install-$1/$target"/lib/lib{stdc++,supc++}.a "$2/lib/"
 }
 
+# What posix/ and arch/ have in place of the libraries' own: taken out, so that the order of archives on a link line decides nothing.
+ours_libc=(lib_a-{_isatty,getreent,lock,signal,aligned_alloc,calloc,callocr,cfreer,freer,malign,malignr,mallinfor}.o
+    lib_a-{malloc,mallocr,malloptr,mallstatsr,msize,msizer,mtrim,pvallocr,realloc,reallocarray,reallocf,reallocr}.o
+    lib_a-{valloc,vallocr}.o lib_a-{memcpy,memmove,memset,memcmp,memchr,strlen}{,-stub}.o)
+ours_libstdcxx=({new,del}_op{,v,nt,vnt,a,va,ant,vant}.o del_op{s,vs,sa,vsa}.o)
+
 build() {  # ARCH: the whole sysroot, in its place at the end only
     local arch=$1 sysroot tool began=$SECONDS
     settle "$arch"
@@ -194,6 +200,9 @@ build() {  # ARCH: the whole sysroot, in its place at the end only
     if [ "$arch" = x86_64 ]; then
         run "$logs/$arch-libgcc.log" "$here/libgcc_members.sh" "$source/gcc" "$sysroot" "$work/libgcc-$arch"
     fi
+    "$sysroot/bin/cross-ar" d "$sysroot/lib/libc.a" "${ours_libc[@]}"
+    "$sysroot/bin/cross-ar" d "$sysroot/lib/libstdc++.a" "${ours_libstdcxx[@]}"
+    "$sysroot/bin/cross-ar" d "$sysroot/lib/libsupc++.a" "${ours_libstdcxx[@]}"
     for tool in pthread rt dl; do "$sysroot/bin/cross-ar" rcs "$sysroot/lib/lib$tool.a"; done  # programs ask for them; all is in posix/
     rm -r "$sysroot/bin" && rm "$sysroot" && mv "$sysroot.part" "$sysroot"
     say "$arch" "built in $((SECONDS - began)) s"

@@ -1,0 +1,187 @@
+# Appliances: an application and Ringlet in one bootable image. Part of the installed package.
+
+# ringlet_add_appliance(NAME SOURCES main.cpp … [options])
+#   SOURCES file …      the application
+#   LIBRARIES target …  other CMake libraries that it uses
+#   CONFIG file         its constexpr configuration (<ringlet/config.hpp> explains every option); else the default
+#   BARE                without the C and C++ libraries: the SDK's headers only, no exceptions, no RTTI; smallest
+#   ROOTFS folder       made into the ext4 disk NAME.disk, the first one, mounted at /
+#   ROOTFS_SIZE size    of that disk (64M)
+#   DISK name:size …    further disks NAME-name.disk, ext4, empty, made once and kept
+#   MEMORY size         what NAME-run gives the guest (64M)
+#   ARCH arch …         the architectures it is for: on another one it is left out, with a message
+#   LIMIT size          the build fails when the stripped image is larger, e.g. 400K
+# Targets and files, in the current binary directory:
+#   NAME          the ELF image, with the symbol table for its own stack traces, not stripped (NAME.stripped is)
+#   NAME.bin      aarch64: the same as a Linux arm64 Image
+#   NAME-disk     its disks, raw and, beside them, qcow2
+#   NAME-run      boots it on this terminal; NAME-debug the same, waiting for gdb
+#   NAME-report   where its bytes are
+# The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
+# is the last thing in rodata, so it moves no text.
+function(ringlet_add_appliance name)
+  cmake_parse_arguments(APP "BARE" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH" ${ARGN})
+  if(APP_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): unknown: ${APP_UNPARSED_ARGUMENTS}")
+  elseif(NOT APP_SOURCES)
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): give it SOURCES")
+  elseif(APP_ARCH AND NOT RINGLET_ARCH IN_LIST APP_ARCH)
+    message(STATUS "Appliance ${name} is for ${APP_ARCH}, not for ${RINGLET_ARCH}: left out")
+    return()
+  endif()
+  ringlet_check_size(${name} MEMORY "${APP_MEMORY}")
+  ringlet_check_size(${name} LIMIT "${APP_LIMIT}")
+  ringlet_check_size(${name} ROOTFS_SIZE "${APP_ROOTFS_SIZE}")
+  if(NOT APP_CONFIG)
+    set(APP_CONFIG "${RINGLET_ROOT}/boot/default_appliance.hpp")
+  endif()
+  get_filename_component(config "${APP_CONFIG}" ABSOLUTE)
+  if(NOT EXISTS "${config}")
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): CONFIG ${APP_CONFIG}: there is no such file")
+  endif()
+
+  # Everything of the application, once; and the composition root, compiled for its configuration.
+  add_library(${name}.objects OBJECT ${APP_SOURCES})
+  target_include_directories(${name}.objects PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  add_library(${name}.root OBJECT "${RINGLET_ROOT}/boot/main.cpp")
+  target_link_libraries(${name}.root PRIVATE ringlet_flags)
+  set_target_properties(${name}.root PROPERTIES CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS ON)
+  if(NOT CMAKE_CXX_STANDARD)  # what <ringlet/...> needs; who needs another one says so
+    set_target_properties(${name}.objects PROPERTIES CXX_STANDARD 23)
+  endif()
+  foreach(part IN ITEMS objects root)
+    target_compile_definitions(${name}.${part} PRIVATE
+      "RINGLET_APPLIANCE=\"${config}\"" "RINGLET_APPLIANCE_NAME=\"${name}\"")
+  endforeach()
+  if(APP_BARE)
+    target_link_libraries(${name}.objects PRIVATE ringlet_flags ${APP_LIBRARIES})
+    set(runtime ringlet_bare)
+  else()
+    target_link_libraries(${name}.objects PRIVATE ringlet_libc ${APP_LIBRARIES})
+    set(runtime ringlet_posix -lstdc++ -lm -lc -lgcc_eh -lgcc)
+    if(TARGET ringlet_sysroot)
+      add_dependencies(${name}.objects ringlet_sysroot)
+    endif()
+  endif()
+  ringlet_link(${name} "${runtime}" "${APP_LIBRARIES}" "${APP_BARE}")
+
+  ringlet_limit(${name} "${APP_LIMIT}")
+  ringlet_disks(${name} "${APP_ROOTFS}" "${APP_ROOTFS_SIZE}" "${APP_DISK}")
+  ringlet_run_targets(${name} "${APP_MEMORY}")
+endfunction()
+
+# A size as people write it, or nothing.
+function(ringlet_check_size name option value)
+  if(value AND NOT value MATCHES "^[1-9][0-9]*[KMG]?$")
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): ${option} ${value}: not a size; e.g. 64M")
+  endif()
+endfunction()
+
+# Both links, and what is made from the image.
+function(ringlet_link name runtime libraries bare)
+  set(script "${RINGLET_ROOT}/linker/${RINGLET_ARCH}.ld")
+  set(symbols "${CMAKE_CURRENT_BINARY_DIR}/${name}.symbols.S")
+  get_property(group GLOBAL PROPERTY RINGLET_ROOMS)
+  list(APPEND group ${libraries} ${runtime})
+  list(JOIN group "," group)
+  foreach(pass IN ITEMS ${name}.pass1 ${name})
+    add_executable(${pass} $<TARGET_OBJECTS:${name}.objects> $<TARGET_OBJECTS:${name}.root>)
+    target_link_libraries(${pass} PRIVATE ringlet_flags "$<LINK_GROUP:RESCAN,${group}>")
+    target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections
+      -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 "-Wl,-T,${script}")
+    if(NOT bare)
+      target_link_options(${pass} PRIVATE "-L${RINGLET_SYSROOT}/lib" -Wl,--eh-frame-hdr)
+    endif()
+    set_target_properties(${pass} PROPERTIES LINK_DEPENDS "${script}" LINKER_LANGUAGE CXX)
+  endforeach()
+  add_custom_command(OUTPUT "${symbols}" VERBATIM
+    COMMAND python3 "${RINGLET_ROOT}/tools/symbols.py" --nm ${RINGLET_TOOL_PREFIX}nm --elf $<TARGET_FILE:${name}.pass1>
+            --out "${symbols}"
+    DEPENDS ${name}.pass1 "${RINGLET_ROOT}/tools/symbols.py")
+  target_sources(${name} PRIVATE "${symbols}")
+  target_link_options(${name} PRIVATE "-Wl,-Map=${CMAKE_CURRENT_BINARY_DIR}/${name}.map")
+  add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+    COMMAND ${RINGLET_TOOL_PREFIX}strip -o "${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped" $<TARGET_FILE:${name}>)
+  if(RINGLET_ARCH STREQUAL aarch64)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${RINGLET_TOOL_PREFIX}objcopy -O binary $<TARGET_FILE:${name}> "${CMAKE_CURRENT_BINARY_DIR}/${name}.bin")
+  endif()
+  add_custom_target(${name}-report VERBATIM DEPENDS ${name}
+    COMMAND python3 "${RINGLET_ROOT}/tools/image_size.py" "${CMAKE_CURRENT_BINARY_DIR}/${name}.map" --top 25
+            --symbols $<TARGET_FILE:${name}> --nm ${RINGLET_TOOL_PREFIX}nm)
+endfunction()
+
+function(ringlet_limit name limit)
+  if(NOT limit)
+    return()
+  endif()
+  string(REPLACE "K" " * 1024" bytes "${limit}")
+  string(REPLACE "M" " * 1024 * 1024" bytes "${bytes}")
+  string(REPLACE "G" " * 1024 * 1024 * 1024" bytes "${bytes}")
+  math(EXPR bytes "${bytes}")
+  add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DFILE=${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped -DLIMIT=${bytes}
+            -P "${RINGLET_ROOT}/cmake/check_limit.cmake")
+endfunction()
+
+# An ext4 disk image from a folder, made again when a file of the folder changes, or an empty one, made once.
+function(ringlet_disks name rootfs rootfs_size others)
+  set(disks)
+  set(made)
+  set(mke2fs ${CMAKE_COMMAND} -E env "PATH=/usr/sbin:/sbin:$ENV{PATH}" mke2fs -q -F -t ext4)
+  if(rootfs)
+    get_filename_component(folder "${rootfs}" ABSOLUTE)
+    if(NOT IS_DIRECTORY "${folder}")
+      message(FATAL_ERROR "ringlet_add_appliance(${name}): ROOTFS ${rootfs}: there is no such folder")
+    endif()
+    if(NOT rootfs_size)
+      set(rootfs_size 64M)
+    endif()
+    set(disk "${CMAKE_CURRENT_BINARY_DIR}/${name}.disk")
+    file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*")
+    add_custom_command(OUTPUT "${disk}" VERBATIM
+      COMMAND ${CMAKE_COMMAND} -E rm -f "${disk}"
+      COMMAND ${mke2fs} -d "${folder}" "${disk}" ${rootfs_size}
+      DEPENDS ${files})
+    list(APPEND disks "${disk}")
+  endif()
+  foreach(other IN LISTS others)
+    if(NOT other MATCHES "^([A-Za-z0-9_-]+):([1-9][0-9]*[KMG]?)$")
+      message(FATAL_ERROR "ringlet_add_appliance(${name}): DISK ${other}: give name:size, e.g. data:64M")
+    endif()
+    set(disk "${CMAKE_CURRENT_BINARY_DIR}/${name}-${CMAKE_MATCH_1}.disk")
+    add_custom_command(OUTPUT "${disk}" VERBATIM COMMAND ${mke2fs} "${disk}" ${CMAKE_MATCH_2})
+    list(APPEND disks "${disk}")
+  endforeach()
+  if(NOT disks)
+    return()
+  endif()
+  foreach(disk IN LISTS disks)
+    add_custom_command(OUTPUT "${disk}.qcow2" VERBATIM
+      COMMAND qemu-img convert -q -f raw -O qcow2 "${disk}" "${disk}.qcow2" DEPENDS "${disk}")
+    list(APPEND made "${disk}.qcow2")
+  endforeach()
+  add_custom_target(${name}-disks ALL DEPENDS ${disks})
+  add_dependencies(${name} ${name}-disks)
+  add_custom_target(${name}-disk DEPENDS ${disks} ${made})
+  set_target_properties(${name} PROPERTIES RINGLET_DISKS "${disks}")
+endfunction()
+
+function(ringlet_run_targets name memory)
+  if(NOT memory)
+    set(memory 64M)
+  endif()
+  get_target_property(disks ${name} RINGLET_DISKS)
+  set(options --arch ${RINGLET_ARCH} --memory ${memory} --image $<TARGET_FILE:${name}>)
+  if(disks)
+    foreach(disk IN LISTS disks)
+      list(APPEND options --disk "${disk}")
+    endforeach()
+  else()
+    list(APPEND options --disk none)
+  endif()
+  add_custom_target(${name}-run VERBATIM USES_TERMINAL DEPENDS ${name}
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options})
+  add_custom_target(${name}-debug VERBATIM USES_TERMINAL DEPENDS ${name}
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb)
+endfunction()

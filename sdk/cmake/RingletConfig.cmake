@@ -1,0 +1,33 @@
+# find_package(Ringlet REQUIRED): ringlet_add_appliance() (cmake/appliance.cmake explains it) for the architecture of the
+# toolchain file, share/ringlet/toolchain/ARCH.cmake of the same prefix.
+if(NOT RINGLET_ARCH)
+  get_filename_component(ringlet_share "${CMAKE_CURRENT_LIST_DIR}/../../../share/ringlet" ABSOLUTE)
+  message(FATAL_ERROR "Ringlet builds images, not programs of this computer: configure with "
+    "-DCMAKE_TOOLCHAIN_FILE=${ringlet_share}/toolchain/x86_64.cmake (or aarch64.cmake)")
+endif()
+get_filename_component(RINGLET_PREFIX "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+set(RINGLET_ROOT "${RINGLET_PREFIX}/share/ringlet")
+set(RINGLET_LIBRARIES "${RINGLET_PREFIX}/lib/ringlet/${RINGLET_ARCH}")
+set(RINGLET_SYSROOT "${RINGLET_LIBRARIES}/sysroot")
+if(NOT EXISTS "${RINGLET_LIBRARIES}")
+  message(FATAL_ERROR "This installation of Ringlet has nothing for ${RINGLET_ARCH}: build and install it for that too")
+endif()
+if(NOT TARGET ringlet_machine)
+  include("${RINGLET_ROOT}/cmake/flags.cmake")
+  # The libraries' headers and specs come from the toolchain file, for third-party libraries too.
+  add_library(ringlet_libc INTERFACE)
+  target_link_libraries(ringlet_libc INTERFACE ringlet_machine)
+  file(GLOB ringlet_archives "${RINGLET_LIBRARIES}/libringlet_*.a")
+  foreach(archive IN LISTS ringlet_archives)
+    get_filename_component(room "${archive}" NAME_WE)
+    string(REGEX REPLACE "^lib" "" room "${room}")
+    add_library(${room} STATIC IMPORTED GLOBAL)
+    set_target_properties(${room} PROPERTIES IMPORTED_LOCATION "${archive}")
+    if(NOT room MATCHES "^ringlet_(bare|posix|root)$")
+      set_property(GLOBAL APPEND PROPERTY RINGLET_ROOMS ${room})
+    endif()
+  endforeach()
+endif()
+include("${RINGLET_ROOT}/cmake/appliance.cmake")
+# Applications may be of any C++ standard; the composition root is not.
+set(RINGLET_FOUND TRUE)
