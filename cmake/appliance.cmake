@@ -185,3 +185,20 @@ function(ringlet_run_targets name memory)
   add_custom_target(${name}-debug VERBATIM USES_TERMINAL DEPENDS ${name}
     COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb)
 endfunction()
+
+# ringlet_add_library(NAME …): add_library() for code with the C and C++ libraries. With an installed package's toolchain
+# file, every library is such a one; in Ringlet's own tree this says so.
+function(ringlet_add_library name)
+  add_library(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:ringlet_libc>)
+  if(TARGET ringlet_sysroot)
+    add_dependencies(${name} ringlet_sysroot)
+  endif()
+endfunction()
+
+# ringlet_debian_source(PACKAGE VARIABLE): the folder of a Debian source package, got when it is not there yet.
+function(ringlet_debian_source package variable)
+  execute_process(COMMAND "${RINGLET_ROOT}/tools/debian_source.sh" ${package}
+    OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  set(${variable} "${folder}" PARENT_SCOPE)
+endfunction()

@@ -200,6 +200,9 @@ int remove(const char* path) {
     if (lstat(path, &s) != 0) return -1;
     return answer(remove_name(AT_FDCWD, path, S_ISDIR(s.st_mode)));
 }
+int _remove_r(struct _reent*, const char* path) {
+    return remove(path);
+}
 int rename(const char* from, const char* to) {
     return answer(rename_as(AT_FDCWD, from, AT_FDCWD, to));
 }

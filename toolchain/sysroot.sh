@@ -172,7 +172,7 @@ build_libstdcxx() {  # ARCH SYSROOT
 # What posix/ and arch/ have in place of the libraries' own: taken out, so that the order of archives on a link line decides nothing.
 ours_libc=(lib_a-{_isatty,getreent,lock,signal,aligned_alloc,calloc,callocr,cfreer,freer,malign,malignr,mallinfor}.o
     lib_a-{malloc,mallocr,malloptr,mallstatsr,msize,msizer,mtrim,pvallocr,realloc,reallocarray,reallocf,reallocr}.o
-    lib_a-{valloc,vallocr}.o lib_a-{memcpy,memmove,memset,memcmp,memchr,strlen}{,-stub}.o)
+    lib_a-{valloc,vallocr,remove,rename,renamer,stack_protector,sysfcntl}.o lib_a-{memcpy,memmove,memset,memcmp,memchr,strlen}{,-stub}.o)
 ours_libstdcxx=({new,del}_op{,v,nt,vnt,a,va,ant,vant}.o del_op{s,vs,sa,vsa}.o)
 
 build() {  # ARCH: the whole sysroot, in its place at the end only
