@@ -70,7 +70,7 @@ catch() { counted "$1" tests/catch_count.sh "$2"; }
 
 echo "Packages"
 need_packages "${BUILD_PACKAGES[@]}" "${BUILD_PACKAGES_x86_64[@]}" "${BUILD_PACKAGES_aarch64[@]}" \
-    "${RUN_PACKAGES_x86_64[@]}" "${RUN_PACKAGES_aarch64[@]}" "${TEST_PACKAGES[@]}" || { echo "0 passed, 1 failed"; exit 1; }
+    "${RUN_PACKAGES_x86_64[@]}" "${RUN_PACKAGES_aarch64[@]}" "${TEST_PACKAGES[@]}" "${SYSROOT_PACKAGES[@]}" "${PORT_PACKAGES[@]}" qemu-utils || { echo "0 passed, 1 failed"; exit 1; }
 launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
 export PATH="$PATH:/usr/sbin:/sbin"
 
@@ -87,8 +87,9 @@ if wants host; then
 fi
 if wants images || wants integration; then
     echo "Images"
+    one "C and C++ libraries" toolchain/sysroot.sh x86_64 aarch64
     for arch in x86_64 aarch64; do
-        one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} && cmake --build --preset $arch"
+        one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} -DRINGLET_PORTS=ON && cmake --build --preset $arch"
         image="build/$arch/examples/httpd/httpd"
         one "$arch image" tools/check_image.py "$image" --stripped "$image.stripped"
     done

@@ -28,7 +28,7 @@ if(NOT RINGLET_ARCH STREQUAL host)
 endif()
 
 # SOURCES are built for speed, COLD ones for size: what runs once, seldom, or for people. What belongs where is measured:
-# bench/serve.py counts the instructions of a request, NAME-size shows the bytes.
+# bench/serve.py counts the instructions of a request, NAME-report shows the bytes.
 function(ringlet_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;COLD" ${ARGN})
   add_library(ringlet_${name} STATIC ${ROOM_SOURCES} ${ROOM_COLD})

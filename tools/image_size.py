@@ -4,7 +4,7 @@
     tools/image_size.py build/x86_64/examples/httpd/httpd.map [--top N] [--symbols ELF --nm NM]
 
 Counts what is in the file (text, read-only data, data), not .bss. With --top also the largest functions and objects,
-with --symbols the templates that are instantiated more than once, with the bytes of all their instances. `NAME-size` is
+with --symbols the templates that are instantiated more than once, with the bytes of all their instances. `NAME-report` is
 the same as a target of the build.
 """
 import argparse

@@ -168,8 +168,10 @@ void* heap_allocate(usize bytes, usize align) {
             return result;
         }
     }
-    const usize pages = (std::max<usize>(bytes, 1) - 1) / kPageSize;  // less one; cannot overflow
-    if (pages >= (usize{1} << kMaxOrder) || align > kPageSize) return nullptr;
+    // Blocks are aligned to their own size.
+    const usize least = std::max<usize>(bytes, align > kPageSize ? align : 1);
+    const usize pages = (least - 1) / kPageSize;  // less one; cannot overflow
+    if (pages >= (usize{1} << kMaxOrder)) return nullptr;
     const unsigned order = static_cast<unsigned>(std::bit_width(pages));
     const auto block = pages_for_heap(*held, order);
     if (!block) return nullptr;

@@ -13,7 +13,7 @@ struct HeapStats {
     u64 used_bytes = 0, reserved_bytes = 0, allocations = 0;
 };
 
-/// nullptr when memory is out. `align` is a power of two up to a page.
+/// nullptr when memory is out. `align` is a power of two.
 void* heap_allocate(usize bytes, usize align = alignof(std::max_align_t));
 void heap_free(void* p);
 usize heap_usable_size(const void* p);

@@ -88,6 +88,18 @@ TEST_CASE("Random allocations keep their contents and their alignment") {
     heap_free(nullptr);
 }
 
+TEST_CASE("alignments larger than a page are kept") {
+    Ram ram(16_MiB);
+    const arch::MmioRange regions[] = {ram.range(0, 16_MiB)};
+    REQUIRE(page_allocator_init(regions, {}, kAllMapped));
+    for (const usize align : {8192u, 65536u, 1048576u}) {
+        void* p = heap_allocate(100, align);
+        REQUIRE(p != nullptr);
+        CHECK(reinterpret_cast<std::uintptr_t>(p) % align == 0);
+        heap_free(p);
+    }
+}
+
 TEST_CASE("Freeing twice, or something else, is a panic") {
     Ram ram(4_MiB);
     const arch::MmioRange regions[] = {ram.range(0, 4_MiB)};

@@ -2,4 +2,4 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{.name = "libcxx", .shell = false, .net = false, .blk = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{.name = "libcxx", .shell = false, .net = false};

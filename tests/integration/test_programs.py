@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""C and C++ programs as appliances: what the libraries do, programs from Debian's source packages, memory and sizes."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Workspace, expand, main, per_machine  # noqa: E402
+from vm import BUILD, VM, image  # noqa: E402
+
+MACHINES = ("q35", "virt")
+
+
+def disk(path, kind="pci"):
+    return ["-blockdev", f"driver=raw,node-name=d,file.driver=file,file.filename={path}", "-device", f"virtio-blk-{kind},drive=d"]
+
+
+@expand
+class Libraries(unittest.TestCase):
+    @per_machine(*MACHINES)
+    def test_everything_of_libstdcxx(self, machine):
+        with VM(machine, net=False, appliance="libcxx") as vm:
+            said = vm.wait(re.compile(rb"ALL OK|SOME FAILED"), timeout=60).decode()
+            self.assertEqual(vm.exit_status(), 0, said)
+        failed = re.findall(r"FAIL .*", said)
+        self.assertEqual(failed, [])
+        self.assertGreaterEqual(said.count("PASS "), 79)
+        self.assertIn(b"global dtor ran v=42", vm.output)
+
+    @per_machine(*MACHINES)
+    def test_hello_in_c_with_little_memory(self, machine):
+        with VM(machine, net=False, appliance="hello-c", memory="4M", append="-- one two") as vm:
+            vm.wait(b"Hello from hello-c, with 2 arguments", timeout=20)
+            self.assertEqual(vm.exit_status(), 0)
+
+
+def ported(name):
+    """Skips when the example was not built: its source package could not be had."""
+    return unittest.skipUnless(os.path.exists(os.path.join(BUILD, "x86_64", "examples", name, name)), f"{name} was not built")
+
+
+@expand
+class Programs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.space = Workspace()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.space.close()
+
+    @ported("lua")
+    @per_machine(*MACHINES)
+    def test_lua(self, machine):
+        with VM(machine, net=False, appliance="lua", memory="16M") as vm:
+            vm.wait(b"> ")
+            for line, answer in (("print(6 * 7)", b"42"), ("print(#string.rep('x', 1000000))", b"1000000"),
+                                 ("error('oops')", b"stdin:1: oops"), ("print(pcall(io.popen, 'ls'))", b"false"),
+                                 ("local c = coroutine.wrap(function() coroutine.yield(7) end) print(c())", b"7"),
+                                 ("f = io.open('/tmp/x', 'w') f:write('kept') f:close() print(io.open('/tmp/x'):read('a'))", b"kept")):
+                vm.send(line + "\n")
+                vm.wait(re.compile(rb"\n[^\n]*" + re.escape(answer)))
+                vm.wait(b"> ")
+            vm.send(b"\x04")
+            self.assertEqual(vm.exit_status(), 0)
+        folder = os.path.dirname(image("x86_64" if machine == "q35" else "aarch64", "lua"))
+        with VM(machine, net=False, appliance="lua", disk=f"{folder}/lua.disk", append="-- /primes.lua 30000") as vm:
+            vm.wait(b"3245 primes below 30000", timeout=60)
+            self.assertEqual(vm.exit_status(), 0)
+
+    @ported("sqlite")
+    @per_machine(*MACHINES)
+    def test_sqlite_survives_being_killed(self, machine):
+        path = self.space.ext4(f"{machine}.img", size="64M")
+        whole = 0
+        for n in range(3):
+            with VM(machine, net=False, appliance="sqlite", extra=disk(path), append="-- /my.db") as vm:
+                vm.wait(b"sqlite> ")
+                vm.send("pragma synchronous = full; create table if not exists t(n integer primary key, text);\n")
+                for i in range(20):
+                    vm.send(f"begin; insert into t(text) values ('{n}-{i}'), (hex(randomblob(3000))); commit; select 'done', {i};\n")
+                vm.wait(re.compile(rb"done\|%d\r?\n" % (5 + 7 * n % 15)), timeout=60)
+            # Left the block above: QEMU was killed, somewhere in the middle.
+            with VM(machine, net=False, appliance="sqlite", extra=disk(path), append="-- /my.db") as vm:
+                vm.wait(b"sqlite> ")
+                vm.send("pragma integrity_check; select 'rows=' || count(*), sum(text like '%-%') * 2 = count(*) from t;\n")
+                vm.wait(re.compile(rb"\nok\r?\n"), timeout=60)
+                rows = int(re.search(rb"rows=(\d+)\|1", vm.wait(re.compile(rb"\nrows=\d+\|1"))).group(1))
+                self.assertGreaterEqual(rows, whole + 2 * (6 + 7 * n % 15))
+                whole = rows
+                vm.send(".quit\n")
+                self.assertEqual(vm.exit_status(), 0)
+        done = subprocess.run(["e2fsck", "-fn", path], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+
+if __name__ == "__main__":
+    main()
