@@ -102,7 +102,11 @@ void report_disks(TextSink to, std::string_view) {
                disk.sectors() < 20 * 2048 ? "KiB" : "MiB", limits.block_size, limits.max_request_bytes / 1024,
                disk.read_only() ? "  read-only" : "");
     });
-    if (!any) to("no disks\n");
+    if (!any) return to("no disks\n");
+    for_each_filesystem([&](std::string_view name, fs::FileSystem& mounted) {
+        format(to, "{}: cache\n", name);
+        mounted.for_each_value([&](std::string_view what, u64 value) { format(to, "  {:<28} {}\n", what, value); });
+    });
 }
 
 void set_reported_bus(pci::Bus* bus) {

@@ -9,6 +9,7 @@ namespace ringlet::boot {
 
 void report_irqs(TextSink to, std::string_view arguments);
 void report_virtio(TextSink to, std::string_view arguments);
+/// Disks, and how the caches of what is mounted do.
 void report_disks(TextSink to, std::string_view arguments);
 /// Checks the ext4 filesystem of a disk or a partition; without arguments that at "/".
 void report_fsck(TextSink to, std::string_view arguments);

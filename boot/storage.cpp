@@ -11,9 +11,12 @@
 #include "fs/memfs.hpp"
 #include "fs/partition.hpp"
 #include "kernel/log.hpp"
+#include "kernel/mm/pressure.hpp"
+#include "kernel/sched/event.hpp"
 #include "kernel/sched/mutex.hpp"
 #include "kernel/sched/thread.hpp"
 #include "kernel/system.hpp"
+#include "kernel/time/clock.hpp"
 
 namespace ringlet::boot {
 
@@ -83,9 +86,17 @@ bool root_is_mounted() {
 
 // ---- mounting
 
-/// Every five seconds what has waited long enough goes to its disk.
+constinit kernel::Event flusher_wanted;
+
+/// The last to be asked for memory: what the caches still have must be written before it can be given back.
+constinit kernel::MemorySource unwritten{.give = [](void*, usize, kernel::Pressure) {
+    flusher_wanted.set();
+    return usize{0};
+}};
+
+/// Every five seconds, or when somebody needs memory, what has waited long enough goes to its disk.
 void flush_for_ever() {
-    for (;; kernel::sleep_for(Duration::from_s(5))) {
+    for (;; flusher_wanted.wait_until(kernel::now() + Duration::from_s(5))) {
         auto mounts = known_mounts.lock();
         files().write_back();
     }
@@ -281,11 +292,18 @@ void for_each_disk(FunctionRef<void(fs::BlockDevice&)> visit) {
     for (fs::BlockDevice* disk : disks->span()) visit(*disk);
 }
 
+void for_each_filesystem(FunctionRef<void(std::string_view, fs::FileSystem&)> visit) {
+    auto mounts = known_mounts.lock();
+    for (Mounted& row : mounts->rows)
+        if (row.filesystem && row.volume.disk != nullptr) visit(row.volume.device().name(), *row.filesystem);
+}
+
 void mount_disks(const StorageOptions& options) {
     {
         auto mounts = known_mounts.lock();
         mounts->options = options;
     }
+    kernel::pressure_register(unwritten);  // before any cache: the last registered is asked first
     set_mounter({.mount = mount_by_name, .unmount = unmount_volume});
     kernel::set_last_step(leave_in_order);
     DiskList disks = disks_now();

@@ -7,6 +7,7 @@
 
 #include "boot/cmdline.hpp"
 #include "fs/block_device.hpp"
+#include "fs/inode.hpp"
 #include "lib/function_ref.hpp"
 
 namespace ringlet::boot {
@@ -25,6 +26,9 @@ void add_disk(fs::BlockDevice& disk);
 void remove_disk(fs::BlockDevice& disk);
 /// In the order in which they came; none comes or goes meanwhile. Context: thread; `visit` neither adds nor removes.
 void for_each_disk(FunctionRef<void(fs::BlockDevice&)> visit);
+
+/// What is mounted of disks and partitions, by its name; nothing is mounted or taken off meanwhile. Context: thread.
+void for_each_filesystem(FunctionRef<void(std::string_view, fs::FileSystem&)> visit);
 
 /// Every disk is looked at, in order, for what is mounted at "/" (the first filesystem that fits; without any, a
 /// memfs), then what the options want besides, then a memfs at "/tmp" where the root has that directory. From then on

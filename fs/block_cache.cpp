@@ -81,11 +81,14 @@ Result<std::unique_ptr<BlockCache>> BlockCache::create(BlockDevice& device, u32 
     cache->buckets_.reset(new (std::nothrow) Entry*[buckets]());
     cache->transfers_.reset(new (std::nothrow) Transfer[kTransfers]);
     if (!cache->buckets_ || !cache->transfers_) return fail(Error::no_memory);
-    if (!cache->grow()) return fail(Error::no_memory);
+    if (!cache->grow(Need::required)) return fail(Error::no_memory);
+    cache->state_.lock()->kept_blocks = std::max(cache->chunk_blocks_, 8u);
+    kernel::pressure_register(cache->source_);
     return cache;
 }
 
 BlockCache::~BlockCache() {
+    kernel::pressure_unregister(source_);
     // A completion's last access to us is to mark its transfer free. Unmounting is rare: look again every
     // millisecond.
     for (u32 i = 0; transfers_ && i < kTransfers; ++i)
@@ -95,58 +98,11 @@ BlockCache::~BlockCache() {
         }
     discard_changes();
     ASSERT(pinned_.load() == 0);
-    auto state = state_.lock();
-    while (Chunk* c = state->chunks) {
-        state->chunks = c->next;
-        if (lost_.load(std::memory_order_relaxed)) c->memory.abandon();
-        delete c;
-    }
-}
-
-// ---- memory
-// -----------------------------------------------------------------------------------------------------
-
-bool BlockCache::grow() {
-    {
-        auto state = state_.lock();
-        if (!can_grow(*state)) return false;
-        state->granted_blocks += chunk_blocks_;
-    }
-    std::unique_ptr<Chunk> chunk(new (std::nothrow) Chunk);
-    std::unique_ptr<Entry[]> entries(new (std::nothrow) Entry[chunk_blocks_]);
-    const usize bytes = usize{chunk_blocks_} * block_size_;
-    auto memory = kernel::DmaRegion::allocate(bytes);
-    auto state = state_.lock();
-    if (!chunk || !entries || !memory) {
-        // Do not try again for every block: the bound becomes what there is now.
-        state->granted_blocks -= chunk_blocks_;
-        state->memory_full = true;
-        return false;
-    }
-    chunk->memory = std::move(*memory);
-    chunk->entries = std::move(entries);
-    for (u32 i = 0; i < chunk_blocks_; ++i) {
-        Entry& e = chunk->entries[i];
-        e.cache = this;
-        e.bytes = chunk->memory.bytes().subspan(usize{i} * block_size_, block_size_);
-        e.dma = chunk->memory.addr(usize{i} * block_size_);
-        state->free.push_back(e);
-    }
-    state->free_blocks += chunk_blocks_;
-    state->stats.memory_bytes += bytes;
-    chunk->next = state->chunks;
-    state->chunks = chunk.release();
-    return true;
-}
-
-void BlockCache::grow_for(u32 blocks) {
-    for (;;) {
-        {
-            auto state = state_.lock();
-            if (state->free_blocks >= blocks) return;
+    for (Chunk* State::*list : {&State::chunks, &State::empty_chunks})
+        for (Chunk* c = std::exchange((*state_.lock()).*list, nullptr); c != nullptr;) {
+            const std::unique_ptr<Chunk> gone(std::exchange(c, c->next));
+            if (lost_.load(std::memory_order_relaxed)) gone->memory.abandon();
         }
-        if (!grow()) return;
-    }
 }
 
 // ---- hash and order (all under the lock)
@@ -436,6 +392,8 @@ BlockCacheStats BlockCache::stats() {
     auto state = state_.lock();
     BlockCacheStats s = state->stats;
     s.capacity_bytes = u64{max_blocks_} * block_size_;
+    s.memory_bytes = u64{state->resident_blocks} * block_size_;
+    s.is_short = is_short(*state);
     s.errors = errors_.load(std::memory_order_relaxed);
     s.pinned_blocks = pinned_.load(std::memory_order_relaxed);
     s.dirty_blocks = state->data_blocks;

@@ -4,7 +4,8 @@
 // The lock covers the hash and the LRU order only and is never held across a disk wait. A block under I/O is
 // `reading` and carries a list of those who wait for it; completion (interrupt context) takes no lock: it
 // publishes the state and empties that list with one atomic exchange. Memory comes in chunks, when first
-// needed, up to a bound. Context: thread, unless said otherwise.
+// needed, up to a bound, and is given back when others need it (block_cache_memory.cpp). Context: thread, unless said
+// otherwise.
 //
 // Changed blocks (block_cache_write.cpp) stay pinned, and off the LRU list, until they were written home. There are
 // three kinds: `data`, written whenever somebody likes; `running`, changed by the journal's running transaction, which
@@ -19,6 +20,7 @@
 #include "fs/block_device.hpp"
 #include "fs/block_view.hpp"
 #include "kernel/mm/dma.hpp"
+#include "kernel/mm/pressure.hpp"
 #include "kernel/sched/mutex.hpp"
 #include "kernel/sched/wait_queue.hpp"
 #include "kernel/sync/spinlock.hpp"
@@ -74,6 +76,8 @@ struct CacheEntry : ListNode<> {
     DmaAddr dma;
 
     // Cache lock, all of these:
+    CacheEntry* place = nullptr;   ///< whose part of a chunk `bytes` is
+    CacheEntry* tenant = nullptr;  ///< whose bytes lie in our part
     Dirt dirt = Dirt::none;
     bool writing = false;  ///< on its way to the disk
     bool ordered = false;  ///< data: must be on the disk before the running transaction commits
@@ -154,12 +158,14 @@ private:
 struct BlockCacheStats {
     u64 hits = 0, misses = 0, prefetched = 0, evicted = 0, errors = 0, requests = 0;
     u64 capacity_bytes = 0;  ///< the bound
-    u64 memory_bytes = 0;    ///< allocated so far
+    u64 memory_bytes = 0;    ///< what it has of that now
     u64 pinned_blocks = 0;
     u64 dirty_blocks = 0;    ///< data not yet written
     u64 running_blocks = 0;  ///< metadata of the running transaction
     u64 logged_blocks = 0;   ///< metadata in the log only
     u64 written = 0;         ///< blocks written home
+    u64 given_back = 0;      ///< blocks of memory that others needed more
+    bool is_short = false;   ///< somebody needed memory a moment ago: the cache does not grow
 };
 
 /// How much memory to spend on a machine with so much RAM: 1/32 of it, 64 KiB (4 MiB gives 128 KiB) to 16
@@ -207,6 +213,8 @@ public:
     Result<> write_back(const Selection& what);
     /// Enough unwritten data that a writer should write some back.
     bool is_crowded();
+    /// Enough blocks that only the log has that they should be written home.
+    bool has_many_logged();
     bool is_dirty();
     /// Calls `visit(number, bytes)` for each block of the running transaction, sealed, and moves it to the logged ones.
     /// Nobody changes metadata meanwhile: the journal sees to it.
@@ -217,11 +225,23 @@ public:
     void discard_changes();
     u32 capacity() const { return max_blocks_; }
 
+    // ---- memory: block_cache_memory.cpp
+
+    /// Makes sure of memory for `blocks` blocks, which is not given back, and of what write_back() needs; 0: no longer.
+    /// unsupported: more than capacity(); no_memory.
+    Result<> keep(u32 blocks);
+    /// The journal's running transaction may come to hold `blocks` blocks, instead of what was promised before. False,
+    /// and as before: with those that only the log has they would be more than half of the memory there is.
+    /// A promise of half of what keep() was asked for is kept once nothing is logged.
+    bool promise(u32 blocks);
+    /// Takes more memory, if some is to spare.
+    bool grow() { return grow(Need::wish); }
+
     u32 block_size() const { return block_size_; }
     /// Blocks on the device.
     u64 blocks() const { return device_.sectors() / (block_size_ / kSectorSize); }
     /// How many blocks a prefetch may usefully ask for: a quarter of the cache.
-    u32 prefetch_limit() const { return max_blocks_ / 4; }
+    u32 prefetch_limit();
     BlockCacheStats stats();
 
 private:
@@ -229,6 +249,7 @@ private:
     friend class BlockEdit;
     using Entry = detail::CacheEntry;
 
+    /// Memory of chunk_blocks_ blocks. Entries outlive it: one without a chunk's memory is on no list.
     struct Chunk {
         kernel::DmaRegion memory;
         std::unique_ptr<Entry[]> entries;
@@ -241,9 +262,13 @@ private:
         u32 data_blocks = 0, running_blocks = 0, logged_blocks = 0;
         u64 stamp = 0;
         u32 free_blocks = 0;
-        u32 granted_blocks = 0;    ///< in chunks, or being allocated
-        bool memory_full = false;  ///< an allocation failed: live with what there is
+        u32 granted_blocks = 0;   ///< in chunks, or being allocated
+        u32 resident_blocks = 0;  ///< in chunks
+        u32 kept_blocks = 0;      ///< never fewer
+        u32 promised_blocks = 0;  ///< how many the running transaction may come to
+        Instant short_until{};    ///< memory was wanted by others, or not to be had: until then the cache does not grow
         Chunk* chunks = nullptr;
+        Chunk* empty_chunks = nullptr;  ///< they gave their memory back
         BlockCacheStats stats;
     };
     static constexpr u32 kSegments = 32;
@@ -258,9 +283,24 @@ private:
     static constexpr int kTries = 3;  ///< reads of a block alone after a grouped request failed
 
     BlockCache(BlockDevice& device, u32 block_size) : device_(device), block_size_(block_size) {}
-    bool can_grow(const State& s) const { return !s.memory_full && max_blocks_ - s.granted_blocks >= chunk_blocks_; }
-    bool grow();
+    enum class Need : u8 { wish, required };
+    bool can_grow(State& s) { return max_blocks_ - s.granted_blocks >= chunk_blocks_ && !is_short(s); }
+    bool grow(Need need);
     void grow_for(u32 blocks);
+    bool is_short(State& s);
+    void run_short(State& s);
+    u32 bound(State& s) { return is_short(s) ? s.resident_blocks : max_blocks_; }
+    u32 least_blocks(const State& s) const;
+    void settle(State& s, Chunk& chunk);
+    bool can_move(const Chunk& chunk) const;
+    void exchange(Entry& out, Entry& stays);
+    Chunk* vacate_a_chunk(State& s);
+    usize give(usize pages);
+    usize reclaimable();
+    static usize give_pages(void* cache, usize pages, kernel::Pressure) {
+        return static_cast<BlockCache*>(cache)->give(pages);
+    }
+    static usize reclaimable_pages(void* cache) { return static_cast<BlockCache*>(cache)->reclaimable(); }
     Entry* find(BlockNo n);
     Entry* take_free(State& state);
     void start_reading(State& state, Entry& e, BlockNo n);
@@ -282,6 +322,7 @@ private:
         std::unique_ptr<BatchWriter> batch;
         std::unique_ptr<Entry*[]> entries;  ///< max_blocks_ of them
     };
+    Result<> prepare(Writer& writer);
     Result<bool> write_some(Writer& writer, const Selection& what, u64 stamp);
     void edited(Entry& e);
     Transfer* take_transfer();
@@ -301,7 +342,9 @@ private:
     std::atomic<u64> errors_{0};
     std::atomic<bool> lost_{false};  ///< the device is gone for ever and may still write into blocks: none is reused
     detail::WaiterStack room_;       ///< threads for whom everything was pinned
-    kernel::Guarded<State, kernel::Rank::block_cache, kernel::Spinlock> state_;
+    /// Taken where an allocation finds no memory, under whatever lock that one is made: hence its low rank.
+    kernel::Guarded<State, kernel::Rank::balloon, kernel::Spinlock> state_;
+    kernel::MemorySource source_{.give = give_pages, .reclaimable = reclaimable_pages, .context = this};
     kernel::WaitQueue settled_;  ///< a block was written, or is no longer being changed
     kernel::Guarded<Writer, kernel::Rank::inode, kernel::Mutex> writer_;
 };

@@ -162,6 +162,14 @@ Result<bool> BlockCache::write_some(Writer& writer, const Selection& what, u64 s
     return true;
 }
 
+Result<> BlockCache::prepare(Writer& writer) {
+    if (writer.batch) return {};
+    writer.entries.reset(new (std::nothrow) Entry*[max_blocks_]);
+    if (!writer.entries) return fail(Error::no_memory);
+    writer.batch = TRY(BatchWriter::create(device_));
+    return {};
+}
+
 Result<> BlockCache::write_back(const Selection& what) {
     u64 stamp;
     {
@@ -170,11 +178,7 @@ Result<> BlockCache::write_back(const Selection& what) {
         if (what.kind == Selection::Kind::logged ? state->logged.empty() : state->data.empty()) return {};
     }
     auto writer = writer_.lock();
-    if (!writer->batch) {
-        writer->entries.reset(new (std::nothrow) Entry*[max_blocks_]);
-        if (!writer->entries) return fail(Error::no_memory);
-        writer->batch = TRY(BatchWriter::create(device_));
-    }
+    TRY(prepare(*writer));
     for (;;) {
         const bool more = TRY(write_some(*writer, what, stamp));
         if (!more || !what.patient) return {};
@@ -182,7 +186,8 @@ Result<> BlockCache::write_back(const Selection& what) {
 }
 
 bool BlockCache::is_crowded() {
-    return state_.lock()->data_blocks > max_blocks_ / 4;
+    auto state = state_.lock();
+    return state->data_blocks > bound(*state) / 4;
 }
 
 bool BlockCache::is_dirty() {
@@ -199,13 +204,20 @@ void BlockCache::freeze(u32 transaction, FunctionRef<void(BlockNo, Bytes)> visit
             auto state = state_.lock();
             if (state->running.empty()) return;
             e = &state->running.front();
+            e->pins.fetch_add(1, std::memory_order_relaxed);  // it stays where it is
         }
         if (e->seal != nullptr) e->seal(e->bytes, e->seal_seed);
         visit(e->number, e->bytes);
         auto state = state_.lock();
         e->logged_in = transaction;
         soil(*state, *e, Entry::Dirt::logged);
+        unpin(*e);
     }
+}
+
+bool BlockCache::has_many_logged() {
+    auto state = state_.lock();
+    return state->logged_blocks > (is_short(*state) ? 0 : max_blocks_ / 6);
 }
 
 u32 BlockCache::oldest_logged(u32 none) {

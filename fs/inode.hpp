@@ -12,6 +12,7 @@
 #include "fs/block_view.hpp"
 #include "lib/assert.hpp"
 #include "lib/bytes.hpp"
+#include "lib/function_ref.hpp"
 #include "lib/result.hpp"
 #include "lib/types.hpp"
 
@@ -237,6 +238,8 @@ public:
     /// How many of its inodes somebody refers to. While mounted its root is one; more: files are open. 0: it may be
     /// destroyed. A filesystem that cannot tell says 1.
     virtual usize users() { return 1; }
+    /// Its counters, by name: a cache's, a journal's.
+    virtual void for_each_value(FunctionRef<void(std::string_view, u64)> /*visit*/) {}
     /// For Stat::filesystem.
     u64 id() const { return reinterpret_cast<std::uintptr_t>(this); }
 };

@@ -48,7 +48,8 @@ Result<> Groups::start(u64 free_blocks, u32 free_inodes) {
     state->free_inodes = free_inodes;
     state->pending_ranges.reset(new (std::nothrow) Pending[kPending]);
     state->stale_bitmaps.reset(new (std::nothrow) Stale[kStale]);
-    if (!state->pending_ranges || !state->stale_bitmaps) return fail(Error::no_memory);
+    state->made_up_bitmap.reset(new (std::nothrow) std::byte[geometry_.block_size]);
+    if (!state->pending_ranges || !state->stale_bitmaps || !state->made_up_bitmap) return fail(Error::no_memory);
     return {};
 }
 
@@ -303,9 +304,8 @@ Result<BlockRange> Groups::search(State& state, u32 group, u64 from, u32 wanted,
     const u32 bits = blocks_in(group);
     if ((info.flags & kGroupBlocksUnused) != 0) {
         // The made-up bitmap is free behind its fixed part: ask for it where the real one is made.
-        std::unique_ptr<std::byte[]> bytes(new (std::nothrow) std::byte[geometry_.block_size]());
-        if (!bytes) return fail(Error::no_memory);
-        const MutableBytes bitmap(bytes.get(), geometry_.block_size);
+        const MutableBytes bitmap(state.made_up_bitmap.get(), geometry_.block_size);
+        std::memset(bitmap.data(), 0, bitmap.size());
         make_block_bitmap(group, info, bitmap);
         for (u32 at = next_clear(bitmap, 0, bits); at < bits;) {
             const u32 end = next_set(bitmap, at, bits);

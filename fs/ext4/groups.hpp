@@ -92,6 +92,7 @@ private:
         bool totals_changed = false;
         std::unique_ptr<Pending[]> pending_ranges;
         std::unique_ptr<Stale[]> stale_bitmaps;  ///< whose checksum is to be computed
+        std::unique_ptr<std::byte[]> made_up_bitmap;
     };
 
     /// The place of a descriptor.

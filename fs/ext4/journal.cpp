@@ -53,20 +53,22 @@ Result<Handle> Journal::begin(u32 credits) {
     ASSERT(credits <= most_credits());
     for (;;) {
         u32 full = 0;
+        bool fits = false;
         {
             auto state = state_.lock();
             changed_.wait(state, [&] { return !state->gate_closed || state->closed || is_aborted(); });
             if (state->closed || is_aborted()) return fail(Error::read_only);
-            const bool fits = state->blocks + state->reserved + credits + kCompleteCredits <= max_blocks_ &&
-                              state->revokes + (state->handles + 1) * kRevokesPerHandle <= max_revokes_;
-            if (fits) {
+            const u32 all = state->blocks + state->reserved + credits + kCompleteCredits;
+            fits = all <= max_blocks_ && state->revokes + (state->handles + 1) * kRevokesPerHandle <= max_revokes_;
+            if (fits && cache_.promise(all)) {
                 ++state->handles;
                 state->reserved += credits;
                 return Handle(*this, credits);
             }
             full = state->running;
-            ++state->stats.forced;
         }
+        if (fits && cache_.grow()) continue;
+        ++state_.lock()->stats.forced;
         if (auto r = commit(full); !r) return fail(Error::read_only);
     }
 }
@@ -127,6 +129,7 @@ Result<Journal::Outcome> Journal::lead() {
     {
         auto state = state_.lock();
         state->blocks = state->revokes = 0;
+        (void)cache_.promise(0);
         // Numbers in the log are consecutive: a transaction without blocks takes none.
         if (frozen.blocks != 0) state->running = frozen.transaction + 1;
         state->gate_closed = false;
@@ -137,6 +140,8 @@ Result<Journal::Outcome> Journal::lead() {
     if (auto r = cache_.write_back({.kind = BlockCache::Selection::Kind::ordered}); !r) return fail(r.error());
     if (frozen.blocks == 0) {
         if (auto r = flush(); !r) return fail(r.error());
+        if (has_log() && is_log_crowded())
+            if (auto r = checkpoint(); !r) return fail(r.error());
         return Outcome::nothing_to_log;
     }
     if (has_log())

@@ -10,6 +10,7 @@
 // for no such lock, since their holders may be waiting for the gate. Context: thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -82,6 +83,9 @@ public:
     static constexpr u32 kCompleteCredits = 1;
     static constexpr u32 kRevokesPerHandle = 16;
     static constexpr u32 kMinimumBlocks = 40;  ///< of a transaction: a smaller cache or log cannot be written with
+    /// Blocks of the cache that the journal keeps for itself and its client: a handle of most_credits() fits when
+    /// nothing else is running or logged.
+    static constexpr u32 kSmallestCache = 6 * kMinimumBlocks;
 
     /// `log` empty: no journal; a commit then writes everything home, in no particular order. The log was replayed.
     /// Everything outlives the journal. unsupported: cache or log too small; io, corrupt, no_memory.
@@ -103,7 +107,7 @@ public:
     bool is_aborted() const { return aborted_.load(std::memory_order_acquire); }
     u32 running();
     bool is_committed(u32 transaction);
-    u32 most_credits() const { return max_blocks_ - kCompleteCredits; }
+    u32 most_credits() const { return std::min(max_blocks_, kSmallestCache / 2) - kCompleteCredits; }
     JournalStats stats() { return state_.lock()->stats; }
 
 private:

@@ -43,6 +43,7 @@ Result<std::unique_ptr<Journal>> Journal::open(BlockDevice& device, BlockCache& 
         if (auto r = j->open_log(*log); !r) return fail(r.error());
     }
     if (j->max_blocks_ < kMinimumBlocks) return fail(Error::unsupported);
+    if (auto r = cache.keep(kSmallestCache); !r) return fail(r.error());
     j->revoked_.reset(new (std::nothrow) u64[j->max_revokes_]);
     j->frozen_revoked_.reset(new (std::nothrow) u64[j->max_revokes_]);
     j->numbers_.reset(new (std::nothrow) u64[j->max_blocks_]);
@@ -200,7 +201,7 @@ Result<> Journal::write_superblock(u32 start, u32 sequence) {
 bool Journal::is_log_crowded() {
     const u32 usable = format_.length - format_.first;
     return used_log() + 2 * (position_of(max_blocks_) + 3) > usable || marks_.size() + 2 > kMarks ||
-           cache_.stats().logged_blocks > cache_.capacity() / 6;
+           cache_.has_many_logged();
 }
 
 /// Writes home what only the log has, and gives back the log's space. Called by the leader, right after a commit: only

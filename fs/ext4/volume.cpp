@@ -184,6 +184,25 @@ usize Volume::users() {
     return count;
 }
 
+void Volume::for_each_value(FunctionRef<void(std::string_view, u64)> visit) {
+    const BlockCacheStats cache = cache_->stats();
+    visit("bytes", cache.memory_bytes);
+    visit("most_bytes", cache.capacity_bytes);
+    visit("given_back", cache.given_back * geometry_.block_size);
+    visit("hits", cache.hits);
+    visit("misses", cache.misses);
+    visit("prefetched", cache.prefetched);
+    visit("evicted", cache.evicted);
+    visit("errors", cache.errors);
+    visit("written", cache.written);
+    visit("dirty", cache.dirty_blocks);
+    visit("logged", cache.logged_blocks);
+    if (!journal_) return;
+    const JournalStats journal = journal_->stats();
+    visit("commits", journal.commits);
+    visit("checkpoints", journal.checkpoints);
+}
+
 // ---- inodes
 // -----------------------------------------------------------------------------------------------------
 

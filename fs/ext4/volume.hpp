@@ -37,6 +37,7 @@ public:
     Result<> remount(bool read_only) override;
     Result<u64> trim(u64 least) override;
     usize users() override;
+    void for_each_value(FunctionRef<void(std::string_view, u64)> visit) override;
 
     /// The inode `number`, which may come from the disk: corrupt when it cannot be one, or is not in use.
     Result<Ref<Inode>> inode(u32 number);
@@ -88,7 +89,6 @@ public:
 
 private:
     static constexpr usize kBuckets = 64;
-    static constexpr u64 kSmallestCache = 240;  ///< blocks, for a filesystem that is written
     struct Inodes {
         Ext4Inode* buckets[kBuckets] = {};
         List<Ext4Inode> lru;  ///< least recently looked up first

@@ -45,13 +45,14 @@ Result<> Volume::remount(bool read_only) {
     if (started) return {};
     if (journal_) journal_->abort(started.error());
     writable_.store(false, std::memory_order_release);
+    (void)cache_->keep(0);
     say(started.error() == Error::unsupported ? "cache or journal too small" : "cannot be written", started.error());
     return started;
 }
 
 Result<> Volume::start_writing() {
     const u32 block = geometry_.block_size;
-    if (cache_->capacity() < kSmallestCache) return fail(Error::unsupported);
+    if (cache_->capacity() < Journal::kSmallestCache) return fail(Error::unsupported);
     scratch_block_.reset(new (std::nothrow) std::byte[block]);
     scratch_entries_.reset(new (std::nothrow) u64[block / entry_bytes(1)]);
     if (!scratch_block_ || !scratch_entries_) return fail(Error::no_memory);
@@ -91,6 +92,7 @@ Result<> Volume::stop_writing() {
     } else {
         cache_->discard_changes();
     }
+    (void)cache_->keep(0);
     return done;
 }
 
@@ -171,7 +173,9 @@ Result<> Volume::sync() {
 void Volume::write_back() {
     // An idle disk is left in peace.
     const BlockCacheStats now = cache_->stats();
-    if (is_writable() && (now.dirty_blocks != 0 || now.running_blocks != 0)) (void)sync();  // who syncs is told
+    const bool in_the_way = now.is_short && now.logged_blocks != 0;  // written home they can be given back
+    if (is_writable() && (now.dirty_blocks != 0 || now.running_blocks != 0 || in_the_way))
+        (void)sync();  // who syncs is told
 }
 
 // ---- inodes in memory

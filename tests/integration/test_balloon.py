@@ -3,12 +3,13 @@
 
 import os
 import re
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import expand, main, per_machine  # noqa: E402
+from harness import Workspace, expand, main, per_machine  # noqa: E402
 from vm import MACHINES, VM  # noqa: E402
 
 MIB = 1 << 20
@@ -16,11 +17,11 @@ B0 = "/machine/peripheral/b0"
 
 
 class Memory(VM):
-    def __init__(self, machine, memory=256, options="", extra=(), append=""):
+    def __init__(self, machine, memory=256, options="", extra=(), append="", disk=()):
         suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
         self.trace = extra
         super().__init__(machine, memory=f"{memory}M", net=False, appliance="memory",
-                         append=append, extra=["-device", f"virtio-balloon-{suffix},id=b0{options}", *extra], check_log=not extra)
+                         append=append, extra=["-device", f"virtio-balloon-{suffix},id=b0{options}", *extra, *disk], check_log=not extra)
 
     def ask(self, line, timeout=60):
         self.send(line + "\n")
@@ -28,6 +29,10 @@ class Memory(VM):
 
     def values(self):
         return {k: int(v) for k, v in re.findall(r"(\S+)=(\d+)", self.ask("balloon"))}
+
+    def cache(self):
+        self.send("disks\n")
+        return {k: int(v) for k, v in re.findall(r"\n  (\w+) +(\d+)", self.wait(re.compile(rb"\nok\r?\n"), 60).decode().replace("\r", ""))}
 
     def rss(self):
         return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read()).group(1)) // 1024
@@ -106,6 +111,46 @@ class Balloon(unittest.TestCase):
             self.assertGreater(vm.actual(), 4)
             self.assertEqual(vm.ask("take 1"), "took 1")
             self.assertEqual(vm.ask("check"), "ok")
+
+    @per_machine("q35", "virt")
+    def test_the_block_cache_gives_way_and_grows_again(self, machine):
+        space = Workspace()
+        self.addCleanup(space.close)
+        image = space.ext4("d.img", space.tree("tree", {"f": b""}), size="64M")
+        disk = ["-blockdev", f"driver=raw,node-name=d,file.driver=file,file.filename={image}", "-device", "virtio-blk-pci,drive=d"]
+        with Memory(machine, memory=128, disk=disk) as vm:
+            vm.wait(b"memory: ready\r\n")
+            floor, most = 1 << 20, 4 << 20
+            self.assertEqual(vm.ask("write /a 12"), "ok")
+            self.assertEqual(vm.cache()["bytes"], most)
+            # The host wants more than there is: the cache falls to what a journal needs, and files are written all the same.
+            vm.qmp_command("balloon", value=MIB)
+            vm.until(lambda: vm.cache()["bytes"] <= floor)
+            self.assertGreaterEqual(vm.cache()["given_back"], most - floor)
+            self.assertEqual(vm.ask("write /b 12"), "ok")
+            self.assertEqual(vm.ask("read /a"), "ok")
+            self.assertLessEqual(vm.cache()["bytes"], floor)
+            vm.qmp_command("balloon", value=128 * MIB)
+            vm.until(lambda: vm.actual() == 128)
+
+            def grown():
+                self.assertEqual(vm.ask("read /b"), "ok")
+                return vm.cache()["bytes"] == most
+            vm.until(grown)
+            # So does a heap that finds nothing.
+            took = int(vm.ask("take 200").split()[1])
+            self.assertGreater(took, 100)
+            self.assertLessEqual(vm.cache()["bytes"], floor)
+            self.assertEqual(vm.ask("write /c 3"), "ok")
+            self.assertEqual(vm.ask("check"), "ok")
+            self.assertEqual(vm.ask("drop"), "ok")
+            vm.until(grown)
+            self.assertEqual(vm.ask("read /c"), "ok")
+            self.assertEqual(vm.cache()["errors"], 0)
+            vm.send("off\n")
+            self.assertEqual(vm.exit_status(), 0)
+        done = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout)
 
     @per_machine("q35", "virt")
     def test_a_shortage_takes_memory_back_only_if_agreed(self, machine):

@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "arch/host.hpp"
+#include "kernel/mm/pressure.hpp"
 
 namespace ringlet {
 
@@ -20,12 +21,19 @@ namespace {
 struct Regions {
     std::mutex mutex;
     std::map<u64, MutableBytes> live;  // by bus address
+    usize bytes = 0, limit = ~usize{0};
     u64 identity = 0, identity_bytes = 0;
-    u64 next = 0x10'0000;              // low enough for the 32-bit page numbers of legacy virtio
+    u64 next = 0x10'0000;  // low enough for the 32-bit page numbers of legacy virtio
 };
 Regions& regions() {
     static Regions& r = *new Regions;  // for ever: what was abandoned is not a leak of the test's
     return r;
+}
+bool take(usize bytes) {
+    std::lock_guard lock(regions().mutex);
+    if (regions().bytes + bytes > regions().limit) return false;
+    regions().bytes += bytes;
+    return true;
 }
 
 }  // namespace
@@ -35,6 +43,9 @@ namespace kernel {
 Result<DmaRegion> DmaRegion::allocate(usize bytes, usize align) {
     if (bytes == 0 || !std::has_single_bit(align)) return fail(Error::invalid);
     align = std::max<usize>(align, kPageSize);
+    while (!take(bytes))
+        if (relieve_pressure((bytes + kPageSize - 1) / kPageSize, Pressure::exhausted) == 0)
+            return fail(Error::no_memory);
     void* memory = nullptr;
     if (posix_memalign(&memory, align, bytes) != 0) return fail(Error::no_memory);
     std::memset(memory, 0, bytes);
@@ -59,6 +70,7 @@ DmaRegion::~DmaRegion() {
     if (bytes_.empty()) return;
     std::lock_guard lock(regions().mutex);
     regions().live.erase(addr_.raw);
+    regions().bytes -= bytes_.size();
     std::free(bytes_.data());
 }
 
@@ -81,6 +93,16 @@ void arch::host::map_dma_identity(u64 base, usize bytes) {
     std::lock_guard lock(regions().mutex);
     regions().identity = base;
     regions().identity_bytes = bytes;
+}
+
+void arch::host::limit_dma(usize bytes) {
+    std::lock_guard lock(regions().mutex);
+    regions().limit = bytes;
+}
+
+usize arch::host::live_dma_bytes() {
+    std::lock_guard lock(regions().mutex);
+    return regions().bytes;
 }
 
 usize arch::host::live_dma_regions() {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <random>
 #include <vector>
@@ -26,7 +27,9 @@ public:
     bool read_only() const override { return false; }
     BlockLimits limits() const override { return {.max_segments = 64}; }
     WriteCache write_cache() const override { return WriteCache::write_back; }
+    std::function<void()> on_request;  ///< called first, by whoever asks
     void submit(BlockRequest& r) override {
+        if (on_request) on_request();
         {
             std::lock_guard lock(mutex_);
             serve(r);

@@ -98,8 +98,9 @@ public:
 
     void use(FileSystem& fs) { fs_ = &fs; }
     const ModelRef& model() const { return root_; }
-    std::string home;       ///< a directory in the root that everything happens in; empty: the root
-    u64 refused = 0;        ///< no_space
+    std::string home;  ///< a directory in the root that everything happens in; empty: the root
+    u64 refused = 0;   ///< no_space
+    u64 out_of_memory = 0;
     u32 largest = 40'000;   ///< bytes of a write or a file's size, about
     u32 names = 24;         ///< in a directory
     bool may_fail = false;  ///< an error that is none of the operation's ends everything
@@ -168,12 +169,17 @@ private:
         // Some are long, so that directories grow.
         return "n" + std::to_string(n) + (n % 3 == 0 ? std::string(40 + n % 200, 'x') : "");
     }
+    /// Again while there is no memory.
+    template <class F> static auto insist(F call) {
+        for (;;)
+            if (auto result = call(); result || result.error() != Error::no_memory) return result;
+    }
     Found root() {
-        Ref<Inode> inode = *fs_->root();
-        return {root_, home.empty() ? inode : *inode->lookup(home)};
+        Ref<Inode> inode = *insist([&] { return fs_->root(); });
+        return {root_, home.empty() ? inode : *insist([&] { return inode->lookup(home); })};
     }
     Found down(const Found& from, const std::string& name) {
-        auto inode = from.inode->lookup(name);
+        auto inode = insist([&] { return from.inode->lookup(name); });
         demand(inode);
         return {from.node->children.at(name), std::move(*inode)};
     }
@@ -204,6 +210,10 @@ private:
     template <class R> bool agrees(const R& result, std::optional<Error> expected, const char* what) {
         if (!result && result.error() == Error::no_space && !expected) {
             ++refused;
+            return false;
+        }
+        if (!result && result.error() == Error::no_memory) {
+            ++out_of_memory;
             return false;
         }
         if (may_fail && !result && (result.error() == Error::io || result.error() == Error::read_only)) {
@@ -366,7 +376,7 @@ private:
         if (!f) return;
         const usize offset = pick(largest), length = 1 + pick(largest);
         std::string s(length, '?');
-        const auto n = f->inode->read_at(offset, std::as_writable_bytes(std::span(s)), nullptr);
+        const auto n = insist([&] { return f->inode->read_at(offset, std::as_writable_bytes(std::span(s)), nullptr); });
         demand(n);
         s.resize(*n);
         demand(s == (offset < f->node->data.size() ? f->node->data.substr(offset, length) : ""));

@@ -75,6 +75,9 @@ void set_early_sink(void (*put)(char));
 /// (host_kernel only).
 std::byte* dma_to_pointer(DmaAddr addr, usize bytes);
 usize live_dma_regions();
+/// How much DMA memory there is: at the limit those who can give some back are asked, as in the kernel.
+void limit_dma(usize bytes);
+usize live_dma_bytes();
 /// From now on these addresses are DMA memory too, at themselves. Without bytes: no longer.
 void map_dma_identity(u64 base, usize bytes);
 /// What kernel::random_add_entropy() was given, then forgotten (host_kernel only).

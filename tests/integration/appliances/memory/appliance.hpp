@@ -5,7 +5,6 @@
 inline constexpr ringlet::ApplianceConfig kAppliance{.name = "memory",
                                                      .shell = false,
                                                      .net = false,
-                                                     .blk = false,
                                                      .rng = false,
                                                      .balloon = true,
                                                      .pci_legacy = false,  // the balloon requires VERSION_1
