@@ -5,6 +5,7 @@
 #include <fstream>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -74,6 +75,21 @@ public:
     /// From now on every request of this kind fails, after `left` good ones.
     void fail_writes(u64 left) { writes_left_ = left; }
     void fail_flushes() { flushes_fail_ = true; }
+
+    /// What happens to one request.
+    enum class Fault : u8 {
+        refused,  ///< nothing is done: io
+        cut,      ///< half of it is done: io
+        late,     ///< all of it is done: timed_out
+        lost,     ///< all of it is done, then the device is gone for ever and may still use the memory: device_broken
+    };
+    void fail_request(u64 number, Fault fault) {
+        fail_at_ = number;
+        fault_ = fault;
+    }
+    u64 requests() const { return requests_; }
+    /// That of the request that failed.
+    std::optional<BlockRequest::Op> failed_op;
     const std::vector<std::byte>& content() const { return now_; }
 
 private:
@@ -82,6 +98,24 @@ private:
         std::vector<std::byte> data;  ///< empty: a flush
     };
     void serve(BlockRequest& r) {
+        const u64 number = requests_++;
+        if (gone_) {
+            r.error = Error::device_broken;
+            r.quarantined = true;
+            return;
+        }
+        if (number != fail_at_) return serve(r, r.data);
+        failed_op = r.op;
+        if (fault_ == Fault::cut && !r.data.empty()) {
+            std::vector<IoSegment> half(r.data.begin(), r.data.begin() + static_cast<long>((r.data.size() + 1) / 2));
+            if (r.data.size() == 1) half[0].bytes = half[0].bytes.first(half[0].bytes.size() / 1024 * 512);
+            serve(r, half);
+        }
+        if (fault_ == Fault::late || fault_ == Fault::lost) serve(r, r.data);
+        r.error = fault_ == Fault::late ? Error::timed_out : fault_ == Fault::lost ? Error::device_broken : Error::io;
+        gone_ = r.quarantined = fault_ == Fault::lost;
+    }
+    void serve(BlockRequest& r, std::span<const IoSegment> data) {
         if (r.op == BlockRequest::Op::flush) {
             if (flushes_fail_)
                 r.error = Error::io;
@@ -96,7 +130,7 @@ private:
             return;
         }
         if (write && writes_left_ != ~u64{0}) --writes_left_;
-        for (const IoSegment& s : r.data) {
+        for (const IoSegment& s : data) {
             if (at > now_.size() || s.bytes.size() > now_.size() - at) {
                 r.error = Error::invalid;
                 return;
@@ -115,7 +149,9 @@ private:
     std::vector<std::byte> now_, start_;
     std::vector<Event> trace_;
     u64 writes_left_ = ~u64{0};
-    bool flushes_fail_ = false, traced_ = true;
+    bool flushes_fail_ = false, traced_ = true, gone_ = false;
+    u64 requests_ = 0, fail_at_ = ~u64{0};
+    Fault fault_ = Fault::refused;
 };
 
 inline std::vector<std::byte> read_image(const std::string& path) {

@@ -108,7 +108,44 @@ public:
     /// Leaves out what an ext2 or ext3 file cannot do.
     bool extents = true;
 
+    /// What a disk that fails makes a call say.
+    static bool is_disks(Error error) {
+        return error == Error::io || error == Error::read_only || error == Error::timed_out ||
+               error == Error::device_broken;
+    }
     void step() {
+        try {
+            act();
+        } catch (const DiskFailed&) {
+            failed = true;
+        }
+    }
+    /// fsync of some file; its id, 0: there was none.
+    u64 sync_file() {
+        try {
+            const auto f = file();
+            if (!f) return 0;
+            demand(f->inode->sync(pick(2) == 0 ? Sync::all : Sync::data));
+            return f->node->id;
+        } catch (const DiskFailed&) {
+            failed = true;
+            return 0;
+        }
+    }
+    std::string difference() {
+        Comparison c;
+        return c.same(root().inode, *root_) ? "" : c.where;
+    }
+    /// The same from here on, with a model of its own.
+    Operations fork() const {
+        Operations copy = *this;
+        copy.root_ = copy_of(root_);
+        return copy;
+    }
+
+private:
+    struct DiskFailed {};
+    void act() {
         switch (pick(20)) {
         case 0:
         case 1:
@@ -142,25 +179,14 @@ public:
             return write();
         }
     }
-    /// fsync of some file; its id, 0: there was none.
-    u64 sync_file() {
-        const auto f = file();
-        if (!f) return 0;
-        demand(f->inode->sync(pick(2) == 0 ? Sync::all : Sync::data));
-        return f->node->id;
-    }
-    std::string difference() {
-        Comparison c;
-        return c.same(root().inode, *root_) ? "" : c.where;
-    }
-
-private:
     struct Found {
         ModelRef node;
         Ref<Inode> inode;
     };
     /// Of any thread, unlike the macros of the tests.
-    template <class T> static void demand(const T& holds) {
+    template <class T> void demand(const T& holds) {
+        if constexpr (requires { holds.error(); })
+            if (may_fail && !holds && is_disks(holds.error())) throw DiskFailed{};
         if (!holds) throw std::logic_error("an operation went wrong");
     }
     u32 pick(u32 n) { return static_cast<u32>(random_() % n); }
@@ -175,8 +201,12 @@ private:
             if (auto result = call(); result || result.error() != Error::no_memory) return result;
     }
     Found root() {
-        Ref<Inode> inode = *insist([&] { return fs_->root(); });
-        return {root_, home.empty() ? inode : *insist([&] { return inode->lookup(home); })};
+        auto inode = insist([&] { return fs_->root(); });
+        demand(inode);
+        if (home.empty()) return {root_, std::move(*inode)};
+        auto inside = insist([&] { return (*inode)->lookup(home); });
+        demand(inside);
+        return {root_, std::move(*inside)};
     }
     Found down(const Found& from, const std::string& name) {
         auto inode = insist([&] { return from.inode->lookup(name); });
@@ -216,7 +246,7 @@ private:
             ++out_of_memory;
             return false;
         }
-        if (may_fail && !result && (result.error() == Error::io || result.error() == Error::read_only)) {
+        if (may_fail && !result && is_disks(result.error())) {
             failed = true;
             return false;
         }
