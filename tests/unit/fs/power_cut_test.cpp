@@ -15,7 +15,8 @@ std::vector<std::byte> new_image(const Scratch& s, const std::string& options) {
     return read_image((s.path / "image").string());
 }
 
-void cut_power(const std::string& options, u32 seed, int steps, int cuts, bool extents = true) {
+/// RINGLET_POWER_CUTS: instead of each number of cuts here, in workloads of other seeds every 200.
+void cut_power_once(const std::string& options, u32 seed, int steps, int cuts, bool extents) {
     INFO(options << ", seed " << seed);
     const Scratch s;
     CrashDisk disk(new_image(s, options));
@@ -47,6 +48,15 @@ void cut_power(const std::string& options, u32 seed, int steps, int cuts, bool e
         const usize cut = begin + random() % (end - begin + 1);
         check_cut(s, w, disk.after_cut(cut, i % 4 == 0 ? nullptr : &random), cut, i % 8 == 0);
     }
+}
+
+void cut_power(const std::string& options, u32 seed, int steps, int cuts, bool extents = true) {
+    const char* const wanted = std::getenv("RINGLET_POWER_CUTS");
+    if (wanted == nullptr) return cut_power_once(options, seed, steps, cuts, extents);
+    const int all = std::atoi(wanted);
+    for (int done = 0; done < all; done += 200)
+        cut_power_once(options, seed += 10, steps, std::min(200, all - done), extents);
+    WARN(options << ": " << all << " cuts");
 }
 
 }  // namespace

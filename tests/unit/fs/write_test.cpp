@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "crash_disk.hpp"
+#include "debugfs.hpp"
 #include "fs/ext4/volume.hpp"
 #include "posix_model.hpp"
 #include "write_model.hpp"
@@ -35,10 +36,28 @@ void check_clean(const Scratch& s, const CrashDisk& disk) {
     run("e2fsck -fn " + path);
 }
 
+/// The image after a run is what the model says, for a reader that is not ours.
+void check_listing(const Scratch& s, const Operations& ops) {
+    REQUIRE(DebugfsComparison(s, (s.path / "after").string()).difference(*ops.model()) == "");
+}
+
+/// RINGLET_FS_OPERATIONS: instead of each number of operations here; RINGLET_SEED: others.
+int scaled(int steps) {
+    const char* const wanted = std::getenv("RINGLET_FS_OPERATIONS");
+    return wanted != nullptr ? std::atoi(wanted) : steps;
+}
+u32 seed_of(u32 seed) {
+    const char* const wanted = std::getenv("RINGLET_SEED");
+    return wanted != nullptr ? seed + 1000 * static_cast<u32>(std::atoi(wanted)) : seed;
+}
+
 /// Returns how often there was no space.
 u64 run_model(const std::string& options, const std::string& size, u32 seed, int steps, bool extents = true,
               u32 largest = 40'000) {
+    steps = scaled(steps);
+    seed = seed_of(seed);
     INFO(options << " seed " << seed);
+    const int often = steps > 10'000 ? 10 : 1;
     const Scratch s;
     CrashDisk disk(empty_image(s, options, size), CrashDisk::Trace::none);
     auto fs = mount_writable(disk);
@@ -48,11 +67,11 @@ u64 run_model(const std::string& options, const std::string& size, u32 seed, int
     for (int i = 0; i < steps; ++i) {
         INFO("step " << i);
         ops.step();
-        if (i % 500 == 499) {
+        if (i % (often * 500) == often * 500 - 1) {
             REQUIRE(ops.difference() == "");
             REQUIRE(fs->sync());
         }
-        if (i % 1000 == 999) {
+        if (i % (often * 1000) == often * 1000 - 1) {
             fs.reset();
             check_clean(s, disk);
             fs = mount_writable(disk);
@@ -63,9 +82,11 @@ u64 run_model(const std::string& options, const std::string& size, u32 seed, int
     REQUIRE(ops.difference() == "");
     fs.reset();
     check_clean(s, disk);
+    check_listing(s, ops);
     fs = mount_writable(disk);
     ops.use(*fs);
     REQUIRE(ops.difference() == "");
+    if (often > 1) WARN(options << ": " << steps << " operations, seed " << seed);
     return ops.refused;
 }
 
