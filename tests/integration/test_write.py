@@ -159,6 +159,35 @@ class Write(unittest.TestCase):
                     self.assertEqual(self.contents(cut, f"/d{i}/kept"), f"text {i}\n".encode(), (n, end, i))
 
     @per_machine(*MACHINES)
+    def test_partitions_of_several_disks_at_once(self, machine):
+        other = self.space.ext4(self.id() + ".other", self.space.tree("other", {"notes/one.txt": b"1\n"}), size="12M", options=("-b", "1024"))
+        disks = [self.space.partitioned(self.id() + f".{label}", part, label) for label, part in (("gpt", self.fresh), ("dos", other))]
+        drives = [word for i, path in enumerate(disks)
+                  for word in ("-blockdev", f"driver=raw,node-name=d{i},file.driver=file,file.filename={path}",
+                               "-device", f"virtio-blk-pci,drive=d{i}")]
+        with VM(machine, net=False, extra=drives, append="root=vda2") as vm:
+            vm.ready(settle=MOUNTED)
+            self.quiet(vm, "mkdir /b", "mkdir /c", "mount memfs /c")
+            vm.shell("mount vdb2 /b")
+            self.assertEqual(vm.shell("mount"), "ext4 on / (vda2, rw)\nmemfs on /c (rw)\next4 on /b (vdb2, rw)\n")
+            self.assertIn("mount: vdb2: already in use\n", vm.shell("mount vdb2 /docs"))
+            self.assertEqual(vm.shell("cat /b/notes/one.txt"), "1\n")
+            self.quiet(vm, "cp /big /b/big", "cp /b/notes/one.txt /docs/from-b", "write /b/notes/two.txt two", "cp /b/big /c/big",
+                       "cp /c/big /again", "umount /b")
+            self.assertIn("not found", vm.shell("cat /b/notes/one.txt"))
+            self.assertEqual(subprocess.run(["e2fsck", "-fn", f"{disks[1]}?offset={4096 * 512}"], capture_output=True, timeout=60).returncode, 0)
+            vm.shell("mount vdb2 /b")
+            self.quiet(vm, "write /b/last once more")   # left to poweroff, in its order
+            vm.send(b"poweroff\n")
+            self.assertEqual(vm.exit_status(), 0)
+        for path, files in zip(disks, ({"/docs/from-b": b"1\n", "/again": self.big}, {"/notes/two.txt": b"two\n", "/big": self.big,
+                                                                                    "/last": b"once more\n"})):
+            part = f"{path}?offset={4096 * 512}"
+            self.check(part)
+            for name, content in files.items():
+                self.assertEqual(self.contents(part, name), content, name)
+
+    @per_machine(*MACHINES)
     def test_a_full_disk(self, machine):
         image = self.image()
         with self.boot(machine, image) as vm:
