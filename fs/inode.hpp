@@ -148,8 +148,8 @@ public:
     /// Symbolic link: its whole target, at most kPathMax - 1 bytes; too_large when `to` is too small.
     virtual Result<usize> read_link(std::span<char> to) = 0;
 
-    // ---- changing. All of these: read_only, no_space, io. Nothing has changed when one fails, except that write_at()
-    // and allocate() may have got part of the way. Not durable before sync().
+    // ---- changing. All of these: read_only, no_space, io. Nothing has changed when one fails, except that write_at(),
+    // allocate() and punch() may have got part of the way. Not durable before sync().
 
     /// File: writes `from`, beyond the end too (what lies between reads as zeros). Returns fewer bytes only when the
     /// rest does not fit. too_large: beyond what a file can be.

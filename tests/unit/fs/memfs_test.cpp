@@ -100,6 +100,24 @@ TEST_CASE("memfs: bounds of offsets, and of memory before it is taken") {
     CHECK(f.punch(1, INT64_MAX).error() == Error::too_large);
 }
 
+TEST_CASE("memfs: a new name that finds no room costs nothing") {
+    const std::string longest(kNameMax, 'n');
+    int refused = 0;
+    for (usize pad = 1; pad < 300; pad += 10) {
+        auto fs = *make_memfs(8192);
+        const auto root = *fs->root();
+        REQUIRE(root->create_symlink("pad", std::string(pad, 'p')));
+        u32 names = 0;
+        while (root->create(std::to_string(names), NodeType::file, 0644)) ++names;
+        REQUIRE(root->unlink("0"));  // room for one, perhaps not with a long name
+        if (root->create_symlink(longest, "t")) continue;
+        ++refused;
+        for (int i = 0; i < 20; ++i) CHECK(root->create_symlink(longest, "t").error() == Error::no_space);
+        CHECK(root->create("0", NodeType::file, 0644));
+    }
+    CHECK(refused > 3);
+}
+
 TEST_CASE("memfs: what is mapped stays") {
     Memory m(1 << 20);
     auto f = *m.vfs.open("/f", OpenMode::create);

@@ -2,6 +2,7 @@
 // was synced is missing, no operation is half there, and no byte of a file is one that it never had.
 #include "after_cut.hpp"
 #include "fs/ext4/volume.hpp"
+#include "lib/function_ref.hpp"
 
 using namespace ringlet;
 using namespace ringlet::fs;
@@ -120,4 +121,65 @@ void break_disk(u32 seed, u64 good_writes, bool flushes) {
 TEST_CASE("a disk that fails makes the filesystem read-only and loses nothing that was promised") {
     for (u32 n = 0; n < 60; ++n) break_disk(n, n * n / 6, false);
     break_disk(100, 0, true);
+}
+
+namespace {
+
+/// A file of many pieces that are no neighbours: cutting it takes many handles.
+Ref<Inode> make_pieces(FileSystem& fs, u32 pieces) {
+    const auto file = *(*fs.root())->create("pieces", NodeType::file, 0644);
+    const std::string text(1024, 'p');
+    for (u32 i = 0; i < pieces; ++i) REQUIRE(file->write_at(u64{i} * 2048, std::as_bytes(std::span(text))));
+    REQUIRE(fs.sync());
+    return file;
+}
+
+/// Cuts the power while `shorten` is at work: with so small a cache it commits in between.
+void cut_while(const std::string& options, FunctionRef<void(FileSystem&, Ref<Inode>)> shorten) {
+    INFO(options);
+    const Scratch s;
+    CrashDisk disk(new_image(s, options));
+    MountText why;
+    const auto fs = *mount_ext4(disk, {.cache_bytes = 256 << 10, .inode_cache = 16, .writable = true}, why);
+    Ref<Inode> file = make_pieces(*fs, 5000);
+    const u64 size = file->size();
+    const usize begin = disk.events();
+    shorten(*fs, std::move(file));
+    const usize end = disk.events();
+    REQUIRE(!fs->statfs()->read_only);
+    REQUIRE(end - begin > 12);  // some commits
+    int halfway = 0;
+    for (usize i = 0; i < 12; ++i) {
+        const usize cut = begin + (end - begin) * i / 11;
+        INFO("cut after event " << cut << " of " << begin << " to " << end);
+        const auto image = disk.after_cut(cut, nullptr);
+        const auto path = (s.path / "cut").string();
+        write_image(path, image);
+        run("e2fsck -E journal_only -fy " + path);
+        CrashDisk ours(image, CrashDisk::Trace::none);
+        {
+            auto again = mount_for_cut(ours, true);
+            const auto found = (*again->root())->lookup("pieces");
+            if (found && (*found)->size() != size) {
+                ++halfway;
+                CHECK((*found)->stat()->sectors <= 8);
+            }
+            if (!found) ++halfway;
+        }
+        write_image(path, ours.content());
+        run("e2fsck -fn " + path);
+    }
+    CHECK(halfway > 2);
+}
+
+}  // namespace
+
+TEST_CASE("cutting a file of many pieces is finished after a power cut in its middle") {
+    for (const char* options : {"-b 1024", "-t ext3 -b 1024"}) {
+        cut_while(options, [](FileSystem&, Ref<Inode> file) { REQUIRE(file->truncate(100)); });
+        cut_while(options, [](FileSystem& fs, Ref<Inode> file) {
+            REQUIRE((*fs.root())->unlink("pieces"));
+            file = {};
+        });
+    }
 }
