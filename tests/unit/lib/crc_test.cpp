@@ -12,6 +12,13 @@ namespace {
 Bytes text(std::string_view s) {
     return std::as_bytes(std::span(s));
 }
+u32 bit_by_bit(u32 crc, Bytes bytes) {
+    for (const std::byte b : bytes) {
+        crc ^= static_cast<u32>(b);
+        for (int k = 0; k < 8; ++k) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f6'3b78u : 0u);
+    }
+    return crc;
+}
 }  // namespace
 
 TEST_CASE("crc32c: check value and RFC 3720 B.4") {
@@ -27,13 +34,26 @@ TEST_CASE("crc32c: check value and RFC 3720 B.4") {
 TEST_CASE("crc32c: every split and alignment gives the same") {
     std::vector<std::byte> bytes(100);
     for (usize i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 37 + 11);
-    u32 slow = ~0u;
-    for (std::byte b : bytes) {
-        slow ^= static_cast<u32>(b);
-        for (int k = 0; k < 8; ++k) slow = (slow >> 1) ^ ((slow & 1) != 0 ? 0x82f6'3b78u : 0u);
-    }
+    const u32 slow = bit_by_bit(~0u, bytes);
     const Bytes all = bytes;
     for (usize cut = 0; cut <= all.size(); ++cut) CHECK(crc32c(crc32c(~0u, all.first(cut)), all.subspan(cut)) == slow);
+}
+
+TEST_CASE("crc32c: runs of zeros, of any length and anywhere") {
+    for (const usize run : {1, 8, 255, 256, 257, 263, 300, 511, 512, 1000, 4095, 5000})
+        for (const usize before : {0, 1, 7, 8, 40}) {
+            std::vector<std::byte> bytes(before + run + 300, std::byte{0x5a});
+            std::fill_n(bytes.begin() + static_cast<long>(before), run, std::byte{0});
+            for (const usize behind : {0, 1, 8, 300}) {
+                const Bytes part = Bytes(bytes).first(before + run + behind);
+                CHECK(crc32c(~0u, part) == bit_by_bit(~0u, part));
+                CHECK(crc32c(0x1234'5678, part) == bit_by_bit(0x1234'5678, part));
+            }
+        }
+    // Several in one, with little between them.
+    std::vector<std::byte> bytes(8192);
+    for (const usize at : {700, 1100, 1700, 4100, 8000}) bytes[at] = std::byte{1};
+    CHECK(crc32c(~0u, bytes) == bit_by_bit(~0u, bytes));
 }
 
 TEST_CASE("crc32: check value, in one piece and in two") {
