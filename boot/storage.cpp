@@ -121,11 +121,16 @@ u64 cache_bytes(const StorageOptions& options) {
     return std::max(fs::recommended_cache_bytes(options.ram_bytes), least);
 }
 
+/// Half a KiB each: at most a hundredth of the memory.
+u32 inodes_to_keep(const StorageOptions& options) {
+    return static_cast<u32>(std::clamp<u64>(options.ram_bytes / 64_KiB, 64, 16384));
+}
+
 Result<std::unique_ptr<fs::FileSystem>> open_filesystem(fs::BlockDevice& device, const StorageOptions& options,
                                                         Access access) {
     fs::MountText why;
     const fs::Ext4Options how{.cache_bytes = cache_bytes(options),
-                              .inode_cache = options.ram_bytes < 16_MiB ? 64u : 256u,
+                              .inode_cache = inodes_to_keep(options),
                               .writable = access == Access::read_write && !device.read_only(),
                               .on_failure = log_failure};
     auto mounted = fs::mount_ext4(device, how, why);

@@ -102,11 +102,15 @@ Result<Ref<Inode>> Ext4Inode::lookup(std::string_view name) {
     if (type_ != NodeType::directory) return fail(Error::not_directory);
     if (name.empty() || name.size() > kNameMax) return fail(name.empty() ? Error::not_found : Error::name_too_long);
     if (name == "." || (name == ".." && number_ == kRootInode)) return Ref<Inode>::share(*this);
+    // Names are forgotten before they change, by who has the tree alone: what is known without it holds at this moment.
+    if (Ref<Inode> known = volume_.known(number_, name)) return known;
     const RwLock::Shared names(volume_.tree());
     if (links() == 0) return fail(Error::not_found);  // removed, and still open
     const auto found = TRY(find(name));
     if (!found) return fail(Error::not_found);
-    return volume_.inode(found->inode);
+    Ref<Inode> inode = TRY(volume_.inode(found->inode));
+    if (name != "..") volume_.remember_name(static_cast<Ext4Inode&>(*inode), number_, name);
+    return inode;
 }
 
 /// The first used entry at or after `offset`, which is moved behind it; false at the end of the region.

@@ -87,6 +87,16 @@ public:
 private:
     friend class Volume;
     friend class FileMap;
+    friend class InodeTable;
+    /// The name under which it was found last: the inode table's lock.
+    struct Name {
+        Ext4Inode* next = nullptr;  ///< with the same hash
+        u32 hash = 0;
+        u32 directory = 0;  ///< its inode; 0: none
+        u8 length = 0;
+        char text[39];
+        std::string_view view() const { return {text, length}; }
+    };
     struct Fields {
         u16 mode = 0;
         u32 uid = 0, gid = 0;
@@ -220,7 +230,8 @@ private:
 
     Volume& volume_;
     u32 number_;
-    Ext4Inode* hash_next_ = nullptr;  ///< the inode cache's lock
+    Ext4Inode* hash_next_ = nullptr;  ///< the inode table's lock
+    Name name_;
     NodeType type_ = NodeType::file;
     u32 seed_ = 0;         ///< for the checksums of this inode's blocks
     u64 table_block_ = 0;  ///< where the inode lies

@@ -99,7 +99,9 @@ Result<Ref<Ext4Inode>> Ext4Inode::make_child(std::string_view name, NodeType typ
                                            return change_links(handle, directory ? 1 : 0);
                                        });
     if (!done) return fail(done.error());
-    return volume_.adopt(std::move(fresh));
+    Ref<Ext4Inode> made = volume_.adopt(std::move(fresh));
+    volume_.remember_name(*made, number_, name);
+    return made;
 }
 
 /// The target of a link that is too long for its inode.
@@ -172,6 +174,7 @@ Result<> Ext4Inode::remove(std::string_view name, NodeType wanted) {
     } else if (directory) {
         return fail(Error::is_directory);
     }
+    volume_.forget_name(number_, name);
     return volume_.transact(4 + Volume::kOrphanCredits, 0, [&](Handle& handle) -> Result<> {
         TRY(remove_entry(handle, name));
         TRY(drop_link(handle, child));
@@ -238,6 +241,8 @@ Result<> Ext4Inode::rename(std::string_view name, Inode& to, std::string_view ne
     }
     // Beside the new entry: the old one, "..", four inodes, the orphan list.
     if (directory && moves && child.is_inline()) TRY(child.leave_inline());
+    volume_.forget_name(number_, name);
+    volume_.forget_name(target.number_, new_name);
     return volume_.transact(room.credits + 6 + Volume::kOrphanCredits, room.blocks, [&](Handle& handle) -> Result<> {
         if (victim != nullptr) {
             TRY(target.replace_entry(handle, new_name, child.number_, child.type_));

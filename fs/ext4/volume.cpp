@@ -124,7 +124,8 @@ Result<std::unique_ptr<Volume>> Volume::open(BlockDevice& device, const Geometry
     if (!volume) return fail(Error::no_memory);
     volume->geometry_ = geometry;
     volume->on_failure_ = options.on_failure;
-    volume->max_inodes_ = std::max<u32>(options.inode_cache, 8);
+    auto buckets = TRY(InodeTable::Buckets::make(options.inode_cache));
+    volume->inodes_.lock()->open(std::move(buckets));
     volume->cache_ = TRY(BlockCache::create(device, geometry.block_size, options.cache_bytes));
     volume->groups_.emplace(*volume->cache_, volume->geometry_);
     return volume;
@@ -162,7 +163,7 @@ Volume::~Volume() {
     else if (journal_)
         cache_->discard_changes();
     auto inodes = inodes_.lock();
-    while (Ext4Inode* i = inodes->lru.pop_front()) delete i;
+    while (Ext4Inode* i = inodes->take_any()) delete i;
 }
 
 Result<StatFs> Volume::statfs() {
@@ -178,10 +179,7 @@ Result<StatFs> Volume::statfs() {
 }
 
 usize Volume::users() {
-    auto inodes = inodes_.lock();
-    usize count = 0;
-    for (const Ext4Inode& i : inodes->lru) count += i.references() != 0;
-    return count;
+    return inodes_.lock()->in_use();
 }
 
 void Volume::for_each_value(FunctionRef<void(std::string_view, u64)> visit) {
@@ -222,36 +220,18 @@ Result<Volume::RawInode> Volume::raw_inode(u32 number) {
     return raw;
 }
 
-Ext4Inode* Volume::find(Inodes& inodes, u32 number) const {
-    for (Ext4Inode* i = inodes.buckets[number % kBuckets]; i != nullptr; i = i->hash_next_)
-        if (i->number_ == number) return i;
-    return nullptr;
+Ref<Inode> Volume::known(u32 directory, std::string_view name) {
+    auto inodes = inodes_.lock();
+    Ext4Inode* const found = inodes->find_named(directory, name);
+    return found != nullptr ? Ref<Inode>::share(*found) : Ref<Inode>();
 }
 
-void Volume::insert(Inodes& inodes, Ext4Inode& inode) {
-    Ext4Inode*& head = inodes.buckets[inode.number_ % kBuckets];
-    inode.hash_next_ = head;
-    head = &inode;
-    inodes.lru.push_back(inode);
-    ++inodes.count;
+void Volume::remember_name(Ext4Inode& inode, u32 directory, std::string_view name) {
+    inodes_.lock()->remember_name(inode, directory, name);
 }
 
-void Volume::remove(Inodes& inodes, Ext4Inode& inode) const {
-    Ext4Inode** at = &inodes.buckets[inode.number_ % kBuckets];
-    while (*at != &inode) at = &(*at)->hash_next_;
-    *at = inode.hash_next_;
-    List<Ext4Inode>::remove(inode);
-    --inodes.count;
-}
-
-Ext4Inode* Volume::evict(Inodes& inodes) const {
-    if (inodes.count < max_inodes_) return nullptr;
-    for (Ext4Inode& i : inodes.lru) {
-        if (i.references() != 0) continue;
-        remove(inodes, i);
-        return &i;
-    }
-    return nullptr;
+void Volume::forget_name(u32 directory, std::string_view name) {
+    inodes_.lock()->forget_name(directory, name);
 }
 
 Result<Ref<Inode>> Volume::inode(u32 number) {
@@ -268,11 +248,7 @@ Result<Ref<Inode>> Volume::load(u32 number, Unlinked unlinked) {
     };
     {
         auto inodes = inodes_.lock();
-        if (Ext4Inode* i = find(*inodes, number)) {
-            List<Ext4Inode>::remove(*i);
-            inodes->lru.push_back(*i);
-            return judge(*i);
-        }
+        if (Ext4Inode* i = inodes->find(number)) return judge(*i);
     }
     std::unique_ptr<Ext4Inode> fresh(new (std::nothrow) Ext4Inode(*this, number));
     if (!fresh) return fail(Error::no_memory);
@@ -291,9 +267,9 @@ Result<Ref<Inode>> Volume::load(u32 number, Unlinked unlinked) {
     if (fresh->links() == 0 && unlinked == Unlinked::refused) return fail(Error::corrupt);
     std::unique_ptr<Ext4Inode> victim;  // freed after the lock
     auto inodes = inodes_.lock();
-    if (Ext4Inode* i = find(*inodes, number)) return judge(*i);  // another thread was faster
-    victim.reset(evict(*inodes));
-    insert(*inodes, *fresh);
+    if (Ext4Inode* i = inodes->find(number)) return judge(*i);  // another thread was faster
+    victim.reset(inodes->evict());
+    inodes->insert(*fresh);
     return Ref<Inode>::share(*fresh.release());
 }
 

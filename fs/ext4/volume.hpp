@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "fs/ext4/inode.hpp"
+#include "fs/ext4/inode_table.hpp"
 #include "kernel/sched/mutex.hpp"
 #include "lib/function_ref.hpp"
 
@@ -41,6 +41,12 @@ public:
 
     /// The inode `number`, which may come from the disk: corrupt when it cannot be one, or is not in use.
     Result<Ref<Inode>> inode(u32 number);
+    /// What `directory` calls `name`, if that is known without looking: nothing else may be concluded.
+    Ref<Inode> known(u32 directory, std::string_view name);
+    /// For known(): `inode` is called so. The caller shares the tree, or has it alone.
+    void remember_name(Ext4Inode& inode, u32 directory, std::string_view name);
+    /// `name` is about to go, or to mean something else. The caller has the tree alone.
+    void forget_name(u32 directory, std::string_view name);
     /// The same for one of the reserved inodes, for ourselves: the journal.
     Result<Ref<Inode>> system_inode(u32 number) { return load(number, Unlinked::refused); }
     const Geometry& geometry() const { return geometry_; }
@@ -88,23 +94,12 @@ public:
     Scratch scratch();
 
 private:
-    static constexpr usize kBuckets = 64;
-    struct Inodes {
-        Ext4Inode* buckets[kBuckets] = {};
-        List<Ext4Inode> lru;  ///< least recently looked up first
-        u32 count = 0;
-    };
     explicit Volume(BlockDevice& device) : device_(device) {}
     static Result<std::unique_ptr<Volume>> open(BlockDevice& device, const Geometry& geometry,
                                                 const Ext4Options& options);
     static Result<> recover(BlockDevice& device, const Geometry& geometry, MountText& why);
     enum class Unlinked : u8 { refused, welcome };
     Result<Ref<Inode>> load(u32 number, Unlinked unlinked);
-    Ext4Inode* find(Inodes& inodes, u32 number) const;
-    void insert(Inodes& inodes, Ext4Inode& inode);
-    void remove(Inodes& inodes, Ext4Inode& inode) const;
-    /// Takes one that nobody uses out of the cache; nullptr when there is none (or no need).
-    Ext4Inode* evict(Inodes& inodes) const;
 
     // JournalClient
     Result<> complete_transaction(Handle& handle) override { return groups_->complete(handle); }
@@ -130,7 +125,6 @@ private:
     MountText failure_;  ///< written once, before failed_
     std::atomic<bool> writable_{false}, failed_{false};
     void (*on_failure_)(std::string_view, std::string_view) = nullptr;
-    u32 max_inodes_ = 0;
     std::unique_ptr<BlockCache> cache_;
     std::optional<Groups> groups_;
     std::unique_ptr<LogMap> log_;
@@ -138,7 +132,7 @@ private:
     std::unique_ptr<std::byte[]> scratch_block_;
     std::unique_ptr<u64[]> scratch_entries_;
     RwLock tree_;
-    kernel::Guarded<Inodes, kernel::Rank::inode, kernel::Spinlock> inodes_;
+    kernel::Guarded<InodeTable, kernel::Rank::inode, kernel::Spinlock> inodes_;
     kernel::Guarded<OrphanList, kernel::Rank::fs, kernel::Mutex> orphans_;
 };
 

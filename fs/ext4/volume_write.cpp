@@ -183,8 +183,8 @@ void Volume::write_back() {
 Ref<Ext4Inode> Volume::adopt(std::unique_ptr<Ext4Inode> fresh) {
     std::unique_ptr<Ext4Inode> victim;  // freed after the lock
     auto inodes = inodes_.lock();
-    victim.reset(evict(*inodes));
-    insert(*inodes, *fresh);
+    victim.reset(inodes->evict());
+    inodes->insert(*fresh);
     return Ref<Ext4Inode>::share(*fresh.release());
 }
 
@@ -195,7 +195,7 @@ void Volume::discard(Ext4Inode& inode) {
     }
     std::unique_ptr<Ext4Inode> gone;
     auto inodes = inodes_.lock();
-    remove(*inodes, inode);
+    inodes->remove(inode);
     gone.reset(&inode);
 }
 
