@@ -4,39 +4,23 @@
 
 namespace ringlet::fs::ext4 {
 
-usize entry_length(u16 rec_len, usize block_size) {
-    if (rec_len == 0xffff || (rec_len == 0 && block_size == 65536)) return block_size;
-    return rec_len & ~3u;
+namespace {
+
+usize used_by(const Slot& slot) {
+    return slot.inode == 0 ? 0 : entry_bytes(slot.name.size());
 }
 
-Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset) {
-    const auto header = ringlet::read_at<DirEntryHeader>(region, offset);
-    if (!header) return fail(Error::corrupt);
-    const usize length = entry_length(header->rec_len, geometry.block_size);
-    // Without the file type feature its byte is the upper half of the name's length, always 0.
-    const bool typed = geometry.has(kIncompatFiletype);
-    if (length < sizeof(*header) || length > region.size() - offset || header->name_len > length - sizeof(*header) ||
-        (!typed && header->inode != 0 && header->file_type != 0) || header->inode > geometry.inodes)
-        return fail(Error::corrupt);
-    Slot slot;
-    slot.inode = header->inode;
-    slot.at = offset;
-    slot.next = offset + length;
-    slot.file_type = typed ? header->file_type : 0;
-    const Bytes name = region.subspan(offset + sizeof(*header), header->name_len);
-    slot.name = {reinterpret_cast<const char*>(name.data()), name.size()};
-    return slot;
-}
+}  // namespace
 
-Result<bool> has_room(const Geometry& geometry, Bytes block, usize name_length) {
+Result<std::optional<usize>> room_in(const Geometry& geometry, Bytes block, usize name_length) {
     const Bytes entries = block.first(block.size() - (geometry.checksums() ? sizeof(DirTail) : 0));
+    const usize wanted = entry_bytes(name_length);
     for (usize at = 0; at < entries.size();) {
         const Slot slot = TRY(read_slot(geometry, entries, at));
-        const usize used = slot.inode == 0 ? 0 : entry_bytes(slot.name.size());
-        if (slot.next - at >= used + entry_bytes(name_length)) return true;
+        if (slot.next - at >= used_by(slot) + wanted) return std::optional(at);
         at = slot.next;
     }
-    return false;
+    return std::optional<usize>();
 }
 
 u8 file_type_of(NodeType type) {
@@ -94,6 +78,7 @@ void DirBlock::make_tail() {
 
 void DirBlock::clear() {
     std::memset(block_.data(), 0, block_.size());
+    last_ = 0;
     put(0, entries_.size(), 0, {}, 0);
     make_tail();
 }
@@ -104,20 +89,21 @@ void DirBlock::make_first(u32 self, u32 parent) {
     put(entry_bytes(1), entries_.size() - entry_bytes(1), parent, "..", file_type_of(NodeType::directory));
 }
 
+Result<bool> DirBlock::insert_at(usize record, std::string_view name, u32 inode, u8 file_type) {
+    const Slot slot = TRY(read_slot(geometry_, entries_, record));
+    const usize used = used_by(slot), length = slot.next - record;
+    if (length < used + entry_bytes(name.size())) return false;
+    if (used != 0) set_length(record, used);
+    put(record + used, length - used, inode, name, file_type);
+    last_ = record + used;
+    return true;
+}
+
 Result<bool> DirBlock::insert(std::string_view name, u32 inode, u8 file_type) {
-    const usize wanted = entry_bytes(name.size());
-    for (usize at = 0; at < entries_.size();) {
-        const Slot slot = TRY(read_slot(geometry_, entries_, at));
-        const usize used = slot.inode == 0 ? 0 : entry_bytes(slot.name.size());
-        const usize length = slot.next - at;
-        if (length >= used && length - used >= wanted) {
-            if (used != 0) set_length(at, used);
-            put(at + used, length - used, inode, name, file_type);
-            return true;
-        }
-        at = slot.next;
-    }
-    return false;
+    const bool behind = TRY(insert_at(last_, name, inode, file_type));
+    if (behind) return true;
+    const auto record = TRY(room_in(geometry_, block_, name.size()));
+    return record ? insert_at(*record, name, inode, file_type) : Result<bool>(false);
 }
 
 Result<> DirBlock::remove(usize offset) {
@@ -126,6 +112,7 @@ Result<> DirBlock::remove(usize offset) {
         const Slot slot = TRY(read_slot(geometry_, entries_, at));
         if (at == offset) {
             if (slot.inode == 0) return fail(Error::not_found);
+            last_ = before.value_or(at);
             if (before)
                 set_length(*before, slot.next - *before);
             else

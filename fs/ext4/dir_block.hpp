@@ -3,6 +3,7 @@
 // bytes.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "fs/ext4/geometry.hpp"
@@ -19,16 +20,38 @@ struct Slot {
 };
 
 /// The length of a record; the two encodings that do not fit 16 bits are for blocks of 64 KiB.
-usize entry_length(u16 rec_len, usize block_size);
+constexpr usize entry_length(u16 rec_len, usize block_size) {
+    if (rec_len == 0xffff || (rec_len == 0 && block_size == 65536)) return block_size;
+    return rec_len & ~3u;
+}
 /// Bytes that an entry with such a name needs.
 constexpr usize entry_bytes(usize name_length) {
     return align_up<usize>(sizeof(DirEntryHeader) + name_length, 4);
 }
-/// The record at `offset` < region.size(). corrupt.
-Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset);
+/// The record at `offset` < region.size(). corrupt. Inline: whoever looks for a name reads a hundred of them.
+inline Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset) {
+    DirEntryHeader header;
+    if (region.size() - offset < sizeof(header)) return fail(Error::corrupt);
+    std::memcpy(&header, region.data() + offset, sizeof(header));
+    const usize length = entry_length(header.rec_len, geometry.block_size);
+    // Without the file type feature its byte is the upper half of the name's length, always 0.
+    const bool typed = geometry.has(kIncompatFiletype);
+    if (length < sizeof(header) || length > region.size() - offset || header.name_len > length - sizeof(header) ||
+        (!typed && header.inode != 0 && header.file_type != 0) || header.inode > geometry.inodes)
+        return fail(Error::corrupt);
+    Slot slot;
+    slot.inode = header.inode;
+    slot.at = offset;
+    slot.next = offset + length;
+    slot.file_type = typed ? header.file_type : 0;
+    const Bytes name = region.subspan(offset + sizeof(header), header.name_len);
+    slot.name = {reinterpret_cast<const char*>(name.data()), name.size()};
+    return slot;
+}
 
-/// Whether an entry with so long a name fits somewhere in `block`, which has entries. corrupt.
-Result<bool> has_room(const Geometry& geometry, Bytes block, usize name_length);
+/// The record of `block`, which has entries, in or behind which an entry with so long a name fits; nothing: none.
+/// corrupt.
+Result<std::optional<usize>> room_in(const Geometry& geometry, Bytes block, usize name_length);
 
 /// A block to be changed. `tail`: with a checksum behind the entries.
 class DirBlock {
@@ -43,6 +66,8 @@ public:
     void make_first(u32 self, u32 parent);
     /// Adds an entry where there is room. False: there is none. corrupt.
     Result<bool> insert(std::string_view name, u32 inode, u8 file_type);
+    /// Adds it at `record`, which room_in() found. False: there is no room. corrupt.
+    Result<bool> insert_at(usize record, std::string_view name, u32 inode, u8 file_type);
     /// Makes the record at `offset` unused, joined with the one before it. not_found: no used record begins there;
     /// corrupt.
     Result<> remove(usize offset);
@@ -57,6 +82,7 @@ private:
 
     const Geometry& geometry_;
     MutableBytes block_, entries_;
+    usize last_ = 0;  ///< the record made last: what comes in one after the other fits behind it
 };
 
 /// Seal: the checksum in the tail of a block of entries.

@@ -33,14 +33,15 @@ Result<> Ext4Inode::make_directory(Handle& handle, u32 parent) {
 }
 
 Result<bool> Ext4Inode::insert_in_block(Handle& handle, u64 physical, std::string_view name, u32 inode, u8 file_type) {
+    std::optional<usize> record;
     {
         // Looked at before it joins the transaction for nothing.
         const BlockRef block = TRY(volume_.cache().get(BlockNo(physical)));
-        const bool fits = TRY(has_room(geometry(), block.bytes(), name.size()));
-        if (!fits) return false;
+        record = TRY(room_in(geometry(), block.bytes(), name.size()));
+        if (!record) return false;
     }
     const BlockEdit edit = TRY(edit_directory(handle, physical, Content::read, seal_entries));
-    return DirBlock(geometry(), edit.bytes()).insert(name, inode, file_type);
+    return DirBlock(geometry(), edit.bytes()).insert_at(*record, name, inode, file_type);
 }
 
 Result<Ext4Inode::Room> Ext4Inode::room_for(std::string_view name) {
@@ -52,11 +53,11 @@ Result<Ext4Inode::Room> Ext4Inode::room_for(std::string_view name) {
     if (is_indexed()) {
         IndexDescent d;
         TRY(descend(d, name));
-        const DirectoryBlock leaf = TRY(directory_block(d.child, Check::directory));
-        const bool fits = TRY(has_room(geometry(), leaf.block.bytes(), name.size()));
-        if (!fits) {
-            const bool can_grow = TRY(index_has_room(d));
-            if (!can_grow) return fail(Error::no_space);
+        const bool can_grow = TRY(index_has_room(d));
+        if (!can_grow) {
+            const DirectoryBlock leaf = TRY(directory_block(d.child, Check::directory));
+            const auto record = TRY(room_in(geometry(), leaf.block.bytes(), name.size()));
+            if (!record) return fail(Error::no_space);
         }
     }
     // The way down in the map, every new block with bitmap and descriptor, the blocks of the index on the way down and
@@ -89,11 +90,9 @@ Result<> Ext4Inode::add_entry(Handle& handle, std::string_view name, u32 inode, 
     return done ? Result<>{} : fail(Error::corrupt);
 }
 
-Result<> Ext4Inode::remove_entry(Handle& handle, std::string_view name) {
-    const auto at = TRY(find(name));
-    if (!at) return fail(Error::not_found);
-    const BlockEdit edit = TRY(edit_directory(handle, at->physical, Content::read, seal_entries));
-    return DirBlock(geometry(), edit.bytes()).remove(at->offset);
+Result<> Ext4Inode::remove_entry(Handle& handle, const Place& at) {
+    const BlockEdit edit = TRY(edit_directory(handle, at.physical, Content::read, seal_entries));
+    return DirBlock(geometry(), edit.bytes()).remove(at.offset);
 }
 
 Result<> Ext4Inode::replace_entry(Handle& handle, std::string_view name, u32 inode, NodeType type) {

@@ -205,7 +205,8 @@ private:
     /// What adding `name` may take. no_space: the index cannot have more entries.
     Result<Room> room_for(std::string_view name);
     Result<> add_entry(Handle& handle, std::string_view name, u32 inode, NodeType type);
-    Result<> remove_entry(Handle& handle, std::string_view name);
+    /// `at`: found since the tree is held, and nothing was added meanwhile.
+    Result<> remove_entry(Handle& handle, const Place& at);
     Result<> replace_entry(Handle& handle, std::string_view name, u32 inode, NodeType type);
     Result<bool> insert_in_block(Handle& handle, u64 physical, std::string_view name, u32 inode, u8 file_type);
     Result<BlockEdit> edit_directory(Handle& handle, u64 physical, Content content, Seal seal);

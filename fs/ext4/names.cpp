@@ -176,7 +176,7 @@ Result<> Ext4Inode::remove(std::string_view name, NodeType wanted) {
     }
     volume_.forget_name(number_, name);
     return volume_.transact(4 + Volume::kOrphanCredits, 0, [&](Handle& handle) -> Result<> {
-        TRY(remove_entry(handle, name));
+        TRY(remove_entry(handle, *found));
         TRY(drop_link(handle, child));
         note_change(true);
         return change_links(handle, directory ? -1 : 0);
@@ -250,7 +250,10 @@ Result<> Ext4Inode::rename(std::string_view name, Inode& to, std::string_view ne
         } else {
             TRY(target.add_entry(handle, new_name, child.number_, child.type_));
         }
-        TRY(remove_entry(handle, name));
+        // A split may have moved the old entry.
+        const auto old = TRY(find(name));
+        if (!old) return fail(Error::corrupt);
+        TRY(remove_entry(handle, *old));
         if (directory && moves) TRY(child.replace_entry(handle, "..", target.number_, NodeType::directory));
         child.note_change(false);
         TRY(child.store(handle));
