@@ -232,14 +232,27 @@ Result<> Groups::complete(Handle& handle) {
     state->stale = 0;
     for (u32 i = 0; i < state->pending; ++i) state->pending_ranges[i].committing = true;
     if (!std::exchange(state->totals_changed, false)) return {};
-    const BlockEdit edit = TRY(handle.edit(superblock()));
-    const MutableBytes bytes = edit.bytes().subspan(geometry_.block_size == 1024 ? 0 : kSuperblockOffset);
-    auto& s = *reinterpret_cast<Superblock*>(bytes.data());
+    const BlockEdit edit = TRY(edit_superblock(handle));
+    Superblock& s = superblock_in(edit.bytes());
     s.free_blocks_count_lo = static_cast<u32>(state->free_blocks);
     if (geometry_.has(kIncompat64bit)) s.free_blocks_count_hi = static_cast<u32>(state->free_blocks >> 32);
     s.free_inodes_count = state->free_inodes;
-    seal_superblock(bytes);
     return {};
+}
+
+Superblock& superblock_in(MutableBytes block) {
+    const usize at = block.size() == 1024 ? 0 : kSuperblockOffset;
+    return *reinterpret_cast<Superblock*>(block.subspan(at, kSuperblockBytes).data());
+}
+
+Result<BlockEdit> Groups::edit_superblock(Handle& handle) {
+    BlockEdit edit = TRY(handle.edit(superblock()));
+    edit.seal_with(
+        [](MutableBytes block, u32) {
+            seal_superblock({reinterpret_cast<std::byte*>(&superblock_in(block)), kSuperblockBytes});
+        },
+        0);
+    return edit;
 }
 
 void Groups::committed() {

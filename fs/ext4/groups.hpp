@@ -70,6 +70,8 @@ public:
     /// The first block of the group that inode `number` lies in: where its blocks should be.
     u64 home_of(u32 inode) const { return group_start((inode - 1) / geometry_.inodes_per_group); }
     u64 superblock() const { return geometry_.block_size == 1024 ? 1 : 0; }
+    /// The superblock's block to be changed (superblock_in()); it gets its checksum when the transaction ends.
+    Result<BlockEdit> edit_superblock(Handle& handle);
 
 private:
     enum class Bitmap : u8 { blocks, inodes };
@@ -137,6 +139,8 @@ private:
     kernel::Guarded<Descriptors, kernel::Rank::inode, kernel::Spinlock> descriptors_;
 };
 
+/// In the block that Groups::superblock() names.
+Superblock& superblock_in(MutableBytes block);
 /// The checksum field of descriptor `group`, which is `bytes` long as in the filesystem.
 u16 descriptor_checksum(const Geometry& geometry, u32 group, Bytes bytes);
 

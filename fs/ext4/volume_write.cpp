@@ -207,11 +207,8 @@ Volume::Scratch Volume::scratch() {
 // ---- orphans
 
 Result<> Volume::edit_superblock(Handle& handle, FunctionRef<void(Superblock&)> change) {
-    const BlockEdit edit = TRY(handle.edit(groups_->superblock()));
-    const MutableBytes bytes =
-        edit.bytes().subspan(geometry_.block_size == 1024 ? 0 : kSuperblockOffset, kSuperblockBytes);
-    change(*reinterpret_cast<Superblock*>(bytes.data()));
-    seal_superblock(bytes);
+    const BlockEdit edit = TRY(groups_->edit_superblock(handle));
+    change(superblock_in(edit.bytes()));
     return {};
 }
 
