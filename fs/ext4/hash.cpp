@@ -53,26 +53,23 @@ void tea(u32 (&buf)[4], const u32 (&in)[8]) {
 }
 
 void half_md4(u32 (&buf)[4], const u32 (&in)[8]) {
-    struct Round {
-        u8 word[8];
-        u8 shift[4];
-        u32 constant;
-    };
-    static constexpr Round kRounds[3] = {
-        {{0, 1, 2, 3, 4, 5, 6, 7}, {3, 7, 11, 19}, 0},
-        {{1, 3, 5, 7, 0, 2, 4, 6}, {3, 5, 9, 13}, 0x5a82'7999},
-        {{3, 7, 2, 6, 1, 5, 0, 4}, {3, 9, 11, 15}, 0x6ed9'eba1},
-    };
-    u32 v[4] = {buf[0], buf[1], buf[2], buf[3]};  // a b c d
-    for (int r = 0; r < 3; ++r)
-        for (int i = 0; i < 8; ++i) {
-            // The roles rotate: a, d, c, b are written in turn.
-            u32& a = v[(4 - i % 4) % 4];
-            const u32 b = v[(5 - i % 4) % 4], c = v[(6 - i % 4) % 4], d = v[(7 - i % 4) % 4];
-            const u32 f = r == 0 ? d ^ (b & (c ^ d)) : r == 1 ? (b & c) + ((b ^ c) & d) : b ^ c ^ d;
-            a = std::rotl(a + f + in[kRounds[r].word[i]] + kRounds[r].constant, kRounds[r].shift[i % 4]);
+    auto [a, b, c, d] = buf;
+    const auto round = [&](auto f, const u8(&word)[8], const u8(&shift)[4], u32 constant) {
+        for (int i = 0; i < 8; i += 4) {
+            a = std::rotl(a + f(b, c, d) + in[word[i]] + constant, shift[0]);
+            d = std::rotl(d + f(a, b, c) + in[word[i + 1]] + constant, shift[1]);
+            c = std::rotl(c + f(d, a, b) + in[word[i + 2]] + constant, shift[2]);
+            b = std::rotl(b + f(c, d, a) + in[word[i + 3]] + constant, shift[3]);
         }
-    for (int i = 0; i < 4; ++i) buf[i] += v[i];
+    };
+    round([](u32 x, u32 y, u32 z) { return z ^ (x & (y ^ z)); }, {0, 1, 2, 3, 4, 5, 6, 7}, {3, 7, 11, 19}, 0);
+    round([](u32 x, u32 y, u32 z) { return (x & y) + ((x ^ y) & z); }, {1, 3, 5, 7, 0, 2, 4, 6}, {3, 5, 9, 13},
+          0x5a82'7999);
+    round([](u32 x, u32 y, u32 z) { return x ^ y ^ z; }, {3, 7, 2, 6, 1, 5, 0, 4}, {3, 9, 11, 15}, 0x6ed9'eba1);
+    buf[0] += a;
+    buf[1] += b;
+    buf[2] += c;
+    buf[3] += d;
 }
 
 }  // namespace
