@@ -240,6 +240,40 @@ Result<BlockRef> BlockCache::get(BlockNo number) {
     return obtain(number, Content::read);
 }
 
+/// One more pin on what was found, which is used lately now.
+void BlockCache::pin_found(State& state, Entry& e) {
+    if (e.pins.fetch_add(1, std::memory_order_seq_cst) == 0) pinned_.fetch_add(1, std::memory_order_relaxed);
+    if (e.dirt == Entry::Dirt::none) {
+        List<Entry>::remove(e);
+        state.lru.push_back(e);
+    }
+    ++state.stats.hits;
+}
+
+usize BlockCache::copy_present(BlockNo first, usize start, MutableBytes to) {
+    constexpr usize kMost = 16;  // found with one look; nobody asks for more while it holds these
+    Entry* pinned[kMost];
+    const usize wanted = std::min<usize>((start + to.size() + block_size_ - 1) / block_size_, kMost);
+    usize count = 0, done = 0;
+    {
+        auto state = state_.lock();
+        for (; count < wanted; ++count) {
+            Entry* const e = find(BlockNo(first.raw + count));
+            if (e == nullptr || e->state.load(std::memory_order_acquire) != Entry::State::valid) break;
+            pin_found(*state, *e);
+            pinned[count] = e;
+        }
+    }
+    for (Entry* const e : std::span(pinned).first(count)) {
+        const usize n = std::min(block_size_ - start, to.size() - done);
+        std::memcpy(to.data() + done, e->bytes.data() + start, n);
+        unpin(*e);
+        done += n;
+        start = 0;
+    }
+    return done;
+}
+
 /// A block that nobody needs to read: it was just allocated, and whoever edits it fills it.
 void BlockCache::skip_reading(Entry& e) {
     e.state.store(Entry::State::valid, std::memory_order_release);
@@ -257,13 +291,7 @@ Result<BlockRef> BlockCache::obtain(BlockNo number, Content content) {
             auto state = state_.lock();
             found = find(number);
             if (found != nullptr) {
-                if (found->pins.fetch_add(1, std::memory_order_seq_cst) == 0)
-                    pinned_.fetch_add(1, std::memory_order_relaxed);
-                if (found->dirt == Entry::Dirt::none) {
-                    List<Entry>::remove(*found);
-                    state->lru.push_back(*found);
-                }
-                ++state->stats.hits;
+                pin_found(*state, *found);
             } else {
                 if (lost_.load(std::memory_order_seq_cst)) return fail(Error::device_broken);
                 may_grow = state->free_blocks == 0 && can_grow(*state);

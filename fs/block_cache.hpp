@@ -187,6 +187,9 @@ public:
     /// The block, read if need be. io and whatever else the device said; invalid: beyond the device; device_broken:
     /// given up without having stopped, nothing more is read.
     Result<BlockRef> get(BlockNo number);
+    /// Fills `to` from block `first` on, of which the first `start` bytes are left out, and from those behind it, as
+    /// far as they are here and nothing needs to be waited for. How many bytes.
+    usize copy_present(BlockNo first, usize start, MutableBytes to);
     /// Starts reading up to `count` blocks from `first` that are not there yet, as few large requests and one
     /// kick. Never waits, may do less (no memory, no free request); errors show when the block is wanted.
     void prefetch(BlockNo first, u32 count);
@@ -305,6 +308,7 @@ private:
     Entry* take_free(State& state);
     void start_reading(State& state, Entry& e, BlockNo n);
     Result<BlockRef> obtain(BlockNo number, Content content);
+    void pin_found(State& state, Entry& e);
     void skip_reading(Entry& e);
     void unhash(State& state, Entry& e);
     enum class Retry : u8 { no, yes };

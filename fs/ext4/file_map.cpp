@@ -5,11 +5,10 @@ namespace ringlet::fs::ext4 {
 u32 FileMap::depth_of(Ext4Inode& inode) {
     // A block map gets deeper while a file grows: what it may become.
     if (!inode.has_extents()) return 3;
-    const RootBytes root = inode.root();
-    return std::min<u32>(ringlet::read_at<ExtentHeader>(root, 0)->depth, kMaxExtentDepth);
+    return std::min<u32>(ringlet::read_at<ExtentHeader>(inode.root_, 0)->depth, kMaxExtentDepth);
 }
 
-FileMap::FileMap(Ext4Inode& inode) : inode_(inode), root_(inode.root()), depth_(depth_of(inode)) {
+FileMap::FileMap(Ext4Inode& inode) : inode_(inode), root_(inode.root_), depth_(depth_of(inode)) {
     Volume& v = inode.volume_;
     const u64 goal = v.groups().home_of(inode.number_);
     if (inode.has_extents())
@@ -45,7 +44,10 @@ void FileMap::apply(i64 blocks) {
         nodes = tree->nodes_added();
     else
         nodes = std::get<BlockMap>(map_).nodes_added();
-    inode_.fields_.lock()->root = root_;
+    {
+        const auto fields = inode_.fields_.lock();
+        inode_.root_ = root_;
+    }
     inode_.add_blocks(blocks + nodes);
 }
 

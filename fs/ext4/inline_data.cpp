@@ -180,8 +180,8 @@ Result<> Ext4Inode::leave_inline() {
         flags_.store((flags() & ~kInodeInlineData) | (tree ? kInodeExtents : 0), std::memory_order_relaxed);
         {
             auto f = fields_.lock();
-            f->root = {};
-            if (tree) ExtentTree::make(ExtentTree::Root(f->root));
+            root_ = {};
+            if (tree) ExtentTree::make(ExtentTree::Root(root_));
         }
         if (directory) {
             size_.store(0, std::memory_order_relaxed);

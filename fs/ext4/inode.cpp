@@ -72,7 +72,7 @@ Result<> Ext4Inode::parse(Bytes raw) {
     if (type_ == NodeType::file || (type_ == NodeType::directory && g.has(kIncompatLargedir)))
         size |= u64{d.size_high} << 32;
     size_.store(size, std::memory_order_relaxed);
-    std::memcpy(f.root.data(), d.block, f.root.size());
+    std::memcpy(root_.data(), d.block, root_.size());
     const le32 number = number_;
     seed_ = crc32c(g.checksum_seed, std::as_bytes(std::span(&number, 1)));
     seed_ = crc32c(seed_, std::as_bytes(std::span(&d.generation, 1)));
@@ -116,6 +116,22 @@ Result<Stat> Ext4Inode::stat() {
     return s;
 }
 
+/// Fills `to` from the blocks at `physical`, of which the first `start` bytes are left out.
+Result<> Ext4Inode::copy_blocks(u64 physical, usize start, MutableBytes to) {
+    while (!to.empty()) {
+        usize n = volume_.cache().copy_present(BlockNo(physical), start, to);
+        if (n == 0) {
+            const BlockRef block = TRY(volume_.cache().get(BlockNo(physical)));
+            n = std::min(block.bytes().size() - start, to.size());
+            std::memcpy(to.data(), block.bytes().data() + start, n);
+        }
+        to = to.subspan(n);
+        physical += (start + n) >> geometry().block_shift;
+        start = 0;
+    }
+    return {};
+}
+
 Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
     if (type_ == NodeType::directory) return fail(Error::is_directory);
     if (type_ != NodeType::file && type_ != NodeType::symlink) return fail(Error::unsupported);
@@ -124,26 +140,22 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
     if (offset >= end || to.empty()) return 0;
     const usize total = static_cast<usize>(std::min<u64>(to.size(), end - offset));
     if (is_inline()) return read_inline(offset, to.first(total));
-    const u32 shift = geometry().block_shift, size = geometry().block_size;
-    const usize slice = read_slice();
+    const u32 shift = geometry().block_shift;
+    const usize size = geometry().block_size, slice = read_slice();
     for (usize done = 0, announced = 0; done < total;) {
         if (done >= announced) {
             const usize n = std::min(slice, total - done);
             read_ahead(offset + done, n, hint);
             announced = done + n;
         }
-        Run run = TRY(map((offset + done) >> shift));
-        for (; run.length != 0 && done < announced; --run.length) {
-            const usize start = static_cast<usize>((offset + done) & (size - 1));
-            const usize n = std::min<usize>(size - start, total - done);
-            if (run.reads_zeros()) {
-                std::memset(to.data() + done, 0, n);
-            } else {
-                const BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical++)));
-                std::memcpy(to.data() + done, block.bytes().data() + start, n);
-            }
-            done += n;
-        }
+        const Run run = TRY(map((offset + done) >> shift));
+        const u64 wanted = std::min<u64>(announced - done, (run.length << shift) - ((offset + done) & (size - 1)));
+        const MutableBytes part = to.subspan(done, static_cast<usize>(wanted));
+        if (run.reads_zeros())
+            std::memset(part.data(), 0, part.size());
+        else
+            TRY(copy_blocks(run.physical, (offset + done) & (size - 1), part));
+        done += part.size();
     }
     return total;
 }
@@ -177,7 +189,7 @@ Result<usize> Ext4Inode::read_link(std::span<char> to) {
     const usize length = static_cast<usize>(size());
     if (to.size() < length) return fail(Error::too_large);
     if (!is_inline() && is_fast_symlink()) {
-        std::memcpy(to.data(), root().data(), length);
+        std::memcpy(to.data(), root_.data(), length);
     } else {
         const usize n = TRY(read_at(0, std::as_writable_bytes(to.first(length)), nullptr));
         if (n != length) return fail(Error::corrupt);

@@ -4,7 +4,8 @@
 //   the volume's tree     names: lookups share it, whoever changes a name has it alone; the contents of directories
 //   contents_             one file's bytes and where its blocks are: readers share it, a writer has it alone
 // and, held for a few instructions only, inside a handle or not:
-//   fields_               what stands in the inode; its root of the map is changed by the owner of the contents only
+//   fields_               what stands in the inode; its root of the map is changed by the owner of the contents only,
+//                         who reads the contents reads it without this lock
 // Whoever drops a reference holds none of them and has no handle: it may be the last, and then a file that has no name
 // any more is deleted.
 #pragma once
@@ -102,7 +103,6 @@ private:
         u32 uid = 0, gid = 0;
         u64 sectors = 0, attribute_block = 0;
         Timestamp accessed, modified, changed, created;
-        RootBytes root{};
         u32 changed_in = 0;       ///< the newest transaction that stored the inode
         u32 data_in = 0;          ///< the newest that matters to whoever reads the data
         u32 deleted_or_next = 0;  ///< as DiskInode::dtime: when it was deleted, or the next orphan
@@ -115,7 +115,6 @@ private:
     bool has_extents() const { return (flags() & kInodeExtents) != 0; }
     bool is_indexed() const { return (flags() & kInodeIndex) != 0; }
     bool is_fast_symlink();
-    RootBytes root() { return fields_.lock()->root; }
     u64 blocks_for(u64 bytes) const { return (bytes + geometry().block_size - 1) >> geometry().block_shift; }
     u64 file_blocks() const { return blocks_for(size()); }
     /// Takes the fields over and checks them. `raw` is the whole inode.
@@ -129,6 +128,7 @@ private:
     Result<Run> map_pointers(u32 logical);
     void read_ahead(u64 offset, usize length, ReadAhead* hint);
     void prefetch(u64 from, u64 to);
+    Result<> copy_blocks(u64 physical, usize start, MutableBytes to);
     /// How much of a large read to have under way before copying begins.
     usize read_slice() const;
     // directory.cpp: the tree's lock is held.
@@ -174,7 +174,7 @@ private:
     /// The same for an inode that was just allocated.
     Result<> store_new(Handle& handle);
     Result<> store_into(Handle& handle, bool fresh, u32 generation);
-    void put_fields(MutableBytes raw, const Fields& f) const;
+    void put_fields(MutableBytes raw, const Fields& f, const RootBytes& root) const;
     /// `matters`: to whoever reads the data, not only the times.
     void note_change(bool matters);
     void add_blocks(i64 blocks);
@@ -240,6 +240,7 @@ private:
     std::atomic<u64> size_{0};
     std::atomic<u32> flags_{0}, links_{0};
     kernel::Guarded<Fields, kernel::Rank::inode, kernel::Spinlock> fields_;
+    RootBytes root_{};  ///< changed with the contents held alone and fields_ locked; read with either
     RwLock contents_;
 };
 

@@ -51,8 +51,7 @@ Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u
 }
 
 Result<Run> Ext4Inode::map_extents(u32 logical) {
-    const RootBytes top = root();
-    Bytes node = top;
+    Bytes node = root_;
     BlockRef held;
     u64 limit = kNoLimit;  // the first block that the subtree below does not cover
     u16 depth = ringlet::read_at<ExtentHeader>(node, 0)->depth;
@@ -88,8 +87,7 @@ Result<Run> Ext4Inode::map_extents(u32 logical) {
 Result<Run> Ext4Inode::map_pointers(u32 logical) {
     // ext2 §"Indirect blocks": 12 pointers, then one block each of pointers, of such blocks, and of those.
     const u32 shift = geometry().block_shift - 2;
-    const RootBytes top = root();
-    Bytes table = top;
+    Bytes table = root_;
     BlockRef held;
     u64 index = logical, end = 12, covers = 1;
     if (logical >= 12) {

@@ -78,8 +78,8 @@ Result<Ref<Ext4Inode>> Ext4Inode::make_child(std::string_view name, NodeType typ
         Fields f;
         f.mode = mode & 07777;
         f.accessed = f.modified = f.changed = f.created = volume_.now();
-        if (tree) ExtentTree::make(ExtentTree::Root(f.root));
-        if (type == NodeType::symlink && fast) std::memcpy(f.root.data(), target.data(), target.size());
+        if (tree) ExtentTree::make(ExtentTree::Root(fresh->root_));
+        if (type == NodeType::symlink && fast) std::memcpy(fresh->root_.data(), target.data(), target.size());
         *fresh->fields_.lock() = f;
     }
     // A directory's first block, or a long link's, with bitmap and descriptor.

@@ -85,7 +85,7 @@ Timestamp Volume::now() const {
     return {static_cast<i64>(ns / 1'000'000'000), static_cast<u32>(ns % 1'000'000'000)};
 }
 
-void Ext4Inode::put_fields(MutableBytes raw, const Fields& f) const {
+void Ext4Inode::put_fields(MutableBytes raw, const Fields& f, const RootBytes& root) const {
     const Geometry& g = geometry();
     DiskInode d = *ringlet::read_at<DiskInode>(raw, 0);
     u32 flags = this->flags();
@@ -115,7 +115,7 @@ void Ext4Inode::put_fields(MutableBytes raw, const Fields& f) const {
     d.flags = flags;
     d.file_acl_lo = static_cast<u32>(f.attribute_block);
     d.file_acl_high = static_cast<u16>(f.attribute_block >> 32);
-    if (!is_inline()) std::memcpy(d.block, f.root.data(), f.root.size());
+    if (!is_inline()) std::memcpy(d.block, root.data(), root.size());
     std::memcpy(raw.data(), &d, sizeof(d));
     if (raw.size() < 128 + sizeof(DiskInodeExtra)) return;
     DiskInodeExtra extra = *ringlet::read_at<DiskInodeExtra>(raw, 128);
@@ -138,13 +138,15 @@ Result<> Ext4Inode::store_into(Handle& handle, bool fresh, u32 generation) {
         if (raw.size() > 128) put16(raw, 128, sizeof(DiskInodeExtra));
     }
     Fields f;
+    RootBytes root;
     const u32 transaction = handle.transaction();
     {
         auto fields = fields_.lock();
         fields->changed_in = transaction;
         f = *fields;
+        root = root_;
     }
-    put_fields(raw, f);
+    put_fields(raw, f, root);
     seal_inode(geometry(), number_, raw);
     return {};
 }
