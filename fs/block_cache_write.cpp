@@ -171,14 +171,14 @@ Result<> BlockCache::prepare(Writer& writer) {
 }
 
 Result<> BlockCache::write_back(const Selection& what) {
-    u64 stamp;
     {
         auto state = state_.lock();
-        stamp = state->stamp;
         if (what.kind == Selection::Kind::logged ? state->logged.empty() : state->data.empty()) return {};
     }
     auto writer = writer_.lock();
     TRY(prepare(*writer));
+    // What others changed while they waited for this lock goes along, and they find it done.
+    const u64 stamp = state_.lock()->stamp;
     for (;;) {
         const bool more = TRY(write_some(*writer, what, stamp));
         if (!more || !what.patient) return {};

@@ -197,9 +197,27 @@ void Journal::abort(Error why) {
 }
 
 Result<> Journal::flush() {
+    u64 mine;
+    {
+        auto state = state_.lock();
+        // One that has begun may have passed over what was written since.
+        const u64 wanted = state->flushes_begun + 1;
+        flushed_.wait(state, [&] { return state->flushes_done >= wanted || !state->flushing; });
+        if (state->flushes_done >= wanted) return state->flush_error ? fail(*state->flush_error) : Result<>{};
+        mine = ++state->flushes_begun;
+        state->flushing = true;
+    }
     BlockRequest request;
     request.op = BlockRequest::Op::flush;
-    return device_.run(request);
+    auto done = device_.run(request);
+    {
+        auto state = state_.lock();
+        state->flushing = false;
+        state->flushes_done = mine;
+        if (!done && !state->flush_error) state->flush_error = done.error();
+    }
+    flushed_.wake_all();
+    return done;
 }
 
 }  // namespace ringlet::fs::ext4

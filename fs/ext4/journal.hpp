@@ -100,7 +100,7 @@ public:
     Result<> commit_all();
     /// Commits, writes all home and marks the log empty. Nobody uses the filesystem meanwhile.
     Result<> close();
-    /// What was written up to now is on the medium.
+    /// What was written up to now is on the medium. Several who ask meanwhile share the next flush.
     Result<> flush();
     /// After an error in the middle of an operation: what was not committed never happens.
     void abort(Error why);
@@ -119,6 +119,9 @@ private:
         u32 reserved = 0;  ///< credits of open handles
         u32 revokes = 0;
         bool gate_closed = false, committing = false, closed = false;
+        u64 flushes_begun = 0, flushes_done = 0;
+        bool flushing = false;
+        std::optional<Error> flush_error;  ///< for ever: who knows what was lost then
         JournalStats stats;
     };
     /// Where a transaction that may still be needed begins in the log.
@@ -166,6 +169,7 @@ private:
     Error why_ = Error::io;
     kernel::Guarded<State, kernel::Rank::inode, kernel::Spinlock> state_;
     kernel::WaitQueue changed_;
+    kernel::WaitQueue flushed_;
     std::unique_ptr<u64[]> revoked_;  ///< of the running transaction; state_'s lock
 
     // The leader's:

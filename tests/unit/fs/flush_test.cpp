@@ -1,0 +1,84 @@
+// Threads that make something durable at the same time: they share writes and flushes, and nobody is told too early.
+#include <functional>
+#include <thread>
+
+#include "fake_disk.hpp"
+#include "fs/vfs.hpp"
+#include "image.hpp"
+
+using namespace ringlet;
+using namespace ringlet::fs;
+using namespace ringlet::fs::test;
+
+namespace {
+
+constexpr usize kBlock = 4096;
+constexpr int kFollowers = 6;
+
+/// A file of a few blocks on a disk that holds its requests back when it is told to.
+struct Stage {
+    Stage() {
+        stdfs::create_directories(scratch.path / "tree");
+        make_image(scratch.path / "image", scratch.path / "tree", "-b 4096", "64M");
+        disk.emplace((scratch.path / "image").string());
+        disk->writable = true;
+        MountText why;
+        auto mounted = mount_ext4(*disk, {.cache_bytes = 1 << 20, .writable = true}, why);
+        REQUIRE(mounted);
+        volume = std::move(*mounted);
+        REQUIRE(vfs.mount("/", *volume));
+        file = *vfs.open("/file", OpenMode::create);
+        for (int i = 0; i <= kFollowers; ++i) REQUIRE(file.write_at(i * kBlock, block) == kBlock);
+        REQUIRE(file.sync());
+    }
+    ~Stage() {
+        file = File();
+        REQUIRE(vfs.unmount("/"));
+    }
+    /// The leader's request is with the disk when the others come; then the disk answers. How many had no success.
+    int run(const std::function<bool(int)>& make_durable) {
+        std::atomic<int> failures{0};
+        const auto one = [&](int i) { failures += !make_durable(i); };
+        std::vector<std::thread> threads;
+        disk->hold(true);
+        for (int i = 0; i <= kFollowers; ++i) {
+            threads.emplace_back(one, i);
+            std::this_thread::sleep_for(std::chrono::milliseconds(i == 0 ? 50 : 10));
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        disk->hold(false);
+        for (auto& t : threads) t.join();
+        return failures;
+    }
+
+    std::vector<std::byte> block = std::vector<std::byte>(kBlock, std::byte{0x5a});
+    Scratch scratch;
+    std::optional<FakeDisk> disk;
+    std::unique_ptr<FileSystem> volume;
+    Vfs vfs;
+    File file;
+};
+
+}  // namespace
+
+TEST_CASE("who asks for a flush while one is under way shares the next") {
+    Stage s;
+    const u64 before = s.disk->flushes;
+    CHECK(s.run([&](int) { return s.file.sync(Sync::data).has_value(); }) == 0);
+    CHECK(s.disk->flushes == before + 2);  // the first may have passed over what the others wrote
+}
+
+TEST_CASE("a flush that fails is everybody's error") {
+    Stage s;
+    s.disk->flush_fails = true;
+    CHECK(s.run([&](int) { return s.file.sync(Sync::data).has_value(); }) == kFollowers + 1);
+    CHECK(s.volume->statfs()->read_only);
+}
+
+TEST_CASE("what is changed while somebody writes goes with the next who does") {
+    Stage s;
+    const auto writes = [&] { return s.disk->kicks - s.disk->flushes; };
+    const u64 before = writes();
+    CHECK(s.run([&](int i) { return s.file.write_at(i * kBlock, s.block) == kBlock && s.file.sync(Sync::data); }) == 0);
+    CHECK(writes() <= before + 2);
+}
