@@ -53,11 +53,17 @@ static long read_stream(const char* path, long mebibytes) {
     return 0;
 }
 
-static long read_cached(long mebibytes) {
+/* A file of 8 MiB, all of which is in memory now. */
+static int open_cached(void) {
     const int fd = open("/mnt/cached", O_RDONLY);
-    if (fd < 0) return -1;
-    while (read(fd, chunk, CHUNK) > 0) {
+    while (fd >= 0 && read(fd, chunk, CHUNK) > 0) {
     }
+    return fd;
+}
+
+static long read_cached(long mebibytes) {
+    const int fd = open_cached();
+    if (fd < 0) return -1;
     close(fd);
     return read_stream("/mnt/cached", mebibytes);
 }
@@ -76,7 +82,7 @@ static long write_stream(long mebibytes) {
 /* ---- 4 KiB anywhere */
 
 #define BLOCKS 16384
-static atomic_uint read_places, write_places;
+static atomic_uint read_places, write_places, cached_places;
 /* Where the blocks of a file of 64 MiB are, in no order, none twice. */
 static off_t next_place(atomic_uint* count) {
     unsigned x = atomic_fetch_add(count, 1) * 0x2c1b % BLOCKS;
@@ -133,6 +139,17 @@ static long read_one(long count) {
     if (fd < 0) return -1;
     begin();
     const long bad = done(read_random(fd, count));
+    close(fd);
+    return bad;
+}
+
+static long read_one_cached(long count) {
+    const int fd = open_cached();
+    long bad = 0;
+    if (fd < 0) return -1;
+    begin();
+    for (long i = 0; i < count; i++) bad += pread(fd, chunk, BLOCK, next_place(&cached_places) % (8 * MIB)) != BLOCK;
+    done(bad);
     close(fd);
     return bad;
 }
@@ -206,6 +223,7 @@ static long operation(const char* name, long count) {
     if (!strcmp(name, "read")) return read_stream("/mnt/large", count);
     if (!strcmp(name, "read-cached")) return read_cached(count);
     if (!strcmp(name, "write")) return write_stream(count);
+    if (!strcmp(name, "random-read-cached")) return read_one_cached(count);
     if (!strcmp(name, "random-read-1")) return read_one(count);
     if (!strcmp(name, "random-read-32")) return in_threads(open("/mnt/random", O_RDONLY), read_random, count);
     if (!strcmp(name, "random-write")) return write_later(count);

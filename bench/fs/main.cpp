@@ -54,12 +54,16 @@ long read_stream(std::string_view path, long mebibytes) {
     return measured.done(bad);
 }
 
-long read_cached(long mebibytes) {
-    auto file = files().open("/cached");
-    if (!file) return kFailed;
-    while (file->read(chunk).value_or(0) != 0) {
+/// A file of 8 MiB, all of which is in memory now.
+Result<File> open_cached() {
+    File file = TRY(files().open("/cached"));
+    while (file.read(chunk).value_or(0) != 0) {
     }
-    return read_stream("/cached", mebibytes);
+    return file;
+}
+
+long read_cached(long mebibytes) {
+    return open_cached() ? read_stream("/cached", mebibytes) : kFailed;
 }
 
 long write_stream(long mebibytes) {
@@ -81,12 +85,13 @@ public:
         x = (x ^ x >> 7) * 0x1b87 % kBlocks;
         return u64{x ^ x >> 5} * kBlock;
     }
+    u64 next_cached() { return next() % (8 * kMiB); }
 
 private:
     static constexpr u32 kBlocks = 16384;
     std::atomic<u32> count_{0};
 };
-constinit Places read_places, write_places;
+constinit Places read_places, write_places, cached_places;
 
 long read_random(File& file, long count) {
     alignas(kBlock) std::byte block[kBlock];
@@ -143,6 +148,16 @@ long read_one(long count) {
     if (!file) return kFailed;
     Measured measured;
     return measured.done(read_random(*file, count));
+}
+
+long read_one_cached(long count) {
+    auto file = open_cached();
+    if (!file) return kFailed;
+    long bad = 0;
+    Measured measured;
+    for (long i = 0; i < count; ++i)
+        bad += file->read_at(cached_places.next_cached(), MutableBytes(chunk).first(kBlock)).value_or(0) != kBlock;
+    return measured.done(bad);
 }
 
 long write_later(long count) {
@@ -215,6 +230,7 @@ long operation(std::string_view name, long count) {
     if (name == "read") return read_stream("/large", count);
     if (name == "read-cached") return read_cached(count);
     if (name == "write") return write_stream(count);
+    if (name == "random-read-cached") return read_one_cached(count);
     if (name == "random-read-1") return read_one(count);
     if (name == "random-read-32") return read_deep(count);
     if (name == "random-write") return write_later(count);

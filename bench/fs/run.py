@@ -32,6 +32,7 @@ MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_
 OPERATIONS = {
     "read": (64, "MiB read, not cached"),
     "read-cached": (256, "MiB read again, cached"),
+    "random-read-cached": (20000, "4 KiB read somewhere, cached"),
     "write": (64, "MiB written to a new file, then fsync"),
     "random-read-1": (4000, "4 KiB read somewhere, not cached"),
     "random-read-32": (8000, "the same, 32 threads"),
