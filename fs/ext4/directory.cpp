@@ -67,7 +67,9 @@ Result<std::optional<Ext4Inode::Place>> Ext4Inode::find_in(Bytes region, usize o
                                                            std::string_view name) const {
     while (offset < region.size()) {
         const Slot slot = TRY(read_slot(geometry(), region, offset));
-        if (slot.inode != 0 && slot.name == name) return std::optional(Place{slot.inode, physical, offset});
+        // Neighbours often begin alike: the last byte first.
+        if (slot.inode != 0 && slot.name.ends_with(name.back()) && slot.name == name)
+            return std::optional(Place{slot.inode, physical, offset});
         offset = slot.next;
     }
     return std::optional<Place>();
@@ -84,6 +86,7 @@ Result<std::optional<Ext4Inode::Place>> Ext4Inode::find_linear(std::string_view 
 }
 
 Result<std::optional<Ext4Inode::Place>> Ext4Inode::find(std::string_view name) {
+    if (name.empty()) return std::optional<Place>();
     if (is_inline()) return find_inline(name);
     if (name == "..") {
         // Always in the first block, in front of an index too.
