@@ -304,19 +304,27 @@ Instant Stack::others_deadline() const {
     return due;
 }
 
-Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now) {
+bool Stack::has_address(const IpAddr& a) const {
+    if (a.is_ipv4()) return is_ours(a.ipv4());
+    if (a.is_loopback()) return true;
+    for (u8 i = 0; i < interface_count(); ++i)
+        if (interfaces_[i].has(a)) return true;
+    return false;
+}
+
+Result<tcp::Handle> Stack::connect(Endpoint remote, Instant now, u16 local_port) {
     const u16 scope = std::exchange(remote.scope, u16{0});  // from here on the local address says it
     if (!remote.address.is_ipv4()) {
         const Interface* i = route6(remote.address, {}, scope, now);
         const auto source = i != nullptr ? i->ipv6->source_for(remote.address, now) : std::nullopt;
         if (!source || remote.address.is_multicast()) return fail(Error::unreachable);
-        return tcp_.connect({*source, 0, 0}, remote, now, i->index);
+        return tcp_.connect({*source, local_port, 0}, remote, now, i->index);
     }
     const Ipv4Addr to = remote.address.ipv4();
     const auto r = route(to, {}, scope);
     if (!r || to.is_broadcast() || to.is_multicast() || r->by->ipv4.is_subnet_broadcast(to))
         return fail(Error::unreachable);
-    return tcp_.connect({r->source, 0, 0}, remote, now, r->by->index);
+    return tcp_.connect({r->source, local_port, 0}, remote, now, r->by->index);
 }
 
 Result<> Stack::send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now) {

@@ -82,8 +82,11 @@ public:
     const tcp::Tcp& tcp() const { return tcp_; }
     Udp& udp() { return udp_; }
     const Udp& udp() const { return udp_; }
+    /// Is it one of ours, on whichever interface?
+    bool has_address(const IpAddr& a) const;
     /// Chooses our address for `remote`: unreachable when there is none.
-    Result<tcp::Handle> connect(Endpoint remote, Instant now);
+    /// `local_port`: 0 chooses one.
+    Result<tcp::Handle> connect(Endpoint remote, Instant now, u16 local_port = 0);
     /// As Udp::send_to, with our address for `to`; unreachable, or invalid when the socket is of the other family.
     Result<> send_to(UdpHandle h, Endpoint to, Bytes payload, Instant now);
     /// True when output() would probably yield something.

@@ -96,9 +96,8 @@ std::span<const Ready> Selector::wait(std::span<Ready> out, Instant deadline) {
 }
 
 void Selector::wake() {
-    woken_.store(true);
-    waiter_.event.set();
-    service_.leader_event_.set();  // it may sleep there; whoever else leads looks round once and sleeps on
+    woken_.store(true);  // before it is looked where the thread sleeps: wait() does it the other way round
+    waiter_.rouse();
 }
 
 }  // namespace ringlet::net

@@ -41,16 +41,17 @@ bool Core::run_agents(Instant now) {
         sent |= did == Agent::Did::sent || did == Agent::Did::both;
         agents_due = std::min(agents_due, a.deadline);
         if (did != Agent::Did::changed && did != Agent::Did::both) continue;
-        for (Waiter& w : a.waiters) w.wake->set();
+        for (Waiter& w : a.waiters) w.rouse();
     }
     return sent;
 }
 
 void Core::notify(Watch& watch) {
-    for (Waiter& w : watch.waiters) w.wake->set();
+    for (Waiter& w : watch.waiters) w.rouse();
+    if (watch.observer != nullptr) watch.observer->stirred(*watch.observer);
     if (watch.selector == nullptr || watch.is_queued()) return;
     watch.selector->ready_.push_back(watch);
-    watch.selector->waiter_.wake->set();
+    watch.selector->waiter_.rouse();
 }
 
 void Core::wake_ready() {
@@ -65,7 +66,7 @@ void Core::wake_ready() {
     if (!stack->take_change()) return;
     for (u8 i = 0; i < stack->interface_count(); ++i)
         if (stack->take_conflict_news(i)) report_conflict(*stack, i);
-    for (Waiter& w : stack_waiters) w.wake->set();
+    for (Waiter& w : stack_waiters) w.rouse();
     rouse_agents();
 }
 

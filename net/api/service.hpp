@@ -55,7 +55,15 @@ namespace detail {
 /// A thread asleep in a socket call; lives on its stack.
 struct Waiter : ListNode<> {
     kernel::Event event;
-    kernel::Event* wake = &event;  ///< the service's own while this thread leads; under the monitor
+    std::atomic<kernel::Event*> wake{&event};  ///< the service's own while this thread leads
+    /// Context: any. Without the monitor, only what was changed before the call is sure to be seen.
+    void rouse() { wake.load()->set(); }
+};
+
+/// Wants to know whenever a socket may have become ready for more; for whoever has waiters of his own. Called under the
+/// monitor: quick, takes no lock of a rank above `readiness`. It goes away after the socket.
+struct Observer {
+    void (*stirred)(Observer& self);
 };
 
 struct ReadyTag;
@@ -69,6 +77,7 @@ struct Watch : ListNode<ReadyTag>, ListNode<MemberTag> {
     UdpHandle udp;
     List<Waiter> waiters;
     Selector* selector = nullptr;
+    Observer* observer = nullptr;
     u64 token = 0;
     u8 interest = 0;
 };
@@ -204,7 +213,7 @@ public:
     template <class Pred> bool wait(Monitor::Access& held, detail::Waiter& waiter, Instant deadline, Pred ready) {
         const bool leads = try_lead();
         kernel::Event& event = leads ? leader_event_ : waiter.event;
-        waiter.wake = &event;
+        waiter.wake.store(&event);
         bool in_time = true;
         while (true) {
             // All that the event can have been set for is looked at below, so what it says now is of no use: without
@@ -226,7 +235,7 @@ public:
             if (!again) event.wait_until(until);
             held.acquire();
         }
-        waiter.wake = &waiter.event;
+        waiter.wake.store(&waiter.event);
         if (leads) give_up_lead(held);
         return in_time;
     }

@@ -42,6 +42,24 @@ void Socket::push(Service::Monitor::Access& held) const {
     if (watch_->selector == nullptr) service_->push_output(held);
 }
 
+tcp::Readiness Socket::readiness() const {
+    tcp::Readiness now;
+    now.closed = watch_ == nullptr;
+    if (now.closed) return now;
+    auto held = service_->lock();
+    if (watch_->kind != Watch::Kind::datagram) return held->stack->tcp().readiness(watch_->tcp);
+    const Udp& udp = held->stack->udp();
+    now.readable = udp.readable(watch_->udp);
+    now.writable = udp.writable(watch_->udp);
+    return now;
+}
+
+void Socket::observe(Observer* observer) {
+    if (watch_ == nullptr) return;
+    auto held = service_->lock();
+    watch_->observer = observer;
+}
+
 void Socket::close() {
     Watch* watch = std::exchange(watch_, nullptr);
     if (watch == nullptr) return;
@@ -76,10 +94,10 @@ detail::Watch* adopt(Stack& stack, detail::Watch* watch, tcp::Handle h) {
 
 }  // namespace
 
-Result<TcpStream> TcpStream::start_connect(Service& service, Endpoint remote) {
+Result<TcpStream> TcpStream::start_connect(Service& service, Endpoint remote, u16 local_port) {
     auto held = service.lock();
     if (!held->stack) return fail(Error::unreachable);
-    const tcp::Handle h = TRY(held->stack->connect(remote, kernel::now()));
+    const tcp::Handle h = TRY(held->stack->connect(remote, kernel::now(), local_port));
     detail::Watch* watch = adopt(*held->stack, make_watch(detail::Watch::Kind::stream), h);
     service.push_output(held);
     if (watch == nullptr) return fail(Error::no_memory);
@@ -219,6 +237,12 @@ Result<tcp::Info> TcpStream::info() const {
     if (watch_ == nullptr) return fail(Error::closed);
     auto held = service_->lock();
     return held->stack->tcp().info(watch_->tcp);
+}
+
+Result<> TcpStream::take_error() {
+    if (watch_ == nullptr) return fail(Error::closed);
+    auto held = service_->lock();
+    return held->stack->tcp().take_error(watch_->tcp);
 }
 
 Result<TcpListener> TcpListener::bind(Service& service, Endpoint local, u16 backlog) {

@@ -32,6 +32,10 @@ public:
     ~Socket() { close(); }
     void close();
     bool is_open() const { return watch_ != nullptr; }
+    /// What can be done now without waiting.
+    tcp::Readiness readiness() const;
+    /// Whom to tell, until the socket is closed, when that may have become more. nullptr: nobody.
+    void observe(Observer* observer);
 
 protected:
     friend class net::Selector;
@@ -93,7 +97,8 @@ public:
     /// unreachable, connection_refused, timed_out, no_memory, no_space.
     static Result<TcpStream> connect(Service& service, Endpoint remote, Duration timeout = Duration::from_s(30));
     /// Returns at once; writable (or error) in a Selector tells how it ended.
-    static Result<TcpStream> start_connect(Service& service, Endpoint remote);
+    /// `local_port`: ours, when it must be a certain one.
+    static Result<TcpStream> start_connect(Service& service, Endpoint remote, u16 local_port = 0);
 
     /// At least one byte, as many as there are up to to.size(); 0: the peer finished. timed_out after the read timeout.
     Result<usize> read(MutableBytes to);
@@ -125,6 +130,8 @@ public:
     void set_write_timeout(Duration d) { write_timeout_ = d; }
     Result<> configure(const tcp::Options& options);
     Result<tcp::Info> info() const;
+    /// What ended the connection or its opening, told once.
+    Result<> take_error();
 
 private:
     friend class TcpListener;
