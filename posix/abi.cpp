@@ -1,4 +1,6 @@
 // What the compiler, libgcc and libstdc++ call by name, in an image with the C and C++ libraries. Context: any.
+#include <sys/random.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -60,6 +62,15 @@ int getentropy(void* to, size_t bytes) {
     }
     ringlet::kernel::random_fill({static_cast<std::byte*>(to), bytes});
     return 0;
+}
+
+ssize_t getrandom(void* to, size_t bytes, unsigned flags) {
+    if ((flags & ~static_cast<unsigned>(GRND_NONBLOCK | GRND_RANDOM)) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    ringlet::kernel::random_fill({static_cast<std::byte*>(to), bytes});
+    return static_cast<ssize_t>(bytes);
 }
 
 }  // extern "C"

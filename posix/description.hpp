@@ -12,10 +12,13 @@
 #include <string_view>
 #include <utility>
 
+#include "kernel/sync/spinlock.hpp"
 #include "lib/bytes.hpp"
 #include "lib/list.hpp"
 #include "lib/time.hpp"
 #include "posix/error.hpp"
+#include "posix/ref.hpp"
+#include "posix/signals.hpp"
 
 namespace ringlet::fs {
 class Vfs;
@@ -23,19 +26,33 @@ class Vfs;
 
 namespace ringlet::posix {
 
-/// A thread in poll() or the like, on the list of a description that it watches. Lives on its stack.
-struct Watcher : ListNode<> {
-    /// Something changed. Called with the list's lock held: quick, and takes no lock but a futex's.
-    void (*stirred)(Watcher& self) = nullptr;
+/// The lock around all lists of watchers, and what hangs on the watchers.
+struct Nothing {};
+using Watching = kernel::Guarded<Nothing, kernel::Rank::readiness, kernel::Spinlock>;
+extern constinit Watching watching;
+
+/// Whoever wants to know of a description's changes: a thread in poll(), an entry of an epoll.
+class Watcher : public ListNode<> {
+public:
+    virtual ~Watcher() = default;
+    // Both are called under `watching`: quick, and they take no lock but a futex's.
+    /// ready() may have changed.
+    virtual void stirred(Watching::Access& held) = 0;
+    /// The description is at its end. The watcher is off its list and is deleted next.
+    virtual void abandoned(Watching::Access&) {}
+    /// Itself, when it is an epoll's; else nullptr.
+    virtual Watcher* epoll_entry() { return nullptr; }
 };
 
-class Description {
+/// Sleeps until `word`, a futex word, is no longer `seen`, or the deadline: what all waits for descriptions end in.
+/// EINTR: the thread is to be cancelled (finish() does it), or what `signals` counts has come.
+Outcome<> await_word(const u32& word, u32 seen, Instant deadline, u64 (*signals)());
+
+class Description : public Counted {
 public:
     /// `flags`: of open(): O_RDONLY, O_NONBLOCK, O_APPEND…
     explicit Description(int flags) : flags_(flags) {}
-    virtual ~Description();
-    Description(const Description&) = delete;
-    Description& operator=(const Description&) = delete;
+    ~Description() override;
 
     // Context of all: thread, no lock held. read and write wait unless O_NONBLOCK is set, then they refuse: EAGAIN.
     virtual Outcome<usize> read(MutableBytes to);
@@ -53,6 +70,9 @@ public:
     /// What only some kinds can do: nullptr from the others.
     virtual class FileDescription* as_file() { return nullptr; }
     virtual class DirectoryDescription* as_directory() { return nullptr; }
+    virtual class Socket* as_socket() { return nullptr; }
+    virtual class Epoll* as_epoll() { return nullptr; }
+    virtual class TimerDescription* as_timer() { return nullptr; }
 
     /// O_ACCMODE, O_APPEND, O_NONBLOCK…
     int flags() const { return flags_.load(std::memory_order_relaxed); }
@@ -61,54 +81,32 @@ public:
     bool readable() const { return (flags() & O_ACCMODE) != O_WRONLY; }
     bool writable() const { return (flags() & O_ACCMODE) != O_RDONLY; }
 
-    /// Who wants to know when ready() may have changed. What a subclass overrides, it does besides.
-    virtual void watch(Watcher& watcher);
-    virtual void unwatch(Watcher& watcher);
+    /// Who wants to know when ready() may have changed.
+    void watch(Watcher& watcher);
+    void unwatch(Watcher& watcher);
+    List<Watcher>& watchers(Watching::Access&) { return watchers_; }
 
-    void retain() { users_.fetch_add(1, std::memory_order_relaxed); }
-    void release() {
-        if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-    }
+    /// Under `watching`, for a watcher, which has no use of its own: false when the description is at its end.
+    bool try_retain(Watching::Access&) { return retain_if_used(); }
 
-protected:
     /// ready() may have changed: wakes those who sleep in await_change(), and the watchers. Context: any, interrupts
     /// included, with no lock of rank `readiness` or lower held.
     void stir();
+    void stir(Watching::Access& held);
+
+protected:
     /// For the state before a look at what to wait for.
     u32 changes() const;
-    /// Sleeps until stir() was called since changes() said `seen`, or the deadline. EINTR.
-    Outcome<> await_change(u32 seen, Instant deadline = Instant::never());
+    /// Sleeps until stir() was called since changes() said `seen`, or the deadline. EINTR: as await_word(); not for
+    /// signals whose handlers were set with SA_RESTART.
+    Outcome<> await_change(u32 seen, Instant deadline = Instant::never(), u64 (*signals)() = signals_interrupting);
 
 private:
     std::atomic<int> flags_;
-    std::atomic<u32> users_{1};
     u32 changes_ = 0;  ///< a futex word
     List<Watcher> watchers_;
 };
 
-/// Shares a description.
-class Ref {
-public:
-    Ref() = default;
-    /// Takes over the use that `d` was made with.
-    explicit Ref(Description* d) : description_(d) {}
-    Ref(const Ref& o) : description_(o.description_) {
-        if (description_ != nullptr) description_->retain();
-    }
-    Ref(Ref&& o) noexcept : description_(std::exchange(o.description_, nullptr)) {}
-    Ref& operator=(Ref o) noexcept {
-        std::swap(description_, o.description_);
-        return *this;
-    }
-    ~Ref() {
-        if (description_ != nullptr) description_->release();
-    }
-    explicit operator bool() const { return description_ != nullptr; }
-    Description* operator->() const { return description_; }
-    Description& operator*() const { return *description_; }
-
-private:
-    Description* description_ = nullptr;
-};
+using Ref = RefTo<Description>;
 
 }  // namespace ringlet::posix

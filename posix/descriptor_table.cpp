@@ -6,9 +6,6 @@
 
 #include "kernel/sync/spinlock.hpp"
 #include "posix/console.hpp"
-#include "posix/futex.hpp"
-#include "posix/signals.hpp"
-#include "posix/thread.hpp"
 
 namespace ringlet::posix {
 
@@ -27,8 +24,6 @@ struct Table {
 };
 using Guarded = kernel::Guarded<Table, kernel::Rank::readiness, kernel::Spinlock>;
 constinit Guarded table;
-
-constinit kernel::Guarded<int, kernel::Rank::readiness, kernel::Spinlock> watching;  ///< all lists of watchers
 
 /// Room for row `fd`. Not under the lock: memory may have to be waited for.
 Outcome<> make_room(int fd) {
@@ -76,6 +71,18 @@ Outcome<int> insert(Ref what, bool close_on_exec, int least) {
     return refuse(EMFILE);
 }
 
+Outcome<> insert_two(int (&fds)[2], Ref first, Ref second, bool close_on_exec) {
+    const int one = TRY_POSIX(insert(std::move(first), close_on_exec));
+    const auto two = insert(std::move(second), close_on_exec);
+    if (!two) {
+        (void)remove(one);
+        return refuse(two.error());
+    }
+    fds[0] = one;
+    fds[1] = *two;
+    return {};
+}
+
 Outcome<int> insert_at(int fd, Ref what, bool close_on_exec) {
     if (fd < 0 || fd >= kOpenMax) return refuse(EBADF);
     TRY_POSIX(make_room(fd));
@@ -114,73 +121,6 @@ Outcome<> set_close_on_exec(int fd, bool yes) {
 void open_console() {
     const Ref console = console_description();
     for (int fd = 0; fd < 3; ++fd) (void)insert_at(fd, console, false);
-}
-
-Description::~Description() = default;
-
-Outcome<usize> Description::read(MutableBytes) {
-    return refuse(readable() ? EINVAL : EBADF);
-}
-Outcome<usize> Description::write(Bytes) {
-    return refuse(writable() ? EINVAL : EBADF);
-}
-Outcome<usize> Description::read_at(u64, MutableBytes) {
-    return refuse(ESPIPE);
-}
-Outcome<usize> Description::write_at(u64, Bytes) {
-    return refuse(ESPIPE);
-}
-Outcome<u64> Description::seek(i64, int) {
-    return refuse(ESPIPE);
-}
-Outcome<> Description::stat(struct stat& out) {
-    out = {};
-    out.st_blksize = 4096;
-    return {};
-}
-Outcome<> Description::truncate(u64) {
-    return refuse(EINVAL);
-}
-Outcome<> Description::sync(bool) {
-    return refuse(EINVAL);
-}
-Outcome<int> Description::control(unsigned long, void*) {
-    return refuse(ENOTTY);
-}
-short Description::ready() {
-    return POLLIN | POLLOUT;
-}
-
-void Description::watch(Watcher& watcher) {
-    auto held = watching.lock();
-    watchers_.push_back(watcher);
-}
-
-void Description::unwatch(Watcher& watcher) {
-    auto held = watching.lock();
-    if (watcher.linked()) List<Watcher>::remove(watcher);
-}
-
-void Description::stir() {
-    shared(changes_).fetch_add(1);
-    futex_wake(changes_, kEverybody);
-    auto held = watching.lock();
-    for (Watcher& watcher : watchers_) watcher.stirred(watcher);
-}
-
-u32 Description::changes() const {
-    return __atomic_load_n(&changes_, __ATOMIC_SEQ_CST);
-}
-
-Outcome<> Description::await_change(u32 seen, Instant deadline) {
-    test_cancel();
-    const u64 signals = signals_handled();
-    while (changes() == seen) {
-        if (cancellable_wait(changes_, seen, deadline) == Slept::timed_out) return {};
-        test_cancel();
-        if (signals_handled() != signals) return refuse(EINTR);
-    }
-    return {};
 }
 
 }  // namespace ringlet::posix

@@ -11,6 +11,8 @@ inline constexpr int kOpenMax = 1024;
 Outcome<Ref> description(int fd);
 /// The lowest free number from `least` on. EMFILE, ENOMEM.
 Outcome<int> insert(Ref what, bool close_on_exec = false, int least = 0);
+/// Both or none.
+Outcome<> insert_two(int (&fds)[2], Ref first, Ref second, bool close_on_exec);
 /// `fd` refers to `what` from now on; what it was is closed.
 Outcome<int> insert_at(int fd, Ref what, bool close_on_exec);
 Outcome<> remove(int fd);

@@ -15,6 +15,7 @@
 #include "posix/file.hpp"
 #include "posix/paths.hpp"
 #include "posix/special.hpp"
+#include "posix/thread.hpp"
 
 using namespace ringlet;
 using namespace ringlet::posix;
@@ -55,6 +56,7 @@ Outcome<int> open_at(int at, const char* text, int flags, mode_t mode) {
 }
 
 Outcome<usize> read_from(int fd, MutableBytes to) {
+    if (cancel_due()) return refuse(EINTR);
     const Ref d = TRY_POSIX(description(fd));
     if (to.size() > kMostBytes) return refuse(EINVAL);
     if (!d->readable()) return refuse(EBADF);
@@ -62,6 +64,7 @@ Outcome<usize> read_from(int fd, MutableBytes to) {
 }
 
 Outcome<usize> write_to(int fd, Bytes from) {
+    if (cancel_due()) return refuse(EINTR);
     const Ref d = TRY_POSIX(description(fd));
     if (from.size() > kMostBytes) return refuse(EINVAL);
     if (!d->writable()) return refuse(EBADF);
@@ -204,33 +207,33 @@ int _close(int fd) {
     return answer(remove(fd));
 }
 ssize_t _read(int fd, void* to, size_t bytes) {
-    return answer<ssize_t>(read_from(fd, buffer(to, bytes)));
+    return finish<ssize_t>(read_from(fd, buffer(to, bytes)));
 }
 ssize_t _write(int fd, const void* from, size_t bytes) {
-    return answer<ssize_t>(write_to(fd, buffer(from, bytes)));
+    return finish<ssize_t>(write_to(fd, buffer(from, bytes)));
 }
 ssize_t pread(int fd, void* to, size_t bytes, off_t offset) {
-    return answer<ssize_t>(read_at(fd, buffer(to, bytes), offset));
+    return finish<ssize_t>(read_at(fd, buffer(to, bytes), offset));
 }
 ssize_t pwrite(int fd, const void* from, size_t bytes, off_t offset) {
-    return answer<ssize_t>(write_at(fd, buffer(from, bytes), offset));
+    return finish<ssize_t>(write_at(fd, buffer(from, bytes), offset));
 }
 ssize_t readv(int fd, const iovec* pieces, int count) {
-    return answer<ssize_t>(
+    return finish<ssize_t>(
         in_pieces(pieces, count, [fd](const iovec& p, usize) { return read_from(fd, buffer(p.iov_base, p.iov_len)); }));
 }
 ssize_t writev(int fd, const iovec* pieces, int count) {
-    return answer<ssize_t>(in_pieces(pieces, count, [fd](const iovec& p, usize) {
+    return finish<ssize_t>(in_pieces(pieces, count, [fd](const iovec& p, usize) {
         return write_to(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len));
     }));
 }
 ssize_t preadv(int fd, const iovec* pieces, int count, off_t offset) {
-    return answer<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
+    return finish<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
         return read_at(fd, buffer(p.iov_base, p.iov_len), offset + static_cast<off_t>(done));
     }));
 }
 ssize_t pwritev(int fd, const iovec* pieces, int count, off_t offset) {
-    return answer<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
+    return finish<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
         return write_at(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len), offset + static_cast<off_t>(done));
     }));
 }

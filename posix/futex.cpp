@@ -4,21 +4,12 @@
 
 #include <bit>
 
-#include "kernel/sched/event.hpp"
 #include "kernel/sync/spinlock.hpp"
-#include "lib/list.hpp"
+#include "posix/sleeper.hpp"
 
 namespace ringlet::posix {
 
 namespace {
-
-struct Sleeper {
-    explicit Sleeper(const u32& w) : word(&w) {}
-    const u32* word;
-    Sleeper* next = nullptr;
-    bool woken = false;
-    kernel::Event event;
-};
 
 /// First in, first out.
 struct Line {
@@ -49,7 +40,9 @@ static_assert(kBuckets == 64, "bucket_of() takes six bits");
 
 }  // namespace
 
-Slept futex_wait(const u32& word, u32 expected, Instant deadline, const u32* unless) {
+constinit std::atomic<void (*)(Sleeper& sleeper, Instant deadline)> lead_network{nullptr};
+
+Slept futex_wait(const u32& word, u32 expected, Instant deadline, const u32* unless, Meanwhile meanwhile) {
     Sleeper self(word);
     Bucket& bucket = bucket_of(word);
     {
@@ -58,10 +51,14 @@ Slept futex_wait(const u32& word, u32 expected, Instant deadline, const u32* unl
         if (unless != nullptr && __atomic_load_n(unless, __ATOMIC_SEQ_CST) != 0) return Slept::woken;
         line->add(self);
     }
-    self.event.wait_until(deadline);
+    const auto lead = meanwhile == Meanwhile::network ? lead_network.load(std::memory_order_acquire) : nullptr;
+    if (lead != nullptr)
+        lead(self, deadline);
+    else
+        self.waiter.event.wait_until(deadline);
     // The lock again, whoever woke us: until it is free the waker may still be at work on `self`.
     auto line = bucket.lock();
-    if (self.woken) return Slept::woken;
+    if (self.woken.load()) return Slept::woken;
     line->remove(self);
     return Slept::timed_out;
 }
@@ -76,8 +73,8 @@ usize futex_wake(const u32& word, usize most) {
             continue;
         }
         *at = sleeper.next;
-        sleeper.woken = true;
-        sleeper.event.set();
+        sleeper.woken.store(true);
+        sleeper.waiter.rouse();
         ++count;
     }
     return count;

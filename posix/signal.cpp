@@ -25,7 +25,8 @@ struct Actions {
     struct sigaction of[NSIG] = {};
 };
 constinit kernel::Guarded<Actions, kernel::Rank::readiness, kernel::Spinlock> actions;
-thread_local u64 handled = 0;
+thread_local u64 handled = 0, interrupting = 0;
+constinit u64 process_pending = 0;  ///< sent to no thread in particular
 
 constexpr u64 bit(int signal) {
     return u64{1} << signal;
@@ -69,6 +70,7 @@ void act(__ringlet_thread& thread, int signal) {
     errno = error;
     thread.blocked = blocked;
     ++handled;
+    if ((action.sa_flags & SA_RESTART) == 0) ++interrupting;
 }
 
 Outcome<> send(__ringlet_thread& thread, int signal) {
@@ -110,11 +112,13 @@ Outcome<> set_mask(int how, const sigset_t* set, sigset_t* old) {
 
 /// The number of a pending signal of `set`, which is no longer pending then; 0: none.
 int take_pending(__ringlet_thread& thread, u64 set) {
-    const u64 ready = __atomic_load_n(&thread.pending, __ATOMIC_SEQ_CST) & set;
-    if (ready == 0) return 0;
-    const int signal = __builtin_ctzll(ready);
-    __atomic_fetch_and(&thread.pending, ~bit(signal), __ATOMIC_SEQ_CST);
-    return signal;
+    for (u64* pending : {&thread.pending, &process_pending}) {
+        while (const u64 ready = __atomic_load_n(pending, __ATOMIC_SEQ_CST) & set) {
+            const int signal = __builtin_ctzll(ready);
+            if ((__atomic_fetch_and(pending, ~bit(signal), __ATOMIC_SEQ_CST) & bit(signal)) != 0) return signal;
+        }
+    }
+    return 0;
 }
 
 void wait_for_poke() {
@@ -136,6 +140,15 @@ u64 signals_handled() {
     return handled;
 }
 
+u64 signals_interrupting() {
+    return interrupting;
+}
+
+void signal_process(int signal) {
+    __atomic_fetch_or(&process_pending, bit(signal), __ATOMIC_SEQ_CST);
+    poke_all();  // who is first to look and does not block it takes it
+}
+
 }  // namespace ringlet::posix
 
 extern "C" {
@@ -147,6 +160,7 @@ _sig_func_ptr signal(int number, _sig_func_ptr handler) {
     struct sigaction to {
     }, old;
     to.sa_handler = handler;
+    to.sa_flags = SA_RESTART;
     return answer(set_action(number, &to, &old)) == 0 ? old.sa_handler : SIG_ERR;
 }
 int raise(int signal) {
@@ -157,7 +171,11 @@ int pthread_kill(pthread_t thread, int signal) {
 }
 int _kill(pid_t pid, int signal) {
     if (pid != getpid() && pid != 0 && pid != -1) return answer(Outcome<>(refuse(ESRCH)));
-    return raise(signal);
+    if (signal == 0) return 0;
+    if (!is_signal(signal)) return answer(Outcome<>(refuse(EINVAL)));
+    signal_process(signal);
+    run_pending_signals();
+    return 0;
 }
 int killpg(pid_t group, int signal) {
     return _kill(group, signal);
@@ -170,7 +188,7 @@ int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
     return code_of(set_mask(how, set, old));
 }
 int sigpending(sigset_t* set) {
-    *set = static_cast<sigset_t>(pthread_self()->pending & pthread_self()->blocked);
+    *set = static_cast<sigset_t>((pthread_self()->pending | process_pending) & pthread_self()->blocked);
     return 0;
 }
 int sigsuspend(const sigset_t* mask) {

@@ -10,5 +10,9 @@ namespace ringlet::posix {
 void run_pending_signals();
 /// Handlers that this thread has run so far: who sees it change was interrupted (EINTR).
 u64 signals_handled();
+/// Those that were not set with SA_RESTART.
+u64 signals_interrupting();
+/// A signal for whichever thread does not block it. Context: thread, holding no lock of rank <= readiness.
+void signal_process(int signal);
 
 }  // namespace ringlet::posix

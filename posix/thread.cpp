@@ -20,10 +20,23 @@ namespace {
 thread_local Pthread* self = nullptr;
 constinit u32 living = 0;  ///< threads that run the application: when the last ends, the run does
 
+struct Threads {
+    List<Pthread> all;
+};
+constinit kernel::Guarded<Threads, kernel::Rank::readiness, kernel::Spinlock> threads;  ///< that can get signals
+
+/// From here on signals reach it.
+void enter(Pthread& thread) {
+    self = &thread;
+    auto held = threads.lock();
+    held->all.push_back(thread);
+}
+
 Pthread& own() {
     if (self == nullptr) [[unlikely]] {
-        self = new (std::nothrow) Pthread;
-        if (self == nullptr) abort();
+        auto* made = new (std::nothrow) Pthread;
+        if (made == nullptr) abort();
+        enter(*made);
     }
     return *self;
 }
@@ -41,7 +54,7 @@ Pthread& own() {
 
 void begin(void* p) {
     Pthread& thread = *static_cast<Pthread*>(p);
-    self = &thread;
+    enter(thread);
     while (shared(thread.ready).load() == 0) futex_wait(thread.ready, 0);
     leave(thread, thread.start(thread.argument));
 }
@@ -117,6 +130,10 @@ void end_of_thread() {
     const bool counts = thread->made_here;
     if (counts && shared(living).fetch_sub(1) == 1) exit(0);
     give_up_reent();
+    {
+        auto held = threads.lock();
+        List<Pthread>::remove(*thread);
+    }
     self = nullptr;
     if (!counts) {
         delete thread;
@@ -133,10 +150,15 @@ void poke(Pthread& thread) {
     if (const u32* word = __atomic_load_n(&thread.sleeps_on, __ATOMIC_SEQ_CST)) futex_wake(*word, kEverybody);
 }
 
-Slept cancellable_wait(const u32& word, u32 expected, Instant deadline) {
+void poke_all() {
+    auto held = threads.lock();
+    for (Pthread& thread : held->all) poke(thread);
+}
+
+Slept cancellable_wait(const u32& word, u32 expected, Instant deadline, Meanwhile meanwhile) {
     Pthread& thread = own();
     __atomic_store_n(&thread.sleeps_on, &word, __ATOMIC_SEQ_CST);
-    const Slept how = futex_wait(word, expected, deadline, &thread.poked);
+    const Slept how = futex_wait(word, expected, deadline, &thread.poked, meanwhile);
     __atomic_store_n(&thread.sleeps_on, static_cast<const u32*>(nullptr), __ATOMIC_SEQ_CST);
     if (shared(thread.poked).exchange(0) != 0) {
         run_pending_signals();
@@ -145,9 +167,13 @@ Slept cancellable_wait(const u32& word, u32 expected, Instant deadline) {
     return how;
 }
 
+bool cancel_due() {
+    if (self == nullptr || shared(self->cancelled).load() == 0) return false;
+    return self->cancel_state == PTHREAD_CANCEL_ENABLE && !self->ending;
+}
+
 void test_cancel() {
-    if (self == nullptr || shared(self->cancelled).load() == 0) return;
-    if (self->cancel_state == PTHREAD_CANCEL_ENABLE && !self->ending) leave(*self, PTHREAD_CANCELED);
+    if (cancel_due()) leave(*self, PTHREAD_CANCELED);
 }
 
 }  // namespace ringlet::posix

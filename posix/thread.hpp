@@ -5,12 +5,14 @@
 #include <signal.h>
 
 #include "kernel/sched/thread.hpp"
+#include "lib/list.hpp"
 #include "lib/time.hpp"
+#include "posix/error.hpp"
 #include "posix/futex.hpp"
 
 /// What a pthread_t points to. Of pthread_create()'s threads it lives until they are joined or, detached, end; any
 /// other thread gets one when it first asks, until it ends.
-struct __ringlet_thread {
+struct __ringlet_thread : ringlet::ListNode<> {
     enum Fate : ringlet::u32 { runs, detached, ended };
 
     void* (*start)(void*) = nullptr;
@@ -40,11 +42,22 @@ inline constexpr usize kDefaultStack = 128 * 1024;
 
 /// Cancellation points look here: ends the thread when somebody asked for it and it may be. Holding nothing.
 void test_cancel();
+/// Would test_cancel() end the thread? Who holds something gives it back first: calls that wait say EINTR for it, and
+/// finish() comes to it.
+bool cancel_due();
+/// answer() for a call that is a cancellation point, when all that it held is given back.
+template <class R = int, class T> R finish(const Outcome<T>& outcome) {
+    if (!outcome && outcome.error().code == EINTR) test_cancel();
+    return answer<R>(outcome);
+}
 /// futex_wait() that pthread_cancel() and signals end early: woken. The caller looks for itself what it was, with
 /// test_cancel() and run_pending_signals(), when it holds nothing any more.
-Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never());
+Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never(),
+                       Meanwhile meanwhile = Meanwhile::nothing);
 /// Wakes `thread` from a cancellable_wait(), or from the next one.
 void poke(__ringlet_thread& thread);
+/// Wakes every thread of the application in the same way.
+void poke_all();
 
 /// The thread that runs main(): its pthread_t, its reent. Called on it, first of all.
 void adopt_main_thread();

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 
 #include "kernel/time/clock.hpp"
+#include "posix/alarms.hpp"
 #include "posix/error.hpp"
 
 namespace ringlet::posix {
@@ -37,6 +38,26 @@ inline Outcome<Instant> deadline_of(clockid_t clock, const timespec& t) {
     const Duration shown = TRY_POSIX(duration_of(t));
     const u64 at = clock == CLOCK_REALTIME ? kernel::wall_clock_ns() : kernel::now().ns;
     return static_cast<u64>(shown.ns) <= at ? kernel::now() : after(Duration{shown.ns - static_cast<i64>(at)});
+}
+
+/// EINVAL: as above, or an interval that is none. A time of 0 is never.
+inline Outcome<Schedule> schedule_of(clockid_t clock, bool absolute, const itimerspec& t) {
+    Schedule s;
+    const Duration first = TRY_POSIX(duration_of(t.it_value));
+    s.interval = TRY_POSIX(duration_of(t.it_interval));
+    if (first.ns == 0) return Schedule{};
+    s.next = absolute ? TRY_POSIX(deadline_of(clock, t.it_value)) : after(first);
+    return s;
+}
+
+/// What is left until its next time.
+inline itimerspec timerspec_of(const Schedule& s) {
+    itimerspec t{};
+    t.it_interval = timespec_of(static_cast<u64>(s.interval.ns));
+    if (s.next == Instant::never()) return t;
+    const Instant now = kernel::now();
+    t.it_value = timespec_of(s.next > now ? s.next.ns - now.ns : 1);
+    return t;
 }
 
 }  // namespace ringlet::posix

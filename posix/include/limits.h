@@ -6,6 +6,8 @@
 
 #include <sys/syslimits.h> /* NAME_MAX, PATH_MAX, IOV_MAX, PIPE_BUF, OPEN_MAX */
 
+#undef PIPE_BUF
+#define PIPE_BUF 4096
 #define HOST_NAME_MAX 64
 #ifndef MAX_CANON
 #define MAX_CANON 255

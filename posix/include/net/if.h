@@ -1,0 +1,22 @@
+/* Names of network interfaces: net0, net1, ... */
+#ifndef _NET_IF_H_
+#define _NET_IF_H_
+
+#include <sys/cdefs.h>
+
+#define IF_NAMESIZE 16
+#define IFNAMSIZ IF_NAMESIZE
+
+struct if_nameindex {
+  unsigned int if_index;
+  char *if_name;
+};
+
+__BEGIN_DECLS
+unsigned int if_nametoindex(const char *name);
+char *if_indextoname(unsigned int index, char *name);
+struct if_nameindex *if_nameindex(void);
+void if_freenameindex(struct if_nameindex *list);
+__END_DECLS
+
+#endif
