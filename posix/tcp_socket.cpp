@@ -215,6 +215,8 @@ Outcome<> TcpSocket::connect(const SocketAddress& to) {
         return result;
     }
     TRY_POSIX(start_connect(TRY_POSIX(endpoint_of(to, family()))));
+    // Without waiting a failure, even if it is known by now, is for SO_ERROR to tell.
+    if (const auto now = stream_->readiness(); !blocks() && (now.error || now.closed)) return refuse(EINPROGRESS);
     const auto result = retry(0, send_timeout, [&] { return connect_result(); });
     if (!result && result.error().code == EAGAIN) return refuse(EINPROGRESS);
     return result;

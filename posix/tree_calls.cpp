@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include <algorithm>
+
 #include <ringlet/file.hpp>
 
 #include "kernel/time/clock.hpp"
@@ -49,18 +51,22 @@ Outcome<> make_directory(int at, const char* text, mode_t mode) {
     return {};
 }
 
+/// What the tree calls in use is a directory that has entries.
+Errno errno_of_tree(Error error) {
+    return error == Error::in_use ? Errno(ENOTEMPTY) : Errno(error);
+}
+
 Outcome<> remove_name(int at, const char* text, bool is_directory) {
     const Path path = TRY_POSIX(Path::of(text, at));
     const auto removed = is_directory ? files().remove_directory(path) : files().unlink(path);
-    if (!removed)
-        return refuse(!is_directory && removed.error() == Error::is_directory ? Errno(EPERM) : removed.error());
+    if (!removed) return refuse(is_directory ? errno_of_tree(removed.error()) : removed.error());
     return {};
 }
 
 Outcome<> rename_as(int from_at, const char* from, int to_at, const char* to) {
     const Path old_path = TRY_POSIX(Path::of(from, from_at)), new_path = TRY_POSIX(Path::of(to, to_at));
-    TRY_POSIX(files().rename(old_path, new_path));
-    return {};
+    const auto done = files().rename(old_path, new_path);
+    return done ? Outcome<>() : refuse(errno_of_tree(done.error()));
 }
 
 Outcome<> link_as(int from_at, const char* from, int to_at, const char* to) {
@@ -81,7 +87,9 @@ Outcome<> link_to(const char* target, int at, const char* text) {
 
 Outcome<usize> target_of(int at, const char* text, char* to, usize size) {
     const Path path = TRY_POSIX(Path::of(text, at));
-    return TRY_POSIX(files().read_link(path, {to, size}));
+    char whole[PATH_MAX];
+    const usize length = TRY_POSIX(files().read_link(path, {whole, sizeof whole}));
+    return static_cast<usize>(std::copy_n(whole, std::min(length, size), to) - to);
 }
 
 Outcome<> change(int at, const char* text, const fs::Attributes& to, int flags) {
@@ -169,6 +177,7 @@ int lstat(const char* path, struct stat* out) {
     return answer(tell(AT_FDCWD, path, *out, AT_SYMLINK_NOFOLLOW));
 }
 int fstatat(int at, const char* path, struct stat* out, int flags) {
+    if ((flags & ~AT_SYMLINK_NOFOLLOW) != 0) return answer(Outcome<>(refuse(EINVAL)));
     return answer(tell(at, path, *out, flags));
 }
 int access(const char* path, int wanted) {
@@ -182,6 +191,9 @@ int eaccess(const char* path, int wanted) {
 }
 int mkdir(const char* path, mode_t mode) {
     return answer(make_directory(AT_FDCWD, path, mode));
+}
+int _mkdir(const char* path, mode_t mode) {
+    return mkdir(path, mode);
 }
 int mkdirat(int at, const char* path, mode_t mode) {
     return answer(make_directory(at, path, mode));
@@ -294,6 +306,10 @@ int fchdir(int fd) {
     return directory != nullptr ? answer(change_directory(directory->path())) : answer(Outcome<>(refuse(ENOTDIR)));
 }
 char* getcwd(char* to, size_t size) {
+    if (to != nullptr && size == 0) {
+        errno = EINVAL;
+        return nullptr;
+    }
     char* const made = to == nullptr ? static_cast<char*>(malloc(size != 0 ? size : size_t{PATH_MAX})) : to;
     if (made == nullptr) return nullptr;
     const auto told = current_directory(made, size != 0 || to != nullptr ? size : size_t{PATH_MAX});

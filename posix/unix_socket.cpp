@@ -174,14 +174,14 @@ Outcome<> check(const SocketAddress& a) {
     return {};
 }
 
-/// Who has the name, kept open. ECONNREFUSED: nobody; EPROTOTYPE: a socket of the other type.
+/// Who has the name, kept open. ENOENT: nobody; EPROTOTYPE: a socket of the other type.
 Outcome<RefTo<UnixSocket>> find(Names& table, const SocketAddress& name, int type) {
     for (UnixSocket& s : table.all) {
         if (!same(s.name(), name)) continue;
         if (s.type() != type) return refuse(EPROTOTYPE);
         if (s.keep()) return RefTo<UnixSocket>(&s);
     }
-    return refuse(ECONNREFUSED);
+    return refuse(ENOENT);
 }
 
 UnixSocket::~UnixSocket() {
