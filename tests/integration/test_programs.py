@@ -89,7 +89,8 @@ class Programs(unittest.TestCase):
                 vm.send("pragma integrity_check; select 'rows=' || count(*), sum(text like '%-%') * 2 = count(*) from t;\n")
                 vm.wait(re.compile(rb"\nok\r?\n"), timeout=60)
                 rows = int(re.search(rb"rows=(\d+)\|1", vm.wait(re.compile(rb"rows=\d+\|1"))).group(1))
-                self.assertGreaterEqual(rows, whole + 2 * (6 + 7 * n % 15))
+                # SQLite: "full" does not sync the directory after the journal is gone, so the last one may be undone.
+                self.assertGreaterEqual(rows, whole + 2 * (5 + 7 * n % 15))
                 whole = rows
                 vm.send(".quit\n")
                 self.assertEqual(vm.exit_status(), 0)
