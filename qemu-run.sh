@@ -23,6 +23,7 @@ Leave it with the shell's command `poweroff`, or with Ctrl-A X.
   --net KIND         user (default; no root needed), tap=INTERFACE, or none
   --gdb              wait for a debugger, and print the line that starts one
   --image ELF        boot this image instead of building one
+  --new NAME         make a project of your own in the folder NAME instead, ready to build and boot
   --dry-run          print the QEMU command and do nothing
   --help             this text
   -- ...             everything after it goes to QEMU as it is, e.g. -- -append 'ip=10.0.2.15/24,10.0.2.2'
@@ -43,6 +44,7 @@ while [ $# -gt 0 ]; do
     shift
     case $option in
     --help | -h) usage; exit 0 ;;
+    --new) exec "$root/tools/new_project.sh" "$@" ;;
     --gdb) gdb=yes; continue ;;
     --dry-run) dry_run=yes; continue ;;
     --) extra=("$@"); break ;;
