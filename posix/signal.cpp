@@ -42,7 +42,7 @@ bool ignored_by_default(int signal) {
 
 [[noreturn]] void end_by(int signal) {
     if (signal == SIGABRT) kernel::panic("abort() called");
-    kernel::log(kernel::LogLevel::error, "ended by signal {} ({})", signal, std::string_view(strsignal(signal)));
+    kernel::log(kernel::LogLevel::error, "ended by signal {}", signal);
     _exit(128 + signal);
 }
 
