@@ -238,7 +238,7 @@ std::optional<kernel::LogLevel> parse_log_level(std::string_view text) {
 
 /// Words that others read, or that loaders add for Linux.
 bool is_passed_through(std::string_view key) {
-    for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app."})
+    for (const std::string_view prefix : {"hw.", "virtio_mmio.", "dev.", "app.", "env."})
         if (key.starts_with(prefix)) return true;
     for (const std::string_view word : {"BOOT_IMAGE", "quiet", "earlycon", "earlyprintk", "nokaslr"})
         if (key == word) return true;

@@ -1,6 +1,7 @@
 // The composition root: the one file that names everything. Read top to bottom, it is the order in which an image comes
 // to life: log, memory, machine, interrupts, time, threads; then devices, disks, network, shell; then main().
 // Compiled once for each appliance, whose constexpr configuration decides what of this exists.
+#include <algorithm>
 #include <array>
 #include <new>
 
@@ -189,8 +190,32 @@ void start_shell() {
     }
 }
 
+/// The words env.NAME=value as NAME=value, and a nullptr. For ever.
+char** environment_of(const CommandLine& command_line) {
+    static constexpr usize kMost = 32;
+    static constinit char* environment[kMost + 1] = {};
+    usize count = 0;
+    command_line.for_each([&](std::string_view key, std::optional<std::string_view> value) {
+        if (!key.starts_with("env.")) return true;
+        if (count == kMost) {
+            log(LogLevel::warning, "more than {} words env.NAME=value: the rest is left out", kMost);
+            return false;
+        }
+        const std::string_view name = key.substr(4), text = value.value_or("");
+        char* entry = new (std::nothrow) char[name.size() + text.size() + 2];
+        if (entry == nullptr) panic("out of memory for the environment of main()");
+        environment[count++] = entry;
+        entry = std::copy(name.begin(), name.end(), entry);
+        *entry++ = '=';
+        *std::copy(text.begin(), text.end(), entry) = '\0';
+        return true;
+    });
+    return environment;
+}
+
 /// argv[0] is the appliance's name; the rest are the words after `--`.
-int run_application(std::string_view words) {
+int run_application(const CommandLine& command_line) {
+    const std::string_view words = command_line.application();
     static constexpr usize kMaxArguments = 64;
     static constinit char* argv[kMaxArguments + 2] = {};
     const usize bytes = words.size() + kAppliance.name.size() + 2;
@@ -198,7 +223,7 @@ int run_application(std::string_view words) {
     if (storage == nullptr) panic("out of memory for the arguments of main()");
     const auto argc = split_arguments(kAppliance.name, words, {storage, bytes}, argv);
     if (!argc) panic("more arguments after -- than main() can be given");
-    return start_application(*argc, argv, kAppliance.main_stack_bytes);
+    return start_application(*argc, argv, environment_of(command_line), kAppliance.main_stack_bytes);
 }
 
 /// What there is nothing to say about is not in the image either.
@@ -263,7 +288,7 @@ u64 idle_cycles_since(const Moment& then) {
     start_shell();
     log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
         arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));
-    end_application(run_application(command_line.application()));
+    end_application(run_application(command_line));
 }
 
 }  // namespace

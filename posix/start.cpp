@@ -66,6 +66,7 @@ namespace {
 struct Arguments {
     int argc;
     char** argv;
+    char** environment;
 };
 
 [[noreturn]] void run(void* p) {
@@ -73,6 +74,7 @@ struct Arguments {
     posix::adopt_main_thread();
     posix::open_console();
     if (__sinit != nullptr) __sinit(_GLOBAL_REENT);
+    environ = given.environment;
     for (const Function* f = __init_array_start; f != __init_array_end; ++f) (*f)();
     std::atexit(_fini);
     std::exit(main(given.argc, given.argv, environ));
@@ -80,9 +82,9 @@ struct Arguments {
 
 }  // namespace
 
-int ringlet::start_application(int argc, char** argv, usize stack_bytes) {
+int ringlet::start_application(int argc, char** argv, char** environment, usize stack_bytes) {
     static constinit Arguments given;
-    given = {argc, argv};
+    given = {argc, argv, environment};
     auto thread = kernel::ThreadHandle::spawn({.name = "application", .stack_bytes = stack_bytes}, run, &given);
     if (!thread) {
         kernel::log(kernel::LogLevel::error, "no thread for main(): {}", thread.error());

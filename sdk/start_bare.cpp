@@ -5,6 +5,6 @@
 /// The application's main(), with or without parameters: both are called the same way.
 extern "C" int ringlet_application_main(int argc, char** argv) __asm__("main");
 
-int ringlet::start_application(int argc, char** argv, usize) {
+int ringlet::start_application(int argc, char** argv, char**, usize) {
     return ringlet_application_main(argc, argv);
 }
