@@ -65,7 +65,7 @@ tap() {
         echo "$(grep -c "^ok" "$0") passed, $(grep -c "^not ok" "$0") failed"; exit $status' "$log_folder/tap.txt" "$@"
 }
 
-# catch NAME PROGRAM: one Catch2 program; every test case counts. 10 minutes at most.
+# catch NAME PROGRAM: one Catch2 program; every test case counts. 15 minutes at most.
 catch() { counted "$1" tests/catch_count.sh "$2"; }
 
 echo "Packages"
