@@ -34,7 +34,9 @@ class Libraries(unittest.TestCase):
     def test_an_exception_that_nobody_catches(self, machine):
         with VM(machine, net=False, appliance="libcxx", append="-- throw") as vm:
             vm.wait(b"an exception was not caught: St13runtime_error: nobody catches this", panic_is_failure=False)
-            self.assertNotEqual(vm.exit_status(), 0)
+            status = vm.exit_status()
+        if machine == "q35":  # the other machine cannot tell
+            self.assertNotEqual(status, 0)
 
     @per_machine(*MACHINES)
     def test_hello_in_c_with_little_memory(self, machine):
