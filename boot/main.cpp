@@ -114,7 +114,8 @@ net::InterfaceConfig interface_config(const Options& options, usize number) {
 }
 
 net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
-    net::StackConfig config{interface_config(options, 0)};
+    net::StackConfig config;
+    static_cast<net::InterfaceConfig&>(config) = interface_config(options, 0);
     config.names = {.dns = options.dns, .ntp = options.ntp, .search = options.search, .hosts = options.hosts};
     config.routes = options.routes;
     if (!options.probe) config.probe_interval = {};
