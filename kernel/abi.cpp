@@ -2,6 +2,8 @@
 // each is the end. Not on the host. Context: any.
 #include <cstddef>
 
+#include "kernel/mm/heap.hpp"
+#include "kernel/mm/new.hpp"
 #include "kernel/panic.hpp"
 #include "lib/assert.hpp"
 
@@ -38,7 +40,18 @@ int __popcountdi2(unsigned long x) {
 }
 }
 
+void* ringlet::kernel::must_allocate(std::size_t bytes, std::size_t align) {
+    void* p = heap_allocate(bytes, align);
+    if (p == nullptr) panic("out of memory in operator new");
+    return p;
+}
+void* ringlet::kernel::may_allocate(std::size_t bytes, std::size_t align) noexcept {
+    return heap_allocate(bytes, align);
+}
+
 namespace std {
+
+const nothrow_t nothrow{};
 
 [[noreturn]] void __throw_length_error(const char* what) {
     panic(what);

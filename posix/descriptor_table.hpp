@@ -22,11 +22,15 @@ Outcome<> set_close_on_exec(int fd, bool yes);
 /// Descriptors 0, 1 and 2 are the console.
 void open_console();
 
-/// A new D(arguments…) in the table. ENOMEM.
-template <class D, class... A> Outcome<int> insert_new(bool close_on_exec, A&&... arguments) {
+/// A new D(arguments…). ENOMEM.
+template <class D, class... A> Outcome<Ref> make_description(A&&... arguments) {
     auto* made = new (std::nothrow) D(std::forward<A>(arguments)...);
     if (made == nullptr) return refuse(ENOMEM);
-    return insert(Ref(made), close_on_exec);
+    return Ref(made);
+}
+/// The same, in the table.
+template <class D, class... A> Outcome<int> insert_new(bool close_on_exec, A&&... arguments) {
+    return insert(TRY_POSIX(make_description<D>(std::forward<A>(arguments)...)), close_on_exec);
 }
 
 }  // namespace ringlet::posix

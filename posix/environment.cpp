@@ -231,8 +231,14 @@ int sched_setscheduler(pid_t, int, const sched_param*) {
 // There is one user.
 passwd* getpwuid(uid_t id) {
     static char name[] = "root", nothing[] = "", home[] = "/";
-    static passwd root{.pw_name = name, .pw_passwd = nothing, .pw_uid = 0, .pw_gid = 0, .pw_comment = nothing,
-                       .pw_gecos = nothing, .pw_dir = home, .pw_shell = nothing};
+    static passwd root{.pw_name = name,
+                       .pw_passwd = nothing,
+                       .pw_uid = 0,
+                       .pw_gid = 0,
+                       .pw_comment = nothing,
+                       .pw_gecos = nothing,
+                       .pw_dir = home,
+                       .pw_shell = nothing};
     return id == 0 ? &root : nullptr;
 }
 passwd* getpwnam(const char* name) {

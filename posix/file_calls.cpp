@@ -278,13 +278,6 @@ int dup2(int from, int to) {
 int dup3(int from, int to, int flags) {
     return from == to ? answer(Outcome<int>(refuse(EINVAL))) : answer(again_as(from, to, (flags & O_CLOEXEC) != 0));
 }
-int _fcntl(int fd, int command, ...) {
-    va_list more;
-    va_start(more, command);
-    const long argument = va_arg(more, long);
-    va_end(more);
-    return answer(control_file(fd, command, argument));
-}
 int fcntl(int fd, int command, ...) {
     va_list more;
     va_start(more, command);
@@ -292,6 +285,8 @@ int fcntl(int fd, int command, ...) {
     va_end(more);
     return answer(control_file(fd, command, argument));
 }
+/// newlib's own name for it.
+int _fcntl(int fd, int command, ...) __attribute__((alias("fcntl")));
 int ioctl(int fd, unsigned long request, ...) {
     va_list more;
     va_start(more, request);

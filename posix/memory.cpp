@@ -1,6 +1,6 @@
-// malloc and operator new on the kernel's heap, in place of newlib's: one heap for everything, which takes pages when
-// it needs them and gives them back, after the balloon and the block cache gave way (kernel/mm/pressure.hpp). Out of
-// memory is ENOMEM, or std::bad_alloc. Context: thread.
+// malloc, and what operator new comes down to, on the kernel's heap, in place of newlib's: one heap for everything,
+// which takes pages when it needs them and gives them back, after the balloon and the block cache gave way
+// (kernel/mm/pressure.hpp). Out of memory is ENOMEM, or std::bad_alloc. Context: thread.
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "kernel/mm/heap.hpp"
+#include "kernel/mm/new.hpp"
 #include "lib/types.hpp"
 #include "posix/error.hpp"
 
@@ -57,6 +58,10 @@ constexpr bool is_alignment(usize align) {
     return align != 0 && (align & (align - 1)) == 0;
 }
 
+}  // namespace
+
+namespace ringlet::kernel {
+
 /// operator new: asks the new-handler as long as there is one.
 void* must_allocate(usize bytes, usize align) {
     for (;;) {
@@ -77,9 +82,7 @@ void* may_allocate(usize bytes, usize align) noexcept {
     }
 }
 
-constexpr usize kAlign = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
-}  // namespace
+}  // namespace ringlet::kernel
 
 extern "C" {
 
@@ -156,64 +159,3 @@ void* _sbrk(ptrdiff_t) {
 }
 
 }  // extern "C"
-
-void* operator new(std::size_t n) {
-    return must_allocate(n, kAlign);
-}
-void* operator new[](std::size_t n) {
-    return must_allocate(n, kAlign);
-}
-void* operator new(std::size_t n, std::align_val_t a) {
-    return must_allocate(n, static_cast<usize>(a));
-}
-void* operator new[](std::size_t n, std::align_val_t a) {
-    return must_allocate(n, static_cast<usize>(a));
-}
-void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
-    return may_allocate(n, kAlign);
-}
-void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
-    return may_allocate(n, kAlign);
-}
-void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-    return may_allocate(n, static_cast<usize>(a));
-}
-void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-    return may_allocate(n, static_cast<usize>(a));
-}
-void operator delete(void* p) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p) noexcept {
-    heap_free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-    heap_free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p, std::align_val_t) noexcept {
-    heap_free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-    heap_free(p);
-}
-void operator delete(void* p, const std::nothrow_t&) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p, const std::nothrow_t&) noexcept {
-    heap_free(p);
-}
-void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap_free(p);
-}
-void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap_free(p);
-}

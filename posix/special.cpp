@@ -5,6 +5,7 @@
 
 #include "kernel/random.hpp"
 #include "posix/console.hpp"
+#include "posix/descriptor_table.hpp"
 
 namespace ringlet::posix {
 
@@ -51,9 +52,7 @@ const Special* find_special(std::string_view path) {
 
 Outcome<Ref> open_special(const Special& special, int flags) {
     if (special.kind == Kind::console) return console_description();
-    auto* made = new (std::nothrow) SpecialDescription(special, flags);
-    if (made == nullptr) return refuse(ENOMEM);
-    return Ref(made);
+    return make_description<SpecialDescription>(special, flags);
 }
 
 Outcome<> stat_special(const Special& special, struct stat& out) {

@@ -432,9 +432,7 @@ short TcpSocket::ready() {
 }  // namespace
 
 Outcome<Ref> make_tcp_socket(int family, int flags) {
-    auto* made = new (std::nothrow) TcpSocket(family, flags);
-    if (made == nullptr) return refuse(ENOMEM);
-    return Ref(made);
+    return make_description<TcpSocket>(family, flags);
 }
 
 }  // namespace ringlet::posix

@@ -206,9 +206,7 @@ short UdpSocket::ready() {
 }  // namespace
 
 Outcome<Ref> make_udp_socket(int family, int flags) {
-    auto* made = new (std::nothrow) UdpSocket(family, flags);
-    if (made == nullptr) return refuse(ENOMEM);
-    return Ref(made);
+    return make_description<UdpSocket>(family, flags);
 }
 
 }  // namespace ringlet::posix

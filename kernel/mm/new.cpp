@@ -1,34 +1,24 @@
-// Global operator new and delete of the image (the host keeps its own). Plain new cannot fail: it panics.
-// Context: thread.
+// Global operator new and delete of an image (the host keeps its own): all their forms, on the heap. Compiled twice,
+// with and without exceptions, because what happens when memory is out differs (kernel/mm/new.hpp). Context: thread.
+#include "kernel/mm/new.hpp"
+
 #include <new>
 
 #include "kernel/mm/heap.hpp"
-#include "kernel/panic.hpp"
 
-using ringlet::kernel::heap_allocate;
 using ringlet::kernel::heap_free;
+using ringlet::kernel::may_allocate;
+using ringlet::kernel::must_allocate;
 
 namespace {
-
-void* must_allocate(std::size_t bytes, std::size_t align) {
-    void* p = heap_allocate(bytes, align);
-    if (p == nullptr) ringlet::kernel::panic("out of memory in operator new");
-    return p;
-}
-
-constexpr std::size_t kDefaultAlign = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
-}  // namespace
-
-namespace std {
-const nothrow_t nothrow{};
+constexpr std::size_t kAlign = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 }
 
 void* operator new(std::size_t n) {
-    return must_allocate(n, kDefaultAlign);
+    return must_allocate(n, kAlign);
 }
 void* operator new[](std::size_t n) {
-    return must_allocate(n, kDefaultAlign);
+    return must_allocate(n, kAlign);
 }
 void* operator new(std::size_t n, std::align_val_t a) {
     return must_allocate(n, static_cast<std::size_t>(a));
@@ -37,16 +27,16 @@ void* operator new[](std::size_t n, std::align_val_t a) {
     return must_allocate(n, static_cast<std::size_t>(a));
 }
 void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
-    return heap_allocate(n, kDefaultAlign);
+    return may_allocate(n, kAlign);
 }
 void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
-    return heap_allocate(n, kDefaultAlign);
+    return may_allocate(n, kAlign);
 }
 void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-    return heap_allocate(n, static_cast<std::size_t>(a));
+    return may_allocate(n, static_cast<std::size_t>(a));
 }
 void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-    return heap_allocate(n, static_cast<std::size_t>(a));
+    return may_allocate(n, static_cast<std::size_t>(a));
 }
 
 void operator delete(void* p) noexcept {
@@ -77,5 +67,11 @@ void operator delete(void* p, const std::nothrow_t&) noexcept {
     heap_free(p);
 }
 void operator delete[](void* p, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}
+void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept {
+    heap_free(p);
+}
+void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept {
     heap_free(p);
 }

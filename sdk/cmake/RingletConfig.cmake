@@ -29,5 +29,3 @@ if(NOT TARGET ringlet_machine)
   endforeach()
 endif()
 include("${RINGLET_ROOT}/cmake/appliance.cmake")
-# Applications may be of any C++ standard; the composition root is not.
-set(RINGLET_FOUND TRUE)
