@@ -18,55 +18,57 @@ done
 : "${stages:=host images integration}"
 wants() { [[ " $stages " == *" $1 "* ]]; }
 
-passed=0 failed=0 skipped=0
-failures=()
-log_folder=build/test-logs
-mkdir -p "$log_folder"
+log_folder=build/test-logs results=build/test-logs/results
+mkdir -p "$log_folder" && : >"$results"
 
-# one NAME COMMAND...: a check that passes or fails as a whole; its output is shown when it fails
+# Checks run two at a time: `beside CHECK...` starts one when a place is free, `alone CHECK...` waits until nothing else
+# runs. Each adds a line "PASSED FAILED SKIPPED NAME" to the results.
+beside() {
+    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+    "$@" &
+}
+alone() { wait; "$@"; }
+
+log_of() { echo "$log_folder/${1//[^a-z0-9A-Z_-]/_}.log"; }
+
+# report NAME SECONDS PASSED FAILED SKIPPED: what came of one check, and the end of its output when it failed
+report() {
+    local name=$1 log sum="$3 passed, $4 failed"
+    [ "$5" -eq 0 ] || sum+=", $5 skipped"
+    echo "$3 $4 $5 $name" >>"$results"
+    if [ "$4" -eq 0 ]; then echo "ok      $name: $sum ($2 s)"; return; fi
+    log=$(log_of "$name")
+    printf '%s\n' "FAILED  $name: $sum" "$( (grep -E '^(FAIL|not ok|.*FAILED)' "$log" | head -n 20; tail -n 40 "$log") | sed 's/^/    /')"
+}
+
+# one NAME COMMAND...: a check that passes or fails as a whole
 one() {
-    local name=$1; shift
-    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log"
-    if "$@" >"$log" 2>&1; then
-        passed=$((passed + 1)); echo "ok      $name"
-    else
-        failed=$((failed + 1)); failures+=("$name"); echo "FAILED  $name"; tail -n 40 "$log" | sed 's/^/    /'
-    fi
+    local name=$1 began=$SECONDS; shift
+    if "$@" >"$(log_of "$name")" 2>&1; then report "$name" $((SECONDS - began)) 1 0 0; else report "$name" $((SECONDS - began)) 0 1 0; fi
 }
 
 # counted NAME COMMAND...: a program that prints "N passed, N failed[, N skipped]" itself
 counted() {
-    local name=$1; shift
-    local log="$log_folder/${name//[^a-z0-9A-Z_-]/_}.log" status line began=$SECONDS
+    local name=$1 began=$SECONDS status line p=0 f=0 s=0; shift
+    local log; log=$(log_of "$name")
     "$@" >"$log" 2>&1; status=$?
     line=$(grep -Eo '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1)
-    if [ -z "$line" ]; then
-        failed=$((failed + 1)); failures+=("$name (exit status $status, no result)"); echo "FAILED  $name"
-        tail -n 40 "$log" | sed 's/^/    /'
-        return
-    fi
-    local p f s
-    read -r p f s < <(echo "$line" | sed -E 's/([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?/\1 \2 \4/')
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
-    [ $((p + f + ${s:-0})) -ne 0 ] || status=1   # nothing ran
-    if [ "$f" -ne 0 ] || [ "$status" -ne 0 ]; then
-        [ "$f" -eq 0 ] && failed=$((failed + 1))
-        failures+=("$name"); echo "FAILED  $name: $line"; grep -E '^(FAIL|not ok|.*FAILED)' "$log" | head -20 | sed 's/^/    /'
-        tail -n 30 "$log" | sed 's/^/    /'
-    else
-        echo "ok      $name: $line ($((SECONDS - began)) s)"
-    fi
+    read -r p f s < <(echo "${line:-0 passed, 0 failed}" | sed -E 's/([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?/\1 \2 \4/')
+    s=${s:-0}
+    [ $((p + f + s)) -ne 0 ] || status=1   # nothing ran
+    [ "$status" -eq 0 ] || [ "$f" -ne 0 ] || f=1
+    report "$name" $((SECONDS - began)) "$p" "$f" "$s"
 }
 
 # tap NAME COMMAND...: a program that prints a line "ok ..." or "not ok ..." for each check
 tap() {
     local name=$1; shift
-    counted "$name" sh -c '"$@" > "$0" 2>&1; status=$?; grep -v "^ok" "$0"
-        echo "$(grep -c "^ok" "$0") passed, $(grep -c "^not ok" "$0") failed"; exit $status' "$log_folder/tap.txt" "$@"
+    counted "$name" sh -c 'lines=$("$@" 2>&1); status=$?; echo "$lines" | grep -v "^ok"
+        echo "$(echo "$lines" | grep -c "^ok") passed, $(echo "$lines" | grep -c "^not ok") failed"; exit $status' sh "$@"
 }
 
-# catch NAME PROGRAM: one Catch2 program; every test case counts. 15 minutes at most.
-catch() { counted "$1" tests/catch_count.sh "$2"; }
+# catch PROGRAM: one Catch2 program; every test case counts. Half an hour at most.
+catch() { counted "$(basename "$1")" tests/catch_count.sh "$1"; }
 
 echo "Packages"
 need_packages "${BUILD_PACKAGES[@]}" "${BUILD_PACKAGES_x86_64[@]}" "${BUILD_PACKAGES_aarch64[@]}" \
@@ -77,39 +79,39 @@ export PATH="$PATH:/usr/sbin:/sbin"
 if wants host; then
     echo "Host"
     one "layers" tools/check_layers.py
-    one "host build" sh -c "cmake --preset host ${launcher[*]} && cmake --build --preset host"
+    alone one "host build" sh -c "cmake --preset host ${launcher[*]} && cmake --build --preset host"
+    beside counted "drivers over other rings" tests/ctest_count.sh build/host _over_
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
-        [ -f "$program" ] && [ -x "$program" ] && catch "$(basename "$program")" "$program"
+        [ -f "$program" ] && [ -x "$program" ] && beside catch "$program"
     done
-    counted "drivers over other rings" tests/ctest_count.sh build/host _over_
-    counted "virtio fences" timeout 60 build/host/tests/unit/virtio/virtio_fences
-    counted "negative compilation" tests/negative/run.sh
+    beside counted "negative compilation" tests/negative/run.sh
+    alone counted "virtio fences" timeout 60 build/host/tests/unit/virtio/virtio_fences   # two threads of its own
 fi
 if wants images || wants integration; then
     echo "Images"
-    one "C and C++ libraries" toolchain/sysroot.sh x86_64 aarch64
+    alone one "C and C++ libraries" toolchain/sysroot.sh x86_64 aarch64
     for arch in x86_64 aarch64; do
-        one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} -DRINGLET_PORTS=ON && cmake --build --preset $arch"
+        alone one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} -DRINGLET_PORTS=ON && cmake --build --preset $arch"
         image="build/$arch/examples/httpd/httpd"
         one "$arch image" tools/check_image.py "$image" --stripped "$image.stripped"
     done
-    tap "unnamed parts are absent" tools/check_absent.py build/x86_64
+    beside tap "unnamed parts are absent" tools/check_absent.py build/x86_64
 fi
 if wants integration; then
     echo "Integration (QEMU)"
-    tap "qemu-run.sh options" bash tests/integration/qemu_run_test.sh
+    beside tap "qemu-run.sh options" bash tests/integration/qemu_run_test.sh
     for suite in tests/integration/test_*.py; do
-        limit=1800 options=()
+        limit=1800 options=() how=beside
         [[ -n $full && $suite == */test_virtio_matrix.py ]] && limit=14400 options=(--full)
-        counted "$(basename "$suite" .py)" timeout "$limit" python3 "$suite" "${options[@]}"
+        [[ $suite == */test_floods.py ]] && how=alone   # it measures how a client fares
+        "$how" counted "$(basename "$suite" .py)" timeout "$limit" python3 "$suite" "${options[@]}"
     done
 fi
+wait
 
 echo
-for name in "${failures[@]}"; do echo "failed: $name (see $log_folder)"; done
-if [ "$skipped" -ne 0 ]; then
-    echo "$passed passed, $failed failed, $skipped skipped"
-else
-    echo "$passed passed, $failed failed"
-fi
-[ "$failed" -eq 0 ]
+awk -v logs="$log_folder" '
+    { passed += $1; failed += $2; skipped += $3 }
+    $2 > 0 { $1 = $2 = $3 = ""; print "failed:" substr($0, 3) " (see " logs ")" }
+    END { printf "%d passed, %d failed", passed, failed; if (skipped) printf ", %d skipped", skipped
+          printf "\n"; exit failed > 0 }' "$results"
