@@ -51,8 +51,6 @@ void* ringlet::kernel::may_allocate(std::size_t bytes, std::size_t align) noexce
 
 namespace std {
 
-const nothrow_t nothrow{};
-
 [[noreturn]] void __throw_length_error(const char* what) {
     panic(what);
 }

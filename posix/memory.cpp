@@ -1,9 +1,8 @@
-// malloc, and what operator new comes down to, on the kernel's heap, in place of newlib's: one heap for everything,
-// which takes pages when it needs them and gives them back, after the balloon and the block cache gave way
-// (kernel/mm/pressure.hpp). Out of memory is ENOMEM, or std::bad_alloc. Context: thread.
+// malloc, and what new (std::nothrow) comes down to, on the kernel's heap, in place of newlib's: one heap for
+// everything, which takes pages when it needs them and gives them back, after the balloon and the block cache gave way
+// (kernel/mm/pressure.hpp). Out of memory is ENOMEM. Context: thread.
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include <malloc.h>
 #include <reent.h>
@@ -62,24 +61,12 @@ constexpr bool is_alignment(usize align) {
 
 namespace ringlet::kernel {
 
-/// operator new: asks the new-handler as long as there is one.
-void* must_allocate(usize bytes, usize align) {
-    for (;;) {
-        if (void* p = heap_allocate(bytes, align)) return p;
-        const std::new_handler handler = std::get_new_handler();
-        if (handler == nullptr) throw std::bad_alloc();
-        handler();
-    }
-}
+/// In operator_new.cpp, which is in an image only when something needs exceptions or new-handlers.
+[[gnu::weak]] void* allocate_with_handler(std::size_t bytes, std::size_t align) noexcept;
 
 void* may_allocate(usize bytes, usize align) noexcept {
-    if (void* p = heap_allocate(bytes, align)) return p;
-    if (std::get_new_handler() == nullptr) return nullptr;
-    try {
-        return must_allocate(bytes, align);
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
+    void* p = heap_allocate(bytes, align);
+    return p != nullptr || allocate_with_handler == nullptr ? p : allocate_with_handler(bytes, align);
 }
 
 }  // namespace ringlet::kernel

@@ -1,17 +1,12 @@
 // main() in an image with the C and C++ libraries: a thread of its own, constructors of globals, main(), exit().
 #include <cstdlib>
-#include <exception>
-#include <typeinfo>
 #include <utility>
 
-#include <cxxabi.h>
 #include <ringlet/application.hpp>
 #include <unistd.h>
 
 #include "kernel/log.hpp"
-#include "kernel/panic.hpp"
 #include "kernel/sched/thread.hpp"
-#include "lib/format.hpp"
 #include "posix/descriptor_table.hpp"
 #include "posix/thread.hpp"
 
@@ -42,24 +37,6 @@ void _exit(int status) {
 }
 
 }  // extern "C"
-
-/// What std::terminate() does when nobody says otherwise: tells of the exception and aborts. libstdc++'s own does it
-/// with a demangler of 45 KiB. Weak: where a plain link finds that one first, it stays.
-namespace __gnu_cxx {
-[[gnu::weak]] void __verbose_terminate_handler() {
-    const std::type_info* type = abi::__cxa_current_exception_type();
-    if (type == nullptr) kernel::panic("std::terminate() called");
-    char text[192];
-    try {
-        throw;
-    } catch (const std::exception& e) {
-        kernel::panic(format_to(text, "an exception was not caught: {}: {}", std::string_view(type->name()),
-                                std::string_view(e.what())));
-    } catch (...) {
-        kernel::panic(format_to(text, "an exception was not caught: {}", std::string_view(type->name())));
-    }
-}
-}  // namespace __gnu_cxx
 
 namespace {
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The C and C++ libraries of images: newlib and libstdc++ (exceptions, RTTI, threads, iostreams, filesystem), built from
-# Debian's source packages by Debian's own compilers, once for each architecture and set of inputs.
+# Debian's source packages by Debian's own compilers, once for each architecture and set of inputs; and the decoder half of
+# zlib, which comes with them.
 #
 #   toolchain/sysroot.sh ARCH...          builds what is missing and prints the folder of each, in order
 #   toolchain/sysroot.sh --where ARCH...  prints the folders only; exit status 1 when one is not built
@@ -18,7 +19,7 @@ only_where=
 link=
 [ "${1:-}" = --where ] && { only_where=1; shift; }
 [ "${1:-}" = --link ] && [ $# -eq 3 ] && { link=$2; shift 2; }
-[ $# -gt 0 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2; }
 for arch in "$@"; do
     [ "$arch" = x86_64 ] || [ "$arch" = aarch64 ] || { echo "sysroot.sh: unknown architecture '$arch'" >&2; exit 2; }
 done
@@ -37,8 +38,9 @@ settle() {  # ARCH: the facts of an architecture
     triplet=$1-linux-gnu target=$1-elf flags=-mno-red-zone\ -fcf-protection=none\ -mstack-protector-guard=global
     emulation=elf_x86_64
     if [ "$1" = aarch64 ]; then target=aarch64-none-elf flags=-mno-outline-atomics emulation=aarch64linux; fi
-    # Not position independent (Debian's default is), no unique symbols (they would make the image a "GNU" one).
-    optimise="-O2 -g0 -ffunction-sections -fdata-sections -fno-stack-protector -fno-gnu-unique $flags"
+    # Not position independent (Debian's default is), no unique symbols (they would make the image a "GNU" one), and
+    # frame pointers, so that a stack trace goes through a library to its caller.
+    optimise="-O2 -g0 -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fno-stack-protector -fno-gnu-unique $flags"
 }
 
 say() { echo "sysroot $1: $2" >&2; }
@@ -53,7 +55,7 @@ unpack() {  # once for all architectures, into $source
     tar -C "$source/newlib" -xf /usr/src/newlib/newlib-3.3.0.tar.xz --strip-components=1
     tar -C "$source/gcc" -xf /usr/src/gcc-12/gcc-12.2.0-dfsg.tar.xz --strip-components=1 --wildcards \
         --exclude='*/libstdc++-v3/testsuite/*/*' --exclude='*/libstdc++-v3/doc/html' --exclude='*/libstdc++-v3/doc/xml' \
-        --exclude='ChangeLog*' gcc-12.2.0/{libstdc++-v3,libgcc,libiberty,include,config} \
+        --exclude='ChangeLog*' gcc-12.2.0/{libstdc++-v3,libgcc,libiberty,include,config,zlib} \
         gcc-12.2.0/gcc/{BASE-VER,DATESTAMP,DEV-PHASE} 'gcc-12.2.0/lib*.m4' gcc-12.2.0/{config.guess,config.sub} \
         gcc-12.2.0/{config-ml.in,install-sh,ltmain.sh,missing,mkinstalldirs,move-if-change,compile,depcomp,symlink-tree,multilib.am}
     # The compilers have Debian's updates of the 12 branch, the source package has them as a patch. Excludes come first.
@@ -169,11 +171,22 @@ build_libstdcxx() {  # ARCH SYSROOT
     cp "$work/install-$1/$target"/lib/lib{stdc++,supc++}.a "$2/lib/"
 }
 
+build_inflate() {  # ARCH SYSROOT: zlib's decoder of raw deflate, which unpacks a filesystem that is in the image (fs/packed_disk.hpp)
+    local P=$2/bin/cross name
+    mkdir -p "$2/include/inflate" && cp "$source/gcc/zlib"/{zlib,zconf}.h "$2/include/inflate/"
+    mkdir -p "$work/inflate-$1" && cd "$work/inflate-$1"
+    for name in inflate inftrees inffast zutil adler32; do
+        "$P-gcc" $optimise -DZ_SOLO -DNO_GZIP -c "$source/gcc/zlib/$name.c"
+    done
+    "$P-ar" rcs "$2/lib/libinflate.a" ./*.o
+}
+
 # What posix/ and arch/ have in place of the libraries' own: taken out, so that the order of archives on a link line decides nothing.
-ours_libc=(lib_a-{_isatty,getreent,lock,signal,aligned_alloc,calloc,callocr,cfreer,freer,malign,malignr,mallinfor}.o
+ours_libc=(lib_a-{_isatty,assert,getreent,lock,signal,aligned_alloc,calloc,callocr,cfreer,freer,malign,malignr,mallinfor}.o
     lib_a-{malloc,mallocr,malloptr,mallstatsr,msize,msizer,mtrim,pvallocr,realloc,reallocarray,reallocf,reallocr}.o
     lib_a-{valloc,vallocr,remove,rename,renamer,stack_protector,sysfcntl}.o lib_a-{memcpy,memmove,memset,memcmp,memchr,strlen}{,-stub}.o)
-ours_libstdcxx=({new,del}_op{,v,nt,vnt,a,va,ant,vant}.o del_op{s,vs,sa,vsa}.o)
+ours_libstdcxx=({new,del}_op{,v,nt,vnt,a,va,ant,vant}.o del_op{s,vs,sa,vsa}.o
+    {new_handler,vterminate}.o)
 
 build() {  # ARCH: the whole sysroot, in its place at the end only
     local arch=$1 sysroot tool began=$SECONDS
@@ -196,6 +209,7 @@ build() {  # ARCH: the whole sysroot, in its place at the end only
     (build_newlib "$arch" "$sysroot")
     say "$arch" "libstdc++ (2 of 3)"
     (build_libstdcxx "$arch" "$sysroot")
+    (build_inflate "$arch" "$sysroot")
     say "$arch" "libgcc (3 of 3)"
     if [ "$arch" = x86_64 ]; then
         run "$logs/$arch-libgcc.log" "$here/libgcc_members.sh" "$source/gcc" "$sysroot" "$work/libgcc-$arch"

@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kAlign = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 }
 
+const std::nothrow_t std::nothrow{};
+
 void* operator new(std::size_t n) {
     return must_allocate(n, kAlign);
 }

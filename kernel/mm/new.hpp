@@ -1,4 +1,4 @@
-// What operator new comes down to. Two of them: kernel/abi.cpp for images without the C++ library, posix/memory.cpp for
+// What operator new comes down to. Two of them: kernel/abi.cpp for images without the C++ library, posix/operator_new.cpp for
 // those with it. Context: thread.
 #pragma once
 
