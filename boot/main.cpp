@@ -21,6 +21,7 @@
 #include "boot/cmdline.hpp"
 #include "boot/devices.hpp"
 #include "boot/discover.hpp"
+#include "boot/packed_root.hpp"
 #include "boot/reports.hpp"
 #include "boot/serial_console.hpp"
 #include "boot/storage.hpp"
@@ -247,6 +248,7 @@ template <const ApplianceConfig& kC> constexpr auto kReports = reports_of<kC>();
 void start_devices(const arch::Platform& platform, const CommandLine& command_line, const Options& options) {
     const u64 ram_bytes = page_stats().total_pages * kPageSize;
     static constinit Devices<kAppliance> found;
+    if constexpr (ApplianceConfig::kPackedRoot) add_packed_root();
     net::PacketPool* pool = kAppliance.net ? make_packet_pool(ram_bytes) : nullptr;
     Surroundings around{.packets = pool, .command_line = command_line, .console = options.console};
     found.find(platform, around);

@@ -7,6 +7,7 @@
 #   BARE                without the C and C++ libraries: the SDK's headers only, no exceptions, no RTTI; smallest
 #   ROOTFS folder       made into the ext4 disk NAME.disk, the first one, mounted at /
 #   ROOTFS_SIZE size    of that disk (64M)
+#   PACKED              ROOTFS goes into the image instead, compressed and read-only: the disk "rom"
 #   DISK name:size …    further disks NAME-name.disk, ext4, empty, made once and kept
 #   MEMORY size         what NAME-run gives the guest (64M)
 #   ARCH arch …         the architectures it is for: on another one it is left out, with a message
@@ -20,7 +21,7 @@
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
 # is the last thing in rodata, so it moves no text.
 function(ringlet_add_appliance name)
-  cmake_parse_arguments(APP "BARE" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH" ${ARGN})
+  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH" ${ARGN})
   if(APP_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ringlet_add_appliance(${name}): unknown: ${APP_UNPARSED_ARGUMENTS}")
   elseif(NOT APP_SOURCES)
@@ -28,6 +29,9 @@ function(ringlet_add_appliance name)
   elseif(APP_ARCH AND NOT RINGLET_ARCH IN_LIST APP_ARCH)
     message(STATUS "Appliance ${name} is for ${APP_ARCH}, not for ${RINGLET_ARCH}: left out")
     return()
+  endif()
+  if(APP_PACKED AND (APP_ROOTFS_SIZE OR NOT APP_ROOTFS))
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): PACKED puts ROOTFS into the image: give it ROOTFS, and no ROOTFS_SIZE")
   endif()
   ringlet_check_size(${name} MEMORY "${APP_MEMORY}")
   ringlet_check_size(${name} LIMIT "${APP_LIMIT}")
@@ -63,6 +67,11 @@ function(ringlet_add_appliance name)
       add_dependencies(${name}.objects ringlet_sysroot)
     endif()
   endif()
+  if(APP_PACKED)
+    ringlet_pack(${name} "${APP_ROOTFS}")
+    list(PREPEND runtime ringlet_packed "${RINGLET_SYSROOT}/lib/libinflate.a")
+    set(APP_ROOTFS)
+  endif()
   ringlet_link(${name} "${runtime}" "${APP_LIBRARIES}" "${APP_BARE}")
 
   ringlet_limit(${name} "${APP_LIMIT}")
@@ -74,6 +83,41 @@ endfunction()
 function(ringlet_check_size name option value)
   if(value AND NOT value MATCHES "^[1-9][0-9]*[KMG]?$")
     message(FATAL_ERROR "ringlet_add_appliance(${name}): ${option} ${value}: not a size; e.g. 64M")
+  endif()
+endfunction()
+
+# The files of a folder, for dependencies.
+function(ringlet_files name folder variable)
+  if(NOT IS_DIRECTORY "${folder}")
+    message(FATAL_ERROR "ringlet_add_appliance(${name}): ROOTFS ${folder}: there is no such folder")
+  endif()
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*")
+  set(${variable} "${files}" PARENT_SCOPE)
+endfunction()
+
+# A folder as read-only data of the image, packed again when one of its files changes.
+function(ringlet_pack name rootfs)
+  get_filename_component(folder "${rootfs}" ABSOLUTE)
+  ringlet_files(${name} "${folder}" files)
+  set(packed "${CMAKE_CURRENT_BINARY_DIR}/${name}.rootfs")
+  add_custom_command(OUTPUT "${packed}" VERBATIM
+    COMMAND python3 "${RINGLET_ROOT}/tools/pack_rootfs.py" "${folder}" "${packed}"
+    DEPENDS ${files} "${RINGLET_ROOT}/tools/pack_rootfs.py")
+  set(source "${packed}.S")
+  file(CONFIGURE OUTPUT "${source}" @ONLY CONTENT [[
+        .section .rodata.rootfs, "a"
+        .balign 8
+        .global ringlet_rootfs, ringlet_rootfs_end
+ringlet_rootfs:
+        .incbin "@packed@"
+ringlet_rootfs_end:
+        .section .note.GNU-stack, ""
+]])
+  set_source_files_properties("${source}" PROPERTIES OBJECT_DEPENDS "${packed}")
+  target_sources(${name}.root PRIVATE "${source}")
+  target_compile_definitions(${name}.root PRIVATE RINGLET_PACKED_ROOT=true)
+  if(TARGET ringlet_sysroot)
+    add_dependencies(${name}.root ringlet_sysroot)
   endif()
 endfunction()
 
@@ -131,14 +175,11 @@ function(ringlet_disks name rootfs rootfs_size others)
   set(mke2fs ${CMAKE_COMMAND} -E env "PATH=/usr/sbin:/sbin:$ENV{PATH}" mke2fs -q -F -t ext4)
   if(rootfs)
     get_filename_component(folder "${rootfs}" ABSOLUTE)
-    if(NOT IS_DIRECTORY "${folder}")
-      message(FATAL_ERROR "ringlet_add_appliance(${name}): ROOTFS ${rootfs}: there is no such folder")
-    endif()
+    ringlet_files(${name} "${folder}" files)
     if(NOT rootfs_size)
       set(rootfs_size 64M)
     endif()
     set(disk "${CMAKE_CURRENT_BINARY_DIR}/${name}.disk")
-    file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*")
     add_custom_command(OUTPUT "${disk}" VERBATIM
       COMMAND ${CMAKE_COMMAND} -E rm -f "${disk}"
       COMMAND ${mke2fs} -d "${folder}" "${disk}" ${rootfs_size}

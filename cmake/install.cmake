@@ -14,7 +14,7 @@ target_compile_definitions(ringlet_root PRIVATE
   "RINGLET_APPLIANCE=\"${RINGLET_ROOT}/boot/default_appliance.hpp\"" "RINGLET_APPLIANCE_NAME=\"ringlet\"")
 
 get_property(rooms GLOBAL PROPERTY RINGLET_ROOMS)
-set(libraries ${rooms} ringlet_bare ringlet_posix ringlet_root)
+set(libraries ${rooms} ringlet_bare ringlet_packed ringlet_posix ringlet_root)
 add_custom_target(sdk DEPENDS ${libraries} ringlet_sysroot)
 
 install(TARGETS ${libraries} ARCHIVE DESTINATION lib/ringlet/${RINGLET_ARCH})
@@ -24,7 +24,7 @@ endforeach()
 install(FILES boot/main.cpp DESTINATION share/ringlet/boot)
 install(FILES linker/${RINGLET_ARCH}.ld DESTINATION share/ringlet/linker)
 install(FILES cmake/flags.cmake cmake/appliance.cmake cmake/check_limit.cmake DESTINATION share/ringlet/cmake)
-install(PROGRAMS tools/symbols.py tools/image_size.py tools/debian_source.sh DESTINATION share/ringlet/tools)
+install(PROGRAMS tools/symbols.py tools/image_size.py tools/pack_rootfs.py tools/debian_source.sh DESTINATION share/ringlet/tools)
 install(FILES tools/packages.sh DESTINATION share/ringlet/tools)
 install(PROGRAMS qemu-run.sh DESTINATION share/ringlet)
 configure_file(sdk/cmake/toolchain.cmake.in "${CMAKE_BINARY_DIR}/package/${RINGLET_ARCH}.cmake" @ONLY)
@@ -36,7 +36,7 @@ install(FILES sdk/cmake/RingletConfig.cmake "${CMAKE_BINARY_DIR}/package/Ringlet
 
 # The sysroot, with specs for its new place, and with what makes a plain link a bootable image.
 string(REPLACE "ringlet_" "-lringlet_" link_rooms "${libraries}")
-list(REMOVE_ITEM link_rooms -lringlet_bare)
+list(REMOVE_ITEM link_rooms -lringlet_bare -lringlet_packed)
 list(JOIN link_rooms " " link_rooms)
 install(CODE "
   set(arch ${RINGLET_ARCH})

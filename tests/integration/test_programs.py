@@ -75,8 +75,7 @@ class Programs(unittest.TestCase):
                 vm.wait(b"> ")
             vm.send(b"\x04")
             self.assertEqual(vm.exit_status(), 0)
-        folder = os.path.dirname(image("x86_64" if machine == "q35" else "aarch64", "lua"))
-        with VM(machine, net=False, appliance="lua", disk=f"{folder}/lua.disk", append="-- /primes.lua 30000") as vm:
+        with VM(machine, net=False, appliance="lua", memory="16M", append="-- /primes.lua 30000") as vm:
             vm.wait(b"3245 primes below 30000", timeout=60)
             self.assertEqual(vm.exit_status(), 0)
 

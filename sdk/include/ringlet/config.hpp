@@ -16,6 +16,9 @@
 #ifndef RINGLET_APPLIANCE_NAME  // ringlet_add_appliance() says what the target is called
 #define RINGLET_APPLIANCE_NAME "ringlet"
 #endif
+#ifndef RINGLET_PACKED_ROOT  // and whether its root filesystem is in the image (PACKED)
+#define RINGLET_PACKED_ROOT false
+#endif
 
 namespace ringlet {
 
@@ -46,11 +49,12 @@ struct ApplianceConfig {
     bool mmio_legacy = true;  ///< virtio-mmio version 1 too
     // Memory.
     u32 main_stack_bytes = 256 * 1024;  ///< of main()'s thread, with the C library; without, it has 32 KiB
-    u32 packet_buffers = 0;  ///< of 4 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
-    u64 cache_bytes = 0;     ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
+    u32 packet_buffers = 0;             ///< of 4 KiB; 0: a sixteenth of RAM, 128 to 2048 of them
+    u64 cache_bytes = 0;                ///< block cache; 0: a thirty-second of RAM, 64 KiB to 16 MiB
 
+    static constexpr bool kPackedRoot = RINGLET_PACKED_ROOT;
     /// Then a filesystem is mounted at "/".
-    constexpr bool has_disks() const { return blk || scsi; }
+    constexpr bool has_disks() const { return blk || scsi || kPackedRoot; }
     /// One that works on devices of before virtio 1.0.
     constexpr bool has_legacy_drivers() const {
         constexpr auto kV1 = virtio::Common::version_1;
