@@ -14,9 +14,10 @@ constexpr usize kRsdpV1Bytes = 20, kRsdpV2Bytes = 36, kHeaderBytes = 36;
 constexpr usize kMaxTableBytes = 1_MiB, kMaxTables = 64;
 
 // Offsets in the FADT, §5.2.9 table 5.9.
-constexpr usize kDsdt = 40, kPm1aControl = 64, kFlags = 112, kResetRegister = 116, kResetValue = 128, kXDsdt = 140;
+constexpr usize kDsdt = 40, kSciInterrupt = 46, kSmiCommand = 48, kAcpiEnable = 52, kPm1aEvent = 56, kPm1aControl = 64;
+constexpr usize kPm1EventLength = 88, kFlags = 112, kResetRegister = 116, kResetValue = 128, kXDsdt = 140;
 constexpr usize kXPm1aControl = 172, kSleepControl = 244;
-constexpr u32 kFlagResetSupported = 1 << 10, kFlagHardwareReduced = 1 << 20;
+constexpr u32 kFlagNoFixedButton = 1 << 4, kFlagResetSupported = 1 << 10, kFlagHardwareReduced = 1 << 20;
 
 constexpr u8 kSpaceMemory = 0, kSpaceIo = 1;
 
@@ -61,6 +62,7 @@ private:
     void madt_entry(u8 type, Bytes e);
     void mcfg(Bytes t);
     void fadt(Bytes t);
+    void power_button(Bytes t, u32 flags);
     void sleep_type(Bytes dsdt);
 
     void say(std::string_view what, std::string_view why) {
@@ -279,6 +281,8 @@ void AcpiReader::fadt(Bytes t) {
         power.sleep_control = PhysAddr(sleep->address);
     }
 
+    power_button(t, flags);
+
     const auto reset = read_at<GenericAddress>(t, kResetRegister);
     const auto value = read_at<u8>(t, kResetValue);
     if ((flags & kFlagResetSupported) != 0 && reset && value && reset->address != 0) {
@@ -296,6 +300,24 @@ void AcpiReader::fadt(Bytes t) {
         sleep_type(*whole);
         platform_from_dsdt(*whole, out_, complain_);
     }
+}
+
+/// The button of fixed hardware, §4.8.2.2.1: a bit of PM1a's status, and the SCI.
+void AcpiReader::power_button(Bytes t, u32 flags) {
+    const u32 port = read_at<u32>(t, kPm1aEvent).value_or(0), length = read_at<u8>(t, kPm1EventLength).value_or(0);
+    const u16 sci = read_at<u16>(t, kSciInterrupt).value_or(0);
+    if (hardware_reduced_ || (flags & kFlagNoFixedButton) != 0 || port == 0) return;
+    if (port > 0xffff - 32 || length < 4 || length > 32) return say("FADT", "has an impossible PM1a event block");
+    const u32 smi = read_at<u32>(t, kSmiCommand).value_or(0);
+    out_.power_button = {
+        .kind = arch::PowerButton::Kind::pm1,
+        .address = port,
+        .line = {.number = sci, .trigger = arch::Trigger::level, .polarity = arch::Polarity::low},
+        .enable_offset = static_cast<u8>(length / 2),
+        .acpi_enable = read_at<u8>(t, kAcpiEnable).value_or(0),
+        .smi_command_port = static_cast<u16>(smi <= 0xffff ? smi : 0),
+        .control_port = out_.acpi_power.pm1a_control_port,
+    };
 }
 
 /// Name(\_S5_, Package { SLP_TYPa, … }): NameOp "_S5_" PackageOp PkgLength NumElements, then a constant

@@ -39,6 +39,7 @@ private:
     void psci(const FdtNode& node);
     void serial(const FdtNode& node, arch::SerialKind kind);
     void rtc(const FdtNode& node);
+    void power_button(const FdtNode& key);
     void virtio_mmio(const FdtNode& node);
     void pci(const FdtNode& node);
     void pci_windows(const FdtNode& node, arch::PciHost& host);
@@ -74,6 +75,8 @@ Result<> PlatformReader::run() {
 
 void PlatformReader::visit(const FdtNode& node) {
     const auto compatible = node.property("compatible");
+    constexpr u32 kPowerKey = 116;  // Linux' KEY_POWER
+    if (!compatible && node.depth() == 3 && node.cell("linux,code") == kPowerKey) return power_button(node);
     if (!compatible) return;
     if (node.depth() == 3 && node.text("device_type") == "cpu") ++cpus_;  // §3.8: children of /cpus
     const auto is = [&](auto... names) { return (FdtNode::lists(*compatible, names) || ...); };
@@ -160,6 +163,23 @@ void PlatformReader::rtc(const FdtNode& node) {
         out_.pl031 = range->base;
     else
         skipped(node, to_string(range.error()));
+}
+
+// A child of a "gpio-keys" node; gpios: controller, pin, flags.
+void PlatformReader::power_button(const FdtNode& key) {
+    const auto gpios = key.property("gpios");
+    const auto phandle = gpios ? number_at(*gpios, 0, 1) : std::nullopt,
+               pin = gpios ? number_at(*gpios, 4, 1) : std::nullopt;
+    if (!phandle || !pin || *pin > 7 || !key.parent().compatible("gpio-keys")) return skipped(key, "no usable pin");
+    const auto controller = fdt_.find_phandle(static_cast<u32>(*phandle));
+    if (!controller || !controller->compatible("arm,pl061")) return skipped(key, "its controller is not known");
+    const auto registers = controller->reg();
+    const auto line = controller->interrupt();
+    if (!registers || registers->bytes < 0x1000 || !line) return skipped(key, "its controller has no usable registers");
+    out_.power_button = {.kind = arch::PowerButton::Kind::pl061,
+                         .address = registers->base.raw,
+                         .line = *line,
+                         .pin = static_cast<u8>(*pin)};
 }
 
 void PlatformReader::virtio_mmio(const FdtNode& node) {

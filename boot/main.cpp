@@ -22,6 +22,7 @@
 #include "boot/devices.hpp"
 #include "boot/discover.hpp"
 #include "boot/packed_root.hpp"
+#include "boot/power_button.hpp"
 #include "boot/reports.hpp"
 #include "boot/serial_console.hpp"
 #include "boot/storage.hpp"
@@ -288,6 +289,7 @@ u64 idle_cycles_since(const Moment& then) {
     const Moment threads_run;
     set_reports(kReports<kAppliance>);
     start_devices(platform, command_line, options);
+    if constexpr (kAppliance.power_button) start_power_button(platform);
     start_shell();
     log(LogLevel::debug, "{}: main() {} cycles after entry, {} idle", kAppliance.name,
         arch::cycle_counter() - info.entry_cycles, idle_cycles_since(threads_run));

@@ -21,6 +21,7 @@ TABLE = {
     "kernel": ["lib/", "arch/"],
     "drivers/pci": ["lib/", "arch/", "kernel/"],
     "drivers/scsi": ["lib/"],
+    "drivers/power": ["lib/", "arch/"],
     "drivers/serial": ["lib/", "arch/", "kernel/irq/", "kernel/sync/", "kernel/sched/event.hpp"],
     "drivers/virtio": ["lib/", "arch/mmio.hpp", "arch/port.hpp", "arch/barrier.hpp", "arch/paging.hpp", "arch/irq_types.hpp",
                        "arch/irq.hpp", "arch/platform.hpp", "arch/cpu.hpp", "kernel/", "drivers/pci/", "drivers/scsi/", "net/link.hpp",

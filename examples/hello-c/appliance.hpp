@@ -3,4 +3,5 @@
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{.name = "hello-c", .shell = false, .net = false, .blk = false};
+inline constexpr ringlet::ApplianceConfig kAppliance{
+    .name = "hello-c", .shell = false, .power_button = false, .net = false, .blk = false};

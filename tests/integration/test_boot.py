@@ -46,6 +46,19 @@ class Boot(unittest.TestCase):
             vm.send("poweroff\n")
             self.assertEqual(vm.exit_status(), 0)
 
+    @per_machine("q35", "pc", "virt", "virt-gicv3")
+    def test_the_power_button_ends_the_run_in_order(self, machine):
+        disk = self.work.ext4(f"{machine}-button.img", size="32M")
+        with self.vm(machine, extra=["-blockdev", f"driver=raw,node-name=d,file.driver=file,file.filename={disk}", "-device",
+                                     "virtio-blk-pci,drive=d"]) as vm:
+            vm.ready()
+            vm.shell("write /kept by the button")
+            vm.qmp_command("system_powerdown")
+            vm.wait(b"the power button was pressed")
+            self.assertEqual(vm.exit_status(), 0)
+        self.assertEqual(subprocess.run(["e2fsck", "-fn", disk], capture_output=True, timeout=60).returncode, 0)
+        self.assertEqual(subprocess.run(["debugfs", "-R", "cat /kept", disk], capture_output=True, timeout=60).stdout, b"by the button\n")
+
     @per_machine("q35", "pc", "microvm", "virt", "virt-gicv3")
     def test_reboots(self, machine):
         # -no-reboot turns the guest's reset into the end of QEMU.

@@ -86,6 +86,19 @@ struct AcpiPower {
     u8 reset_value = 0;
 };
 
+/// By which somebody outside asks for an orderly end (QEMU: system_powerdown).
+struct PowerButton {
+    enum class Kind : u8 { none, pm1, pl061 };
+    Kind kind = Kind::none;
+    u64 address = 0;  ///< pm1: port of the event block (status, then enable); pl061: physical, of its registers
+    IrqLine line;
+    u8 pin = 0;                ///< pl061
+    u8 enable_offset = 0;      ///< pm1: from status to enable, bytes
+    u8 acpi_enable = 0;        ///< pm1: what to write to `smi_command_port` when the firmware still has the button
+    u16 smi_command_port = 0;  ///< 0: absent
+    u16 control_port = 0;      ///< pm1
+};
+
 struct Platform {
     // x86_64
     PhysAddr local_apic{0xfee0'0000};
@@ -101,6 +114,7 @@ struct Platform {
     // both
     u32 cpus = 1;
     Serial serial;
+    PowerButton power_button;
     std::optional<PciHost> pci;
     FixedVector<VirtioMmio, 32> virtio_mmio;
 };

@@ -25,6 +25,7 @@ namespace ringlet {
 struct ApplianceConfig {
     std::string_view name = RINGLET_APPLIANCE_NAME;  ///< argv[0], and the DHCP host name
     bool shell = true;                               ///< a shell on the serial console
+    bool power_button = true;                        ///< the machine's power button ends the run in order
     // Drivers by device type, each with how it is built: features required and optional, ring sizes. One that is
     // switched off, and everything that only it uses, is not in the image.
     bool net = true;   ///< network interfaces, and TCP/IP

@@ -55,6 +55,13 @@ TEST_CASE("QEMU q35: ECAM, overrides, power") {
         CHECK(p.acpi_power.reset_register_port == 0xcf9);
         CHECK(p.acpi_power.reset_value == 0x0f);
         CHECK_FALSE(p.acpi_power.sleep_control);
+        CHECK(p.power_button.kind == arch::PowerButton::Kind::pm1);
+        CHECK(p.power_button.address == 0x600);
+        CHECK(p.power_button.enable_offset == 2);
+        CHECK(p.power_button.line.number == 9);
+        CHECK(p.power_button.control_port == 0x604);
+        CHECK(p.power_button.smi_command_port == 0xb2);
+        CHECK(p.power_button.acpi_enable == 2);
         CHECK(p.serial.kind == arch::SerialKind::ns16550_port);
         CHECK(p.serial.address == 0x3f8);
         CHECK(p.serial.line->number == 4);

@@ -130,6 +130,10 @@ TEST_CASE("QEMU virt with GICv3 and ITS") {
     CHECK(p.timer_trigger == arch::Trigger::level);
     CHECK(p.cpus == 2);
     CHECK(p.pl031 == PhysAddr(0x0901'0000));
+    CHECK(p.power_button.kind == arch::PowerButton::Kind::pl061);
+    CHECK(p.power_button.address == 0x0903'0000);
+    CHECK(p.power_button.pin == 3);
+    CHECK(p.power_button.line.number == 39);
     CHECK(p.serial.kind == arch::SerialKind::pl011);
     CHECK(p.serial.address == 0x0900'0000);
     REQUIRE(p.serial.line);
