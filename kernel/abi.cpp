@@ -45,6 +45,9 @@ void* ringlet::kernel::must_allocate(std::size_t bytes, std::size_t align) {
     if (p == nullptr) panic("out of memory in operator new");
     return p;
 }
+void ringlet::kernel::give_back(void* p) noexcept {
+    heap_free(p);
+}
 void* ringlet::kernel::may_allocate(std::size_t bytes, std::size_t align) noexcept {
     return heap_allocate(bytes, align);
 }

@@ -9,10 +9,14 @@
 #include <sys/types.h>
 
 #include "kernel/mm/heap.hpp"
+#include "kernel/mm/heap_cache.hpp"
 #include "kernel/mm/new.hpp"
 #include "lib/types.hpp"
 #include "posix/error.hpp"
+#include "posix/memory.hpp"
 
+namespace kernel = ringlet::kernel;
+namespace posix = ringlet::posix;
 using ringlet::usize;
 using ringlet::kernel::heap_allocate;
 using ringlet::kernel::heap_free;
@@ -20,13 +24,21 @@ using ringlet::kernel::heap_usable_size;
 
 namespace {
 
+thread_local constinit kernel::HeapCache cache;
+/// Off until the application starts: before that the boot thread has no thread_local variables.
+constinit bool caching = false;
+
+void give(void* p) {
+    if (p != nullptr && !(caching && cache.free(p))) heap_free(p);
+}
+
 void* or_enomem(void* p) {
     if (p == nullptr) errno = ENOMEM;
     return p;
 }
 
 void* allocate(usize bytes, usize align = alignof(std::max_align_t)) {
-    return or_enomem(heap_allocate(bytes, align));
+    return or_enomem(posix::take_memory(bytes, align));
 }
 
 void* allocate_zeroed(usize count, usize each) {
@@ -41,7 +53,7 @@ void* allocate_zeroed(usize count, usize each) {
 void* reallocate(void* old, usize bytes) {
     if (old == nullptr) return allocate(bytes);
     if (bytes == 0) {
-        heap_free(old);
+        give(old);
         return nullptr;
     }
     const usize room = heap_usable_size(old);
@@ -49,7 +61,7 @@ void* reallocate(void* old, usize bytes) {
     void* fresh = allocate(bytes);
     if (fresh == nullptr) return bytes <= room ? old : nullptr;
     std::memcpy(fresh, old, bytes < room ? bytes : room);
-    heap_free(old);
+    give(old);
     return fresh;
 }
 
@@ -65,11 +77,37 @@ namespace ringlet::kernel {
 [[gnu::weak]] void* allocate_with_handler(std::size_t bytes, std::size_t align) noexcept;
 
 void* may_allocate(usize bytes, usize align) noexcept {
-    void* p = heap_allocate(bytes, align);
+    void* p = posix::take_memory(bytes, align);
     return p != nullptr || allocate_with_handler == nullptr ? p : allocate_with_handler(bytes, align);
 }
 
+void give_back(void* p) noexcept {
+    give(p);
+}
+
 }  // namespace ringlet::kernel
+
+namespace ringlet::posix {
+
+void* take_memory(usize bytes, usize align) noexcept {
+    if (caching && align <= alignof(std::max_align_t)) {
+        if (void* p = cache.allocate(bytes)) return p;
+    }
+    if (void* p = heap_allocate(bytes, align)) return p;
+    if (!caching) return nullptr;
+    cache.drain();
+    return heap_allocate(bytes, align);
+}
+
+void start_memory_caches() {
+    caching = true;
+}
+
+void close_memory_cache() {
+    cache.close();
+}
+
+}  // namespace ringlet::posix
 
 extern "C" {
 
@@ -77,7 +115,7 @@ void* malloc(size_t bytes) {
     return allocate(bytes);
 }
 void free(void* p) {
-    heap_free(p);
+    give(p);
 }
 void* calloc(size_t count, size_t each) {
     return allocate_zeroed(count, each);
@@ -99,7 +137,7 @@ void* aligned_alloc(size_t align, size_t bytes) {
 }
 int posix_memalign(void** out, size_t align, size_t bytes) {
     if (!is_alignment(align) || align % sizeof(void*) != 0) return EINVAL;
-    void* p = heap_allocate(bytes, align);
+    void* p = posix::take_memory(bytes, align);
     if (p == nullptr) return ENOMEM;
     *out = p;
     return 0;

@@ -3,10 +3,8 @@
 #include <atomic>
 #include <new>
 
-#include "kernel/mm/heap.hpp"
 #include "kernel/mm/new.hpp"
-
-using ringlet::kernel::heap_allocate;
+#include "posix/memory.hpp"
 
 namespace {
 constinit std::atomic<std::new_handler> handler_now{nullptr};
@@ -24,7 +22,7 @@ namespace ringlet::kernel {
 /// Asks the new-handler as long as there is one.
 void* must_allocate(std::size_t bytes, std::size_t align) {
     for (;;) {
-        if (void* p = heap_allocate(bytes, align)) return p;
+        if (void* p = posix::take_memory(bytes, align)) return p;
         const std::new_handler handler = std::get_new_handler();
         if (handler == nullptr) throw std::bad_alloc();
         handler();

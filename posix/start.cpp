@@ -8,6 +8,7 @@
 #include "kernel/log.hpp"
 #include "kernel/sched/thread.hpp"
 #include "posix/descriptor_table.hpp"
+#include "posix/memory.hpp"
 #include "posix/thread.hpp"
 
 using namespace ringlet;
@@ -48,6 +49,7 @@ struct Arguments {
 
 [[noreturn]] void run(void* p) {
     const Arguments given = *static_cast<Arguments*>(p);
+    posix::start_memory_caches();
     posix::adopt_main_thread();
     posix::open_console();
     if (__sinit != nullptr) __sinit(_GLOBAL_REENT);

@@ -9,6 +9,7 @@
 
 #include "kernel/sync/spinlock.hpp"
 #include "posix/error.hpp"
+#include "posix/memory.hpp"
 #include "posix/signals.hpp"
 
 using namespace ringlet;
@@ -120,7 +121,10 @@ void adopt_main_thread() {
     Pthread& thread = own();
     thread.made_here = true;  // pthread_exit() in main() leaves the others running
     thread.fate = Pthread::runs;
-    kernel::set_thread_exit_step(end_of_thread);
+    kernel::set_thread_exit_step([] {
+        end_of_thread();
+        close_memory_cache();
+    });
 }
 
 void end_of_thread() {

@@ -8,28 +8,13 @@
 #include <bit>
 
 #include "kernel/mm/page_allocator.hpp"
+#include "kernel/mm/size_classes.hpp"
 #include "kernel/panic.hpp"
 #include "kernel/sync/spinlock.hpp"
-#include "lib/list.hpp"
 
 namespace ringlet::kernel {
 
 namespace {
-
-constexpr u16 kClasses[] = {16,  32,  48,  64,  80,  96,  112, 128, 160,  192,  224,
-                            256, 320, 384, 448, 512, 576, 672, 800, 1008, 1344, 2016};
-constexpr usize kClassCount = std::size(kClasses);
-constexpr usize kLargestClass = kClasses[kClassCount - 1];
-constexpr u32 kSlabMagic = 0x51ab'c0de;
-constexpr usize kFirstSlot = 64;
-
-struct Slab : ListNode<> {
-    u32 magic = kSlabMagic;
-    u8 size_class = 0;
-    u16 used = 0, capacity = 0;
-    u64 free[4] = {};  ///< bit set: the slot is free
-};
-static_assert(sizeof(Slab) <= kFirstSlot && (kPageSize - kFirstSlot) / kClasses[0] <= 256);
 
 struct Heap {
     struct Class {
@@ -39,18 +24,6 @@ struct Heap {
     u64 bad_frees = 0;
 };
 constinit Guarded<Heap, Rank::heap, Spinlock> heap;
-
-// kClasses index by (bytes + 15) / 16, built by the compiler.
-struct ClassTable {
-    u8 index[kLargestClass / 16 + 1] = {};
-    constexpr ClassTable() {
-        for (usize i = 0, c = 0; i < std::size(index); ++i) {
-            while (i * 16 > kClasses[c]) ++c;
-            index[i] = static_cast<u8>(c);
-        }
-    }
-};
-constexpr ClassTable kClassTable;
 
 void link(Slab*& head, Slab& slab) {
     if (head == nullptr) {
@@ -127,23 +100,6 @@ void* allocate_slot(Heap& h, usize size_class) {
     return reinterpret_cast<std::byte*>(slab) + kFirstSlot + slot * kClasses[size_class];
 }
 
-struct SlotRef {
-    Slab* slab = nullptr;
-    usize slot = 0;
-};
-
-// The slot that begins at `p`; no slab if there is none or it is not allocated.
-SlotRef find_slot(const void* p) {
-    const auto address = reinterpret_cast<std::uintptr_t>(p);
-    auto* slab = reinterpret_cast<Slab*>(align_down<std::uintptr_t>(address, kPageSize));
-    if (slab->magic != kSlabMagic || slab->size_class >= kClassCount) return {};
-    const usize offset = address % kPageSize - kFirstSlot, size = kClasses[slab->size_class];
-    const usize slot = offset / size;
-    if (address % kPageSize < kFirstSlot || offset % size != 0 || slot >= slab->capacity) return {};
-    if ((slab->free[slot / 64] >> (slot % 64) & 1) != 0) return {};
-    return {slab, slot};
-}
-
 void free_slot(Heap& h, SlotRef at) {
     Slab& slab = *at.slab;
     Slab*& partial = h.classes[slab.size_class].partial;
@@ -212,6 +168,24 @@ usize heap_usable_size(const void* p) {
     }
     const SlotRef at = find_slot(p);
     return at.slab != nullptr ? kClasses[at.slab->size_class] : 0;
+}
+
+usize heap_take(u8 size_class, std::span<void*> to) {
+    auto held = heap.lock();
+    usize count = 0;
+    while (count < to.size() && (to[count] = allocate_slot(*held, size_class)) != nullptr) ++count;
+    held->stats.allocations += count;
+    return count;
+}
+
+void heap_give_back(std::span<void* const> slots) {
+    auto held = heap.lock();
+    for (void* const p : slots)
+        if (const SlotRef at = find_slot(p); at.slab != nullptr)
+            free_slot(*held, at);
+        else
+            ++held->bad_frees;
+    held->stats.allocations -= slots.size();
 }
 
 HeapStats heap_stats() {

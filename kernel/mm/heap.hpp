@@ -4,6 +4,7 @@
 #pragma once
 
 #include <new>
+#include <span>
 
 #include "lib/types.hpp"
 
@@ -17,6 +18,11 @@ struct HeapStats {
 void* heap_allocate(usize bytes, usize align = alignof(std::max_align_t));
 void heap_free(void* p);
 usize heap_usable_size(const void* p);
+
+// For HeapCache (heap_cache.hpp): many slots under one lock. A class is an index of kClasses (size_classes.hpp).
+/// Slots of one class, as many as there are up to to.size(). Returns how many.
+usize heap_take(u8 size_class, std::span<void*> to);
+void heap_give_back(std::span<void* const> slots);
 HeapStats heap_stats();
 
 }  // namespace ringlet::kernel

@@ -4,9 +4,7 @@
 
 #include <new>
 
-#include "kernel/mm/heap.hpp"
-
-using ringlet::kernel::heap_free;
+using ringlet::kernel::give_back;
 using ringlet::kernel::may_allocate;
 using ringlet::kernel::must_allocate;
 
@@ -42,38 +40,38 @@ void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) n
 }
 
 void operator delete(void* p) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete(void* p, std::size_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p, std::size_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete(void* p, std::align_val_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p, std::align_val_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete(void* p, const std::nothrow_t&) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p, const std::nothrow_t&) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap_free(p);
+    give_back(p);
 }
 void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap_free(p);
+    give_back(p);
 }

@@ -8,6 +8,8 @@ namespace ringlet::kernel {
 
 /// Never nullptr: without memory it panics, or throws std::bad_alloc.
 void* must_allocate(std::size_t bytes, std::size_t align);
+/// What operator delete does; nullptr: nothing.
+void give_back(void* p) noexcept;
 /// nullptr when memory is out.
 void* may_allocate(std::size_t bytes, std::size_t align) noexcept;
 

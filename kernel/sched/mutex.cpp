@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "kernel/sched/scheduler.hpp"
-#include "kernel/sync/rank.hpp"
 
 namespace ringlet::kernel {
 
@@ -32,7 +31,8 @@ u8 deserved_priority(const Thread& thread) {
 }
 
 void Mutex::acquire(Rank rank) {
-    rank_acquired(rank);  // before it can block: a wrong order is reported even when it would not deadlock today
+    take_rank(this_cpu(),
+              rank);  // before it can block: a wrong order is reported even when it would not deadlock today
     Thread* const self = current_thread();
     if (self == nullptr) return;  // before there are threads nobody competes
     std::uintptr_t free = 0;
@@ -66,7 +66,7 @@ void Mutex::release(Rank rank) {
         std::uintptr_t mine = reinterpret_cast<std::uintptr_t>(self);
         if (!owner_.compare_exchange_strong(mine, 0, std::memory_order_release)) release_to_next(*self);
     }
-    rank_released(rank);
+    drop_rank(this_cpu(), rank);
 }
 
 void Mutex::release_to_next(Thread& self) {

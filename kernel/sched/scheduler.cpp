@@ -13,7 +13,6 @@
 #include "arch/hooks.hpp"
 #include "kernel/panic.hpp"
 #include "kernel/sched/internal.hpp"
-#include "kernel/sync/rank.hpp"
 
 namespace ringlet::kernel {
 
@@ -82,13 +81,13 @@ Thread& take_next(Cpu& cpu) {
 }
 
 void lock() {
-    rank_acquired(Rank::run_queue);
+    take_rank(this_cpu(), Rank::run_queue);
     while (scheduler.locked.exchange(true, std::memory_order_acquire)) arch::relax();
 }
 
 void unlock() {
     scheduler.locked.store(false, std::memory_order_release);
-    rank_released(Rank::run_queue);
+    drop_rank(this_cpu(), Rank::run_queue);
 }
 
 /// From now on the CPU's time is `to`'s.
@@ -100,8 +99,8 @@ void charge(Cpu& cpu, Thread& to) {
     cpu.current = &to;
 }
 
-/// Until somebody is ready. The CPU halts where it is, on the stack of the thread that begins to wait: mostly that one is
-/// the next to run, and then there is nothing to switch.
+/// Until somebody is ready. The CPU halts where it is, on the stack of the thread that begins to wait: mostly that one
+/// is the next to run, and then there is nothing to switch.
 void halt_here(Cpu& cpu) {
     Thread& waiter = *cpu.current;
     charge(cpu, *cpu.idle);
@@ -301,17 +300,9 @@ void add_new_thread(Thread& thread) {
     consider(cpu, thread);
 }
 
-void rank_acquired(Rank rank) {
-    Cpu& cpu = this_cpu();
-    if (!rank_allowed(cpu.held_ranks, rank)) {
-        cpu.held_ranks = 0;  // the panic screen takes locks too
-        panic("a lock was taken out of rank order");
-    }
-    cpu.held_ranks |= 1u << static_cast<unsigned>(rank);
-}
-
-void rank_released(Rank rank) {
-    this_cpu().held_ranks &= ~(1u << static_cast<unsigned>(rank));
+void rank_is_wrong(Cpu& cpu) {
+    cpu.held_ranks = 0;  // the panic screen takes locks too
+    panic("a lock was taken out of rank order");
 }
 
 InterruptScope::InterruptScope() : held_ranks_(this_cpu().held_ranks) {

@@ -16,7 +16,7 @@
 #include "kernel/mm/stack.hpp"
 #include "kernel/sched/thread.hpp"
 #include "kernel/sched/wait_list.hpp"
-#include "kernel/sync/lock.hpp"
+#include "kernel/sync/rank.hpp"
 #include "kernel/time/deadline_heap.hpp"
 #include "lib/list.hpp"
 
@@ -36,7 +36,7 @@ class Thread : public ListNode<ReadyTag>, public ListNode<AllTag>, public Deadli
 public:
     arch::Context context;
     std::uintptr_t thread_pointer = 0;  ///< of its thread_local variables, which lie at the top of its stack; 0: none
-    Stack stack;  ///< empty for "main", which runs on the boot stack
+    Stack stack;                        ///< empty for "main", which runs on the boot stack
     void (*entry)(void*) = nullptr;
     void* arg = nullptr;
 
@@ -82,6 +82,16 @@ extern constinit Cpu boot_cpu;
 inline Cpu& this_cpu() {
     auto* cpu = static_cast<Cpu*>(arch::cpu_local());
     return cpu != nullptr ? *cpu : boot_cpu;
+}
+/// Every lock says what it is before it is taken, and after it was given back.
+[[noreturn]] void rank_is_wrong(Cpu& cpu);
+inline void take_rank(Cpu& cpu, Rank rank) {
+    if (!rank_allowed(cpu.held_ranks, rank)) [[unlikely]]
+        rank_is_wrong(cpu);
+    cpu.held_ranks |= rank_bit(rank);
+}
+inline void drop_rank(Cpu& cpu, Rank rank) {
+    cpu.held_ranks &= ~rank_bit(rank);
 }
 inline Thread* current_thread() {
     return this_cpu().current;

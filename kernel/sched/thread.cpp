@@ -112,6 +112,12 @@ Result<> scheduler_init() {
     Thread& main = *std::construct_at(reinterpret_cast<Thread*>(main_storage));
     main.id = next_id++;
     set_name(main, "main");
+    if (const usize bytes = arch::tls_block_bytes(); bytes != 0) {  // this thread is made already, and has its stack
+        auto* block = new (std::nothrow) std::byte[bytes];
+        if (block == nullptr) return fail(Error::no_memory);
+        main.thread_pointer = arch::tls_block_init({block, bytes});
+        arch::set_thread_pointer(main.thread_pointer);
+    }
     Thread* const idle = TRY(make_thread({"idle", 0, kIdleStack}, idle_loop, nullptr));
     idle->id = next_id++;
     all().push_back(main);

@@ -1,9 +1,11 @@
-// Mutex, WaitQueue and lock ranks for real threads.
+// Spinlock, Mutex, WaitQueue and lock ranks for real threads.
+#include "arch/cpu.hpp"
 #include "arch/host/seams/wait.hpp"
 #include "kernel/panic.hpp"
 #include "kernel/sched/mutex.hpp"
 #include "kernel/sched/wait_queue.hpp"
 #include "kernel/sync/rank.hpp"
+#include "kernel/sync/spinlock.hpp"
 #include "lib/assert.hpp"
 
 namespace ringlet::kernel {
@@ -25,6 +27,15 @@ Thread& self() {
 std::mutex queues;  // guards every WaitQueue's list
 thread_local u32 held_ranks = 0;
 
+void rank_acquired(Rank rank) {
+    if (!rank_allowed(held_ranks, rank)) panic("a lock was taken out of rank order");
+    held_ranks |= rank_bit(rank);
+}
+
+void rank_released(Rank rank) {
+    held_ranks &= ~rank_bit(rank);
+}
+
 }  // namespace
 
 host::Bucket& host::bucket_of(const void* object) {
@@ -32,13 +43,21 @@ host::Bucket& host::bucket_of(const void* object) {
     return buckets[(reinterpret_cast<std::uintptr_t>(object) >> 4) % 64];
 }
 
-void rank_acquired(Rank rank) {
-    if (!rank_allowed(held_ranks, rank)) panic("a lock was taken out of rank order");
-    held_ranks |= 1u << static_cast<unsigned>(rank);
+void Spinlock::acquire(Rank rank) {
+    const bool enabled = arch::interrupts_enabled();
+    arch::disable_interrupts();
+    rank_acquired(rank);
+    while (held_.exchange(true, std::memory_order_acquire)) {
+        while (held_.load(std::memory_order_relaxed)) arch::relax();
+    }
+    interrupts_were_enabled_ = enabled;
 }
 
-void rank_released(Rank rank) {
-    held_ranks &= ~(1u << static_cast<unsigned>(rank));
+void Spinlock::release(Rank rank) {
+    const bool enable = interrupts_were_enabled_;
+    held_.store(false, std::memory_order_release);
+    rank_released(rank);
+    if (enable) arch::enable_interrupts();
 }
 
 void Mutex::acquire(Rank rank) {

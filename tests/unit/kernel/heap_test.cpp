@@ -11,8 +11,8 @@
 
 using namespace ringlet;
 using namespace ringlet::kernel;
+using ringlet::test::HeapRam;
 using ringlet::test::kAllMapped;
-using ringlet::test::Ram;
 
 namespace {
 
@@ -32,7 +32,7 @@ struct Block {
 }  // namespace
 
 TEST_CASE("Random allocations keep their contents and their alignment") {
-    Ram ram(16_MiB);
+    HeapRam ram(16_MiB);
     const arch::MmioRange regions[] = {ram.range(0, 16_MiB)};
     REQUIRE(page_allocator_init(regions, {}, kAllMapped));
     const u64 pages_before = page_stats().free_pages;
@@ -89,7 +89,7 @@ TEST_CASE("Random allocations keep their contents and their alignment") {
 }
 
 TEST_CASE("alignments larger than a page are kept") {
-    Ram ram(16_MiB);
+    HeapRam ram(16_MiB);
     const arch::MmioRange regions[] = {ram.range(0, 16_MiB)};
     REQUIRE(page_allocator_init(regions, {}, kAllMapped));
     for (const usize align : {8192u, 65536u, 1048576u}) {
@@ -101,7 +101,7 @@ TEST_CASE("alignments larger than a page are kept") {
 }
 
 TEST_CASE("Freeing twice, or something else, is a panic") {
-    Ram ram(4_MiB);
+    HeapRam ram(4_MiB);
     const arch::MmioRange regions[] = {ram.range(0, 4_MiB)};
     REQUIRE(page_allocator_init(regions, {}, kAllMapped));
     arch::host::set_power_hook([](arch::host::PowerEvent, u8) { throw Panicked(); });
@@ -123,7 +123,7 @@ TEST_CASE("Freeing twice, or something else, is a panic") {
 }
 
 TEST_CASE("DMA regions are zeroed, contiguous and come back") {
-    Ram ram(8_MiB);
+    HeapRam ram(8_MiB);
     const arch::MmioRange regions[] = {ram.range(0, 8_MiB)};
     REQUIRE(page_allocator_init(regions, {}, kAllMapped));
     const u64 before = page_stats().free_pages;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arch/platform.hpp"
+#include "kernel/mm/heap.hpp"
 #include "kernel/mm/page_allocator.hpp"
 #include "lib/strong.hpp"
 
@@ -31,6 +32,25 @@ public:
 private:
     void* memory_;
     u64 bytes_;
+};
+
+/// For tests of the heap, which keeps an empty slab of each class until memory is out: here the memory goes away.
+class HeapRam : public Ram {
+public:
+    using Ram::Ram;
+    ~HeapRam() {
+        void* all = nullptr;
+        for (usize bytes = 4_MiB; bytes >= kPageSize; bytes /= 2)
+            while (void* p = kernel::heap_allocate(bytes)) {
+                *static_cast<void**>(p) = all;
+                all = p;
+            }
+        while (all != nullptr) {
+            void* const next = *static_cast<void**>(all);
+            kernel::heap_free(all);
+            all = next;
+        }
+    }
 };
 
 inline constexpr PhysAddr kAllMapped{~u64{0}};
