@@ -1,0 +1,6 @@
+// Nothing but the console.
+#pragma once
+
+#include <ringlet/config.hpp>
+
+inline constexpr ringlet::ApplianceConfig kAppliance{.shell = false, .power_button = false, .net = false, .blk = false};
