@@ -28,7 +28,7 @@ TABLE = {
                        "net/link_control.hpp",                       "net/packet.hpp", "net/packet_queue.hpp", "net/address.hpp", "fs/block_device.hpp"],
     "net/api": ["lib/", "kernel/sched/", "kernel/sync/", "kernel/time/", "kernel/mm/dma.hpp", "kernel/random.hpp", "kernel/log.hpp", "net/"],
     "net": ["lib/", "arch/add_words.hpp"],
-    "fs": ["lib/", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
+    "fs": ["lib/", "arch/crc32c.hpp", "kernel/sync/", "kernel/sched/event.hpp", "kernel/sched/wait_queue.hpp", "kernel/sched/mutex.hpp",
            "kernel/time/clock.hpp", "kernel/mm/dma.hpp", "kernel/mm/pressure.hpp"],
     "sdk": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],
     "posix": ["lib/", "kernel/", "net/", "fs/vfs.hpp", "ringlet/"],

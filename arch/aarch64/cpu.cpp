@@ -46,6 +46,8 @@ constexpr Part kParts[] = {
 
 }  // namespace
 
+constinit bool has_crc32 = false;
+
 std::optional<u64> hardware_random() {
     if (!has_rndr) return std::nullopt;
     u64 value, ok;
@@ -65,7 +67,9 @@ void cpu_init() {
     RINGLET_WRITE_SYSREG("vbar_el1", address_of(ringlet_vectors));
     RINGLET_WRITE_SYSREG("cpacr_el1", 3u << 20);
     isb();
-    has_rndr = ((RINGLET_READ_SYSREG("id_aa64isar0_el1") >> 60) & 0xf) != 0;
+    const u64 instructions = RINGLET_READ_SYSREG("id_aa64isar0_el1");
+    has_rndr = ((instructions >> 60) & 0xf) != 0;
+    has_crc32 = ((instructions >> 16) & 0xf) != 0;
     // SP_EL1 can be set only while it is in use. Nothing may touch the stack in between: one asm block.
     asm volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0" ::"r"(address_of(ringlet_fault_stack_top)) : "memory");
 }

@@ -22,6 +22,9 @@ inline std::uintptr_t address_of(const char* symbol) {
 /// Whether a load from `va` would work now, asked of the MMU itself (AT S1E1R). Context: any.
 bool is_mapped(std::uintptr_t va);
 
+/// FEAT_CRC32. Valid after cpu_init().
+extern bool has_crc32;
+
 /// The timer's interrupt, if `id` is it: silences and calls hooks::timer().
 bool clock_interrupt(IrqId id);
 void clock_early(u64 counter_at_entry);

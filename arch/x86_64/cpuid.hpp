@@ -30,7 +30,8 @@ constexpr bool bit(u32 word, unsigned n) {
 
 /// What the kernel uses of the CPU. Asked once: under a hypervisor every CPUID is an exit.
 struct Features {
-    bool x2apic = false, tsc_deadline = false, rdrand = false, hypervisor = false, smep = false, gib_pages = false;
+    bool crc32 = false, x2apic = false, tsc_deadline = false, rdrand = false, hypervisor = false, smep = false,
+         gib_pages = false;
     u64 physical_end = u64{1} << 36;  ///< the first impossible physical address
 };
 /// Valid after detect_features(), which the entry code calls first of all (before that: the modest defaults).

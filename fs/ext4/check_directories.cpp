@@ -5,7 +5,6 @@
 #include "fs/ext4/checker.hpp"
 #include "fs/ext4/dir_block.hpp"
 #include "fs/ext4/hash.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 

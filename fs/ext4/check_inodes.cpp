@@ -3,7 +3,6 @@
 
 #include "fs/ext4/checker.hpp"
 #include "fs/ext4/inode.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 

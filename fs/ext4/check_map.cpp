@@ -1,7 +1,6 @@
 // The blocks of one inode, in order: extent trees (§"Extent Tree") and block maps (§"Indirect Blocks"). The recursion
 // is as deep as the tree may be: five, or three.
 #include "fs/ext4/checker.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 

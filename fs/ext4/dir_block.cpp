@@ -1,7 +1,5 @@
 #include "fs/ext4/dir_block.hpp"
 
-#include "lib/crc32c.hpp"
-
 namespace ringlet::fs::ext4 {
 
 namespace {

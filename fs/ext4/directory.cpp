@@ -2,7 +2,6 @@
 // this works for every directory; index.cpp is the fast way to one name.
 #include "fs/ext4/index.hpp"
 #include "fs/ext4/volume.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 namespace {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "fs/ext4/file_map.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 namespace {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "lib/crc32c.hpp"
 #include "lib/format.hpp"
 
 namespace ringlet::fs::ext4 {

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "fs/ext4/volume.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 namespace {

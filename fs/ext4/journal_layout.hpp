@@ -2,9 +2,8 @@
 // Big-endian, unlike the filesystem around it.
 #pragma once
 
+#include "fs/ext4/layout.hpp"
 #include "lib/bytes.hpp"
-#include "lib/crc32c.hpp"
-#include "lib/endian.hpp"
 
 namespace ringlet::fs::ext4 {
 

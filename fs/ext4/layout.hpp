@@ -2,9 +2,13 @@
 // overlays.
 #pragma once
 
+#include <arch/crc32c.hpp>
+
 #include "lib/endian.hpp"
 
 namespace ringlet::fs::ext4 {
+
+using arch::crc32c;  // of all metadata
 
 inline constexpr u16 kMagic = 0xef53;
 inline constexpr usize kSuperblockOffset = 1024, kSuperblockBytes = 1024;

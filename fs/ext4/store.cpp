@@ -3,7 +3,6 @@
 
 #include "fs/ext4/volume.hpp"
 #include "kernel/time/clock.hpp"
-#include "lib/crc32c.hpp"
 
 namespace ringlet::fs::ext4 {
 namespace {

@@ -6,7 +6,6 @@
 
 #include "fs/ext4/replay.hpp"
 #include "kernel/mm/dma.hpp"
-#include "lib/crc32c.hpp"
 #include "lib/format.hpp"
 
 namespace ringlet::fs {

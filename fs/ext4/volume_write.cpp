@@ -3,7 +3,6 @@
 #include <new>
 
 #include "fs/ext4/volume.hpp"
-#include "lib/crc32c.hpp"
 #include "lib/format.hpp"
 
 namespace ringlet::fs::ext4 {
