@@ -14,9 +14,9 @@ Result<std::optional<usize>> room_in(const Geometry& geometry, Bytes block, usiz
     const Bytes entries = block.first(block.size() - (geometry.checksums() ? sizeof(DirTail) : 0));
     const usize wanted = entry_bytes(name_length);
     for (usize at = 0; at < entries.size();) {
-        const Slot slot = TRY(read_slot(geometry, entries, at));
-        if (slot.next - at >= used_by(slot) + wanted) return std::optional(at);
-        at = slot.next;
+        const auto [header, length] = TRY(read_record(geometry, entries, at));
+        if (length >= wanted + (header.inode == 0 ? 0 : entry_bytes(header.name_len))) return std::optional(at);
+        at += length;
     }
     return std::optional<usize>();
 }
@@ -107,18 +107,18 @@ Result<bool> DirBlock::insert(std::string_view name, u32 inode, u8 file_type) {
 Result<> DirBlock::remove(usize offset) {
     std::optional<usize> before;
     for (usize at = 0; at < entries_.size();) {
-        const Slot slot = TRY(read_slot(geometry_, entries_, at));
+        const auto [header, length] = TRY(read_record(geometry_, entries_, at));
         if (at == offset) {
-            if (slot.inode == 0) return fail(Error::not_found);
+            if (header.inode == 0) return fail(Error::not_found);
             last_ = before.value_or(at);
             if (before)
-                set_length(*before, slot.next - *before);
+                set_length(*before, at + length - *before);
             else
-                put(at, slot.next - at, 0, {}, 0);
+                put(at, length, 0, {}, 0);
             return {};
         }
         before = at;
-        at = slot.next;
+        at += length;
     }
     return fail(Error::not_found);
 }

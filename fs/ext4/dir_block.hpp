@@ -28,16 +28,28 @@ constexpr usize entry_length(u16 rec_len, usize block_size) {
 constexpr usize entry_bytes(usize name_length) {
     return align_up<usize>(sizeof(DirEntryHeader) + name_length, 4);
 }
-/// The record at `offset` < region.size(). corrupt. Inline: whoever looks for a name reads a hundred of them.
-inline Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset) {
+/// A record of which only the length was checked: enough to pass over it. Inline: whoever looks for a name, or for
+/// room, passes over hundreds.
+struct Record {
     DirEntryHeader header;
-    if (region.size() - offset < sizeof(header)) return fail(Error::corrupt);
-    std::memcpy(&header, region.data() + offset, sizeof(header));
-    const usize length = entry_length(header.rec_len, geometry.block_size);
+    usize length = 0;  ///< at least that of the header, and inside the region
+};
+/// The record at `offset` < region.size(). corrupt.
+inline Result<Record> read_record(const Geometry& geometry, Bytes region, usize offset) {
+    Record r;
+    if (region.size() - offset < sizeof(r.header)) return fail(Error::corrupt);
+    std::memcpy(&r.header, region.data() + offset, sizeof(r.header));
+    r.length = entry_length(r.header.rec_len, geometry.block_size);
+    if (r.length < sizeof(r.header) || r.length > region.size() - offset) return fail(Error::corrupt);
+    return r;
+}
+/// The record at `offset` < region.size(), with all that is in it checked. corrupt.
+inline Result<Slot> read_slot(const Geometry& geometry, Bytes region, usize offset) {
+    const auto [header, length] = TRY(read_record(geometry, region, offset));
     // Without the file type feature its byte is the upper half of the name's length, always 0.
     const bool typed = geometry.has(kIncompatFiletype);
-    if (length < sizeof(header) || length > region.size() - offset || header.name_len > length - sizeof(header) ||
-        (!typed && header.inode != 0 && header.file_type != 0) || header.inode > geometry.inodes)
+    if (header.name_len > length - sizeof(header) || (!typed && header.inode != 0 && header.file_type != 0) ||
+        header.inode > geometry.inodes)
         return fail(Error::corrupt);
     Slot slot;
     slot.inode = header.inode;

@@ -64,12 +64,16 @@ Result<Ext4Inode::DirectoryBlock> Ext4Inode::directory_block(u64 logical, Check 
 /// `name` among the entries from `offset` on.
 Result<std::optional<Ext4Inode::Place>> Ext4Inode::find_in(Bytes region, usize offset, u64 physical,
                                                            std::string_view name) const {
-    while (offset < region.size()) {
-        const Slot slot = TRY(read_slot(geometry(), region, offset));
+    const auto last = static_cast<std::byte>(name.back());
+    for (usize length; offset < region.size(); offset += length) {
+        const Record record = TRY(read_record(geometry(), region, offset));
+        length = record.length;
+        if (record.header.name_len != name.size()) continue;
+        if (name.size() > length - sizeof(DirEntryHeader)) return fail(Error::corrupt);
         // Neighbours often begin alike: the last byte first.
-        if (slot.inode != 0 && slot.name.ends_with(name.back()) && slot.name == name)
-            return std::optional(Place{slot.inode, physical, offset});
-        offset = slot.next;
+        if (region[offset + sizeof(DirEntryHeader) + name.size() - 1] != last) continue;
+        const Slot slot = TRY(read_slot(geometry(), region, offset));
+        if (slot.inode != 0 && slot.name == name) return std::optional(Place{slot.inode, physical, offset});
     }
     return std::optional<Place>();
 }
