@@ -10,29 +10,17 @@
 namespace ringlet {
 namespace {
 
-constexpr u32 kPolynomial = 0x82f6'3b78;  // reflected: the highest bit is the lowest power
-constexpr usize kShortestRun = 256;       ///< bytes of zeros that are worth a multiplication
+constexpr usize kShortestRun = 256;  ///< bytes of zeros that are worth a multiplication
 
 constinit u32 tables[8][256] = {};
 enum class Tables : u8 { missing, being_made, ready };
 constinit std::atomic<Tables> tables_are{Tables::missing};
 
-constexpr u32 times_x(u32 a) {
-    return (a >> 1) ^ ((a & 1) != 0 ? kPolynomial : 0);
-}
-
-constexpr u32 multiply(u32 a, u32 b) {
-    u32 product = 0;
-    for (; a != 0; a <<= 1, b = times_x(b))
-        if ((a >> 31) != 0) product ^= b;
-    return product;
-}
-
 /// Element k: x^(8 * 2^k).
 constexpr auto kZeros = [] {
     std::array<u32, 32> powers{};
     powers[0] = 1u << (31 - 8);
-    for (usize k = 1; k < powers.size(); ++k) powers[k] = multiply(powers[k - 1], powers[k - 1]);
+    for (usize k = 1; k < powers.size(); ++k) powers[k] = crc32c_multiply(powers[k - 1], powers[k - 1]);
     return powers;
 }();
 
@@ -47,7 +35,7 @@ u32 entry(usize k, u64 i) {
         return seen == Tables::ready;
     for (u32 i = 0; i < 256; ++i) {
         u32 crc = i;
-        for (int bit = 0; bit < 8; ++bit) crc = times_x(crc);
+        for (int bit = 0; bit < 8; ++bit) crc = crc32c_times_x(crc);
         tables[0][i] = crc;
     }
     for (usize k = 1; k < 8; ++k)
@@ -62,7 +50,7 @@ u32 entry(usize k, u64 i) {
 [[gnu::cold, gnu::noinline]] u32 without_tables(u32 crc, Bytes bytes) {
     for (const std::byte b : bytes) {
         crc ^= static_cast<u32>(b);
-        for (int bit = 0; bit < 8; ++bit) crc = times_x(crc);
+        for (int bit = 0; bit < 8; ++bit) crc = crc32c_times_x(crc);
     }
     return crc;
 }
@@ -94,7 +82,7 @@ u32 crc32c(u32 crc, Bytes bytes) {
             looked = p + zeros;
             if (zeros >= kShortestRun) {
                 const usize run = std::bit_floor(zeros);
-                crc = multiply(kZeros[std::countr_zero(run)], crc);
+                crc = crc32c_multiply(kZeros[std::countr_zero(run)], crc);
                 looked = p += run;
                 left -= run;
                 continue;

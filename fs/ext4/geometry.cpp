@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "lib/crc32c.hpp"
 #include "lib/format.hpp"
 
 namespace ringlet::fs::ext4 {
@@ -81,13 +82,6 @@ Result<> check_layout(const Superblock& s, Geometry& g, MountText& why) {
     return {};
 }
 
-/// The power went while the mark "needs recovery" was written or taken away: the bit is in one sector, the checksum in
-/// another. Both happen only while the log is empty, so that going through it is right either way.
-bool is_torn_recovery_mark(Superblock s) {
-    s.feature_incompat = s.feature_incompat ^ kIncompatRecover;
-    return crc32c(~0u, std::as_bytes(std::span(&s, 1)).first(offsetof(Superblock, checksum))) == s.checksum;
-}
-
 }  // namespace
 
 Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) {
@@ -109,10 +103,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
         if (static_cast<u8>(bytes[kChecksumType]) != 1)
             return refuse(why, Error::unsupported, "unsupported checksum type");
         const Bytes covered = bytes.first(offsetof(Superblock, checksum));
-        if (crc32c(~0u, covered) != s.checksum) {
-            if (!is_torn_recovery_mark(s)) return refuse(why, Error::corrupt, "bad superblock checksum");
-            g.needs_recovery = true;
-        }
+        if (crc32c(~0u, covered) != s.checksum) return refuse(why, Error::corrupt, "bad superblock checksum");
     }
     if (s.log_block_size > 6) return refuse(why, Error::corrupt, "bad block size");
     g.block_shift = 10 + s.log_block_size;
@@ -145,7 +136,7 @@ Result<Geometry> read_superblock(Bytes bytes, u64 device_bytes, MountText& why) 
     g.hash_unsigned = (s.flags & kFlagUnsignedHash) != 0;
     g.checksum_seed = g.has(kIncompatCsumSeed) ? u32{s.checksum_seed} : crc32c(~0u, std::as_bytes(std::span(g.uuid)));
     if ((g.compat & kCompatHasJournal) != 0) g.journal_inode = s.journal_inum;
-    g.needs_recovery |= g.has(kIncompatRecover);
+    g.needs_recovery = g.has(kIncompatRecover);
     return g;
 }
 
@@ -174,8 +165,11 @@ u32 Geometry::reserved_at_start(u32 group) const {
 
 void seal_superblock(MutableBytes superblock) {
     auto& s = *reinterpret_cast<Superblock*>(superblock.data());
-    if ((s.feature_ro_compat & kRoMetadataCsum) != 0)
-        s.checksum = crc32c(~0u, Bytes(superblock).first(offsetof(Superblock, checksum)));
+    if ((s.feature_ro_compat & kRoMetadataCsum) == 0) return;
+    constexpr usize kCovered = offsetof(Superblock, checksum);
+    const u32 wrong = crc32c(~0u, Bytes(superblock).first(kCovered)) ^ s.checksum;
+    s.algorithm_usage_bitmap =
+        s.algorithm_usage_bitmap ^ crc32c_patch<kCovered - offsetof(Superblock, algorithm_usage_bitmap)>(wrong);
 }
 
 u64 Geometry::descriptor_block(u32 index) const {

@@ -41,7 +41,9 @@ struct Geometry {
     u32 reserved_at_start(u32 group) const;
 };
 
-/// Puts the checksum into the 1024 bytes of a superblock, if it has one.
+/// Makes the 1024 bytes of a superblock agree with their checksum, if they have one, once fields of the first 512 were
+/// changed. The checksum stays as it is, and a field that nobody uses is changed until it is right: so a new superblock
+/// differs from the old one in one sector, and no power cut can leave half of it.
 void seal_superblock(MutableBytes superblock);
 
 /// Judges the 1024 bytes of a superblock against a device of `device_bytes`. On failure `why` has the reason

@@ -50,6 +50,7 @@ struct Superblock {
 static_assert(sizeof(Superblock) == 1024);
 static_assert(offsetof(Superblock, magic) == 0x38 && offsetof(Superblock, uuid) == 0x68);
 static_assert(offsetof(Superblock, hash_seed) == 0xec && offsetof(Superblock, first_meta_bg) == 0x104);
+static_assert(offsetof(Superblock, algorithm_usage_bitmap) == 0xc8);
 static_assert(offsetof(Superblock, blocks_count_hi) == 0x150 && offsetof(Superblock, flags) == 0x160);
 inline constexpr usize kChecksumType = 0x175;  ///< one byte in unused1
 

@@ -71,6 +71,57 @@ TEST_CASE("after a power cut there is the state after some operation") {
 
 namespace {
 
+/// Cuts right behind a write of the superblock, with what a disk may make of it: it is old or new, never half of each.
+/// Without a journal nothing more is promised than that e2fsck makes a filesystem of the rest.
+void cut_at_superblock(const std::string& options, u64 at) {
+    INFO(options);
+    const Scratch s;
+    CrashDisk disk(new_image(s, options));
+    const bool journal = options.find("^has_journal") == options.npos;
+    {
+        auto fs = mount_for_cut(disk, true);
+        Operations ops(*fs, 5);
+        ops.largest = 12'000;
+        for (int i = 0; i < 400; ++i) {
+            ops.step();
+            if (i % 17 == 16) REQUIRE(fs->sync());
+        }
+    }
+    std::mt19937 random(5);
+    const auto cuts = disk.cuts_after_write(at);
+    REQUIRE(cuts.size() >= 2);
+    for (const usize cut : cuts) {
+        for (int i = 0; i < 4; ++i) {
+            INFO("cut after event " << cut);
+            const auto image = disk.after_cut(cut, &random);
+            CrashDisk ours(image, CrashDisk::Trace::none);
+            MountText why;
+            const auto fs = mount_ext4(ours, {.cache_bytes = 1 << 20, .inode_cache = 16}, why);
+            INFO(std::string(why.view()));
+            REQUIRE(fs);
+            if (i != 0) continue;
+            const auto path = (s.path / "cut").string();
+            write_image(path, image);
+            // e2fsck goes to a copy, and changes the disk for it, when it finds the superblock to be none.
+            run("! e2fsck -fn " + path + " 2>&1 | grep -i superblock.*invalid");
+            if (journal) continue;
+            run("e2fsck -fy " + path);
+            run("e2fsck -fn " + path);
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("no power cut tears the superblock") {
+    cut_at_superblock("-b 1024", 1024);
+    cut_at_superblock("-b 4096", 1024);  // only the mark is written from there
+    cut_at_superblock("-b 1024 -O ^has_journal", 1024);
+    cut_at_superblock("-b 4096 -O ^has_journal", 0);  // one group: there is no copy
+}
+
+namespace {
+
 /// The disk refuses every write (or flush) after some number of them. What was promised before is there, the caller is
 /// told, nothing is written any more, and what is on the disk is consistent.
 void break_disk(u32 seed, u64 good_writes, bool flushes) {

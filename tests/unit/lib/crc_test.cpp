@@ -56,6 +56,24 @@ TEST_CASE("crc32c: runs of zeros, of any length and anywhere") {
     CHECK(crc32c(~0u, bytes) == bit_by_bit(~0u, bytes));
 }
 
+TEST_CASE("crc32c: four bytes that make the remainder any other") {
+    std::vector<std::byte> bytes(300);
+    for (usize i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 37 + 11);
+    const u32 old = crc32c(~0u, bytes);
+    for (const u32 wanted : {0u, 1u, ~0u, 0x8000'0000u, 0x1234'5678u, old}) {
+        const auto patched = [&]<usize kFromEnd>() {
+            auto copy = bytes;
+            const u32 patch = crc32c_patch<kFromEnd>(old ^ wanted);
+            for (usize i = 0; i < 4; ++i) copy[300 - kFromEnd + i] ^= static_cast<std::byte>(patch >> (8 * i));
+            return crc32c(~0u, copy);
+        };
+        CHECK(patched.operator()<4>() == wanted);
+        CHECK(patched.operator()<5>() == wanted);
+        CHECK(patched.operator()<64>() == wanted);
+        CHECK(patched.operator()<300>() == wanted);
+    }
+}
+
 TEST_CASE("crc32: check value, in one piece and in two") {
     CHECK(crc32(0, text("123456789")) == 0xcbf4'3926);
     CHECK(crc32(crc32(0, text("1234")), text("56789")) == 0xcbf4'3926);
