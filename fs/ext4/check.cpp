@@ -186,6 +186,7 @@ void Checker::check_superblock(const Superblock& s) {
     if (geometry_.has(kIncompat64bit)) reserved |= u64{s.r_blocks_count_hi} << 32;
     if (reserved > geometry_.blocks / 2) problem("superblock: {} blocks are reserved", reserved);
     if ((s.state & kStateErrors) != 0) tell_("the filesystem is marked as damaged");
+    if (geometry_.was_cut_off()) tell_("the filesystem is in use, or was not unmounted in order");
     const bool elsewhere = std::ranges::any_of(s.journal_uuid, [](u8 b) { return b != 0; });
     if ((geometry_.compat & kCompatHasJournal) != 0 &&
         (elsewhere ? s.journal_inum != 0 : s.journal_inum == 0 && s.journal_dev == 0))

@@ -28,6 +28,8 @@ struct Geometry {
     u16 state = 0;
     u64 free_blocks = 0, free_inodes = 0;
 
+    /// Without a journal, and the mark "clean" is missing: its last user came to no end.
+    bool was_cut_off() const { return (compat & kCompatHasJournal) == 0 && (state & kStateValid) == 0; }
     bool has_descriptor_checksums() const { return (ro_compat & (kRoGdtCsum | kRoMetadataCsum)) != 0; }
     bool checksums() const { return (ro_compat & kRoMetadataCsum) != 0; }
     bool has(u32 incompat_bit) const { return (incompat & incompat_bit) != 0; }

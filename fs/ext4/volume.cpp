@@ -100,6 +100,8 @@ Result<std::unique_ptr<FileSystem>> Volume::mount(BlockDevice& device, const Ext
         geometry = TRY(read_superblock(bytes, device.sectors() * kSectorSize, why));
         why.length = told;
     }
+    if (geometry.was_cut_off())
+        why.length = format_to(why.text, "not unmounted in order, and without a journal: run fsck").size();
     auto volume = TRY(open(device, geometry, options));
     volume->warning_ = why;
     {

@@ -83,7 +83,8 @@ Result<> Volume::count_free() {
 Result<> Volume::stop_writing() {
     const bool was_writable = writable_.exchange(false, std::memory_order_acq_rel);
     auto done = was_writable ? journal_->close() : Result<>(fail(Error::read_only));
-    if (done) done = set_recovery(device_, Recovery::none);
+    // What nobody has checked since a crash stays marked as not clean.
+    if (done && !geometry_.was_cut_off()) done = set_recovery(device_, Recovery::none);
     if (done) {
         geometry_.free_blocks = groups_->free_blocks();
         geometry_.free_inodes = groups_->free_inodes();

@@ -6,6 +6,7 @@
 
 using namespace ringlet;
 using namespace ringlet::fs;
+using namespace ringlet::fs::ext4;
 using namespace ringlet::fs::test;
 
 namespace {
@@ -118,6 +119,37 @@ TEST_CASE("no power cut tears the superblock") {
     cut_at_superblock("-b 4096", 1024);  // only the mark is written from there
     cut_at_superblock("-b 1024 -O ^has_journal", 1024);
     cut_at_superblock("-b 4096 -O ^has_journal", 0);  // one group: there is no copy
+}
+
+TEST_CASE("without a journal what was not unmounted in order stays marked") {
+    const Scratch s;
+    CrashDisk disk(new_image(s, "-b 1024 -O ^has_journal"));
+    const auto marked_clean = [](CrashDisk& of) {
+        Superblock super;
+        std::memcpy(&super, of.content().data() + kSuperblockOffset, sizeof(super));
+        return (super.state & kStateValid) != 0;
+    };
+    std::vector<std::byte> image;
+    {
+        auto fs = mount_for_cut(disk, true);
+        CHECK(fs->warning() == "");
+        REQUIRE((*fs->root())->create("file", NodeType::file, 0644));
+        REQUIRE(fs->sync());
+        image = disk.content();
+    }
+    CHECK(marked_clean(disk));
+    CrashDisk after(image, CrashDisk::Trace::none);
+    {
+        auto fs = mount_for_cut(after, true);
+        CHECK(fs->warning() == "not unmounted in order, and without a journal: run fsck");
+        CHECK((*fs->root())->lookup("file"));
+    }
+    CHECK(!marked_clean(after));
+    const auto path = (s.path / "cut").string();
+    write_image(path, after.content());
+    run("e2fsck -fy " + path);
+    CrashDisk checked(read_image(path), CrashDisk::Trace::none);
+    CHECK(mount_for_cut(checked, true)->warning() == "");
 }
 
 namespace {
