@@ -26,8 +26,10 @@ public:
     std::string_view name() const override { return "vda"; }
     u64 sectors() const override { return now_.size() / kSectorSize; }
     bool read_only() const override { return false; }
-    BlockLimits limits() const override { return {.max_segments = 64}; }
+    BlockLimits limits() const override { return {.max_segments = 64, .max_discard_bytes = max_discard_bytes}; }
     WriteCache write_cache() const override { return WriteCache::write_back; }
+    u32 max_discard_bytes = 0;
+    std::vector<std::pair<u64, u64>> discarded;  ///< first sector, how many
     std::function<void()> on_request;  ///< called first, by whoever asks
     void submit(BlockRequest& r) override {
         if (on_request) on_request();
@@ -121,6 +123,10 @@ private:
                 r.error = Error::io;
             else if (traced_)
                 trace_.push_back({});
+            return;
+        }
+        if (r.op == BlockRequest::Op::discard) {
+            discarded.emplace_back(r.lba.raw, r.sectors);
             return;
         }
         u64 at = r.lba.raw * kSectorSize;

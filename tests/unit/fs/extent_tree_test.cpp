@@ -156,6 +156,19 @@ TEST_CASE("a thousand splits and removals leave the tree that the model has") {
     }
 }
 
+TEST_CASE("pieces at the end leave nodes with room for one more, in every level") {
+    const Scratch s;
+    CrashDisk disk(image_of(s, "-b 1024", "64M"));
+    Allocation a(disk);
+    Tree t(a);
+    constexpr u32 kPerNode = (1024 - 16) / 12, kPieces = (kPerNode + 2) * kPerNode;  // a second node above the leaves
+    for (u32 i = 0; i < kPieces; ++i) t.insert({2 * i, 1, 10'000 + i, false});
+    t.check();
+    CHECK(t.deepest == 2);
+    CHECK(t.nodes == kPieces / (kPerNode - 1) + 3);
+    a.cache->discard_changes();
+}
+
 TEST_CASE("nodes read back from the disk have the right checksums") {
     const Scratch s;
     CrashDisk disk(image_of(s, "-b 1024", "16M"));

@@ -132,6 +132,70 @@ TEST_CASE("every block can be had, once, and freed ones after the commit") {
     a.cache->discard_changes();
 }
 
+TEST_CASE("what is freed while another transaction is committed waits for its own") {
+    const Scratch s;
+    CrashDisk disk(image_of(s, "-b 1024", "16M"));
+    Allocation a(disk);
+    BlockRange early, late;
+    {
+        auto handle = a.journal->begin(16);
+        early = *a.groups->allocate(*handle, 5000, 10);
+        late = *a.groups->allocate(*handle, 6000, 10);
+    }
+    REQUIRE(a.journal->commit_all());
+    const auto release = [&](BlockRange what) {
+        auto handle = a.journal->begin(16);
+        REQUIRE(a.groups->release(*handle, what));
+    };
+    release(early);
+    bool asked = false;
+    disk.on_request = [&] {  // first for a write to the log: the next transaction runs already
+        if (!std::exchange(asked, true)) release(late);
+    };
+    REQUIRE(a.journal->commit_all());
+    disk.on_request = {};
+    CHECK(a.groups->has_pending());
+    auto handle = a.journal->begin(16);
+    CHECK(a.groups->allocate(*handle, early.first, 10)->first == early.first);
+    CHECK(a.groups->allocate(*handle, late.first, 10)->first >= late.first + 10);
+    a.cache->discard_changes();
+}
+
+TEST_CASE("the device is told of free blocks, of those that a crash may bring back only after the commit") {
+    const Scratch s;
+    CrashDisk disk(image_of(s, "-b 1024", "16M"));
+    disk.max_discard_bytes = 1 << 20;
+    Allocation a(disk);
+    BlockRange range;
+    {
+        auto handle = a.journal->begin(16);
+        range = *a.groups->allocate(*handle, 5000, 10);
+    }
+    REQUIRE(a.journal->commit_all());
+    const auto told_of = [&](u64 block) {
+        disk.discarded.clear();
+        REQUIRE(a.groups->trim(disk, 1));
+        u64 sectors = 0;
+        bool found = false;
+        for (const auto& [first, count] : disk.discarded) {
+            REQUIRE(count <= (1 << 20) / kSectorSize);
+            found |= block * 2 >= first && block * 2 < first + count;
+            sectors += count;
+        }
+        if (found) CHECK(sectors == a.groups->free_blocks() * 2);
+        return found;
+    };
+    CHECK(!told_of(range.first));
+    {
+        auto handle = a.journal->begin(16);
+        REQUIRE(a.groups->release(*handle, range));
+    }
+    CHECK(!told_of(range.first));
+    REQUIRE(a.journal->commit_all());
+    CHECK(told_of(range.first));
+    a.cache->discard_changes();
+}
+
 TEST_CASE("a damaged bitmap is noticed before anything is taken from it") {
     const Scratch s;
     auto bytes = image_of(s, "-b 1024", "16M");

@@ -266,3 +266,98 @@ TEST_CASE("cutting a file of many pieces is finished after a power cut in its mi
         });
     }
 }
+
+TEST_CASE("what the log has of a block that was metadata is not replayed over a file's bytes") {
+    for (const char* options : {"-b 1024", "-t ext3 -b 1024"}) {
+        INFO(options);
+        const Scratch s;
+        CrashDisk disk(new_image(s, options));
+        auto fs = mount_for_cut(disk, true);
+        const auto root = *fs->root();
+        REQUIRE(root->create("directory", NodeType::directory, 0755));
+        (void)make_pieces(*fs, 600);
+        REQUIRE(fs->sync());
+        REQUIRE(root->remove_directory("directory"));
+        REQUIRE(root->unlink("pieces"));
+        REQUIRE(fs->sync());
+        // All blocks there are.
+        const auto all = *root->create("all", NodeType::file, 0644);
+        const std::string text(64 << 10, 'a');
+        while (all->write_at(all->size(), std::as_bytes(std::span(text)))) continue;
+        REQUIRE(fs->sync());
+        REQUIRE(fs->statfs()->free_blocks < 8);
+        CrashDisk after(disk.after_cut(disk.events(), nullptr), CrashDisk::Trace::none);
+        const auto again = mount_for_cut(after, true);
+        CHECK(again->warning().starts_with("journal replayed"));
+        const auto found = *(*again->root())->lookup("all");
+        std::string read(all->size(), '\0');
+        REQUIRE(found->read_at(0, std::as_writable_bytes(std::span(read)), nullptr));
+        CHECK(read.find_first_not_of('a') == read.npos);
+    }
+}
+
+TEST_CASE("files without a name are deleted after a power cut, also when one of them went before") {
+    for (const char* options : {"-b 1024", "-t ext3 -b 1024"}) {
+        INFO(options);
+        const Scratch s;
+        CrashDisk disk(new_image(s, options));
+        auto fs = mount_for_cut(disk, true);
+        const auto root = *fs->root();
+        const std::string text(3000, 'x');
+        std::vector<Ref<Inode>> open;
+        for (const char* name : {"a", "b", "c", "d"}) {
+            open.push_back(*root->create(name, NodeType::file, 0644));
+            REQUIRE(open.back()->write_at(0, std::as_bytes(std::span(text))));
+            REQUIRE(root->unlink(name));
+        }
+        REQUIRE(fs->sync());
+        const usize all = disk.events();
+        open.erase(open.begin() + 1);  // out of the middle of the list
+        REQUIRE(fs->sync());
+        for (const usize cut : {all, disk.events()}) {
+            INFO("cut after event " << cut);
+            const auto image = disk.after_cut(cut, nullptr);
+            const auto path = (s.path / "cut").string();
+            write_image(path, image);
+            run("e2fsck -E journal_only -fy " + path);
+            run("e2fsck -p " + path);
+            run("e2fsck -fn " + path);
+            CrashDisk ours(image, CrashDisk::Trace::none);
+            mount_for_cut(ours, true).reset();
+            write_image(path, ours.content());
+            run("e2fsck -fn " + path);
+        }
+    }
+}
+
+TEST_CASE("what a new size shows is on the disk before it, whoever had it committed") {
+    const Scratch s;
+    CrashDisk disk(new_image(s, "-b 1024"));
+    auto fs = mount_for_cut(disk, true);
+    const auto root = *fs->root();
+    const auto write = [](Inode& file, u64 at, const std::string& text) {
+        REQUIRE(file.write_at(at, std::as_bytes(std::span(text))));
+    };
+    const auto make = [&](const char* name, usize bytes) {
+        const auto file = *root->create(name, NodeType::file, 0644);
+        write(*file, 0, std::string(bytes, 'x'));
+        return file;
+    };
+    const auto cut = make("cut", 1000), grown = make("grown", 100), other = make("other", 10);
+    REQUIRE(fs->sync());
+    REQUIRE(cut->truncate(100));
+    REQUIRE(cut->truncate(1000));
+    write(*grown, 100, std::string(500, 'y'));
+    REQUIRE(other->set_attributes({.mode = 0600}));
+    REQUIRE(other->sync(Sync::all));
+    CrashDisk after(disk.after_cut(disk.events(), nullptr), CrashDisk::Trace::none);
+    const auto again = mount_for_cut(after, true);
+    const auto read = [&](const char* name) {
+        const auto file = *(*again->root())->lookup(name);
+        std::string all(file->size(), ' ');
+        REQUIRE(file->read_at(0, std::as_writable_bytes(std::span(all)), nullptr));
+        return all;
+    };
+    CHECK(read("cut") == std::string(100, 'x') + std::string(900, '\0'));
+    CHECK(read("grown") == std::string(100, 'x') + std::string(500, 'y'));
+}

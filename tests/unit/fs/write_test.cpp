@@ -209,7 +209,7 @@ TEST_CASE("through paths and open files ext4 behaves as POSIX says") {
     check_clean(s, disk);
 }
 
-TEST_CASE("several threads write, read and sync at once") {
+TEST_CASE("several threads write, read and sync at once", "[threads]") {
     const Scratch s;
     CrashDisk disk(empty_image(s, "-b 1024", "64M"), CrashDisk::Trace::none);
     auto fs = mount_writable(disk, 1 << 20);
@@ -270,5 +270,32 @@ TEST_CASE("several threads write, read and sync at once") {
     all.clear();
     shared = {};
     fs.reset();
+    check_clean(s, disk);
+}
+
+TEST_CASE("directories renamed, over others and not, leave the right number of links") {
+    const Scratch s;
+    CrashDisk disk(empty_image(s, "-b 1024", "12M"));
+    {
+        auto fs = mount_writable(disk);
+        const auto root = *fs->root();
+        const auto directory = [](Inode& in, std::string_view name) {
+            return *in.create(name, NodeType::directory, 0755);
+        };
+        const auto links = [](Inode& of) { return of.stat()->links; };
+        const u32 before = links(*root);
+        const auto from = directory(*root, "from"), to = directory(*root, "to");
+        for (const char* name : {"a", "b", "c", "d"}) (void)directory(*from, name);
+        (void)directory(*to, "taken");
+        CHECK((links(*root) == before + 2 && links(*from) == 6 && links(*to) == 3));
+        REQUIRE(from->rename("a", *from, "b"));  // over one, here
+        CHECK(links(*from) == 5);
+        REQUIRE(from->rename("b", *from, "e"));  // to a new name, here
+        CHECK(links(*from) == 5);
+        REQUIRE(from->rename("c", *to, "taken"));  // over one, elsewhere
+        CHECK((links(*from) == 4 && links(*to) == 3));
+        REQUIRE(from->rename("d", *to, "new"));  // to a new name, elsewhere
+        CHECK((links(*from) == 3 && links(*to) == 4));
+    }
     check_clean(s, disk);
 }
