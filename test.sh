@@ -67,8 +67,8 @@ tap() {
         echo "$(echo "$lines" | grep -c "^ok") passed, $(echo "$lines" | grep -c "^not ok") failed"; exit $status' sh "$@"
 }
 
-# catch PROGRAM: one Catch2 program; every test case counts. Half an hour at most.
-catch() { counted "$(basename "$1")" tests/catch_count.sh "$1"; }
+# catch NAME PROGRAM [ARGUMENT]...: one Catch2 program; every test case counts. Half an hour at most.
+catch() { local name=$1; shift; counted "$name" tests/catch_count.sh "$@"; }
 
 echo "Packages"
 need_packages "${BUILD_PACKAGES[@]}" "${BUILD_PACKAGES_x86_64[@]}" "${BUILD_PACKAGES_aarch64[@]}" \
@@ -82,7 +82,11 @@ if wants host; then
     alone one "host build" sh -c "cmake --preset host ${launcher[*]} && cmake --build --preset host"
     beside counted "drivers over other rings" tests/ctest_count.sh build/host _over_
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
-        [ -f "$program" ] && [ -x "$program" ] && beside catch "$program"
+        [ -f "$program" ] && [ -x "$program" ] && beside catch "$(basename "$program")" "$program"
+    done
+    alone one "ThreadSanitizer build" sh -c "cmake --preset tsan ${launcher[*]} && cmake --build --preset tsan"
+    for program in build/tsan/tests/unit/*/test_*; do
+        [ -f "$program" ] && [ -x "$program" ] && beside catch "$(basename "$program"), threads" "$program" '[threads]'
     done
     beside counted "negative compilation" tests/negative/run.sh
     alone counted "virtio fences" timeout 60 build/host/tests/unit/virtio/virtio_fences   # two threads of its own

@@ -26,7 +26,7 @@ bool is_block(const BlockRef& r, u64 n) {
 
 }  // namespace
 
-TEST_CASE("concurrent readers of one block share one request") {
+TEST_CASE("concurrent readers of one block share one request", "[threads]") {
     FakeDisk disk(usize{1} << 20);
     number_blocks(disk, 4096);
     auto cache = *BlockCache::create(disk, 4096, 256 << 10);
@@ -48,7 +48,7 @@ TEST_CASE("concurrent readers of one block share one request") {
     CHECK(cache->get(BlockNo(~u64{0})).error() == Error::invalid);
 }
 
-TEST_CASE("an error reaches every waiter and is not cached") {
+TEST_CASE("an error reaches every waiter and is not cached", "[threads]") {
     FakeDisk disk(usize{1} << 20);
     auto cache = *BlockCache::create(disk, 1024, 64 << 10);
     disk.break_sector(20);
@@ -116,7 +116,7 @@ TEST_CASE("limits of the device are kept") {
     CHECK(BlockCache::create(disk, 1024, 1 << 20).error() == Error::unsupported);
 }
 
-TEST_CASE("many threads, a small cache: right contents, bounded memory, nothing left pinned") {
+TEST_CASE("many threads, a small cache: right contents, bounded memory, nothing left pinned", "[threads]") {
     FakeDisk disk(usize{4} << 20, 5);
     number_blocks(disk, 2048);
     const usize regions = arch::host::live_dma_regions();
@@ -141,7 +141,7 @@ TEST_CASE("many threads, a small cache: right contents, bounded memory, nothing 
     CHECK(arch::host::live_dma_regions() == regions);
 }
 
-TEST_CASE("with everything pinned a reader waits for room") {
+TEST_CASE("with everything pinned a reader waits for room", "[threads]") {
     FakeDisk disk(usize{1} << 20);
     number_blocks(disk, 4096);
     auto cache = *BlockCache::create(disk, 4096, 32 << 10);

@@ -61,21 +61,21 @@ struct Stage {
 
 }  // namespace
 
-TEST_CASE("who asks for a flush while one is under way shares the next") {
+TEST_CASE("who asks for a flush while one is under way shares the next", "[threads]") {
     Stage s;
     const u64 before = s.disk->flushes;
     CHECK(s.run([&](int) { return s.file.sync(Sync::data).has_value(); }) == 0);
     CHECK(s.disk->flushes == before + 2);  // the first may have passed over what the others wrote
 }
 
-TEST_CASE("a flush that fails is everybody's error") {
+TEST_CASE("a flush that fails is everybody's error", "[threads]") {
     Stage s;
     s.disk->flush_fails = true;
     CHECK(s.run([&](int) { return s.file.sync(Sync::data).has_value(); }) == kFollowers + 1);
     CHECK(s.volume->statfs()->read_only);
 }
 
-TEST_CASE("what is changed while somebody writes goes with the next who does") {
+TEST_CASE("what is changed while somebody writes goes with the next who does", "[threads]") {
     Stage s;
     const auto writes = [&] { return s.disk->kicks - s.disk->flushes; };
     const u64 before = writes();

@@ -338,7 +338,7 @@ TEST_CASE("after an error nothing is promised any more") {
     }
 }
 
-TEST_CASE("threads that commit together share commits") {
+TEST_CASE("threads that commit together share commits", "[threads]") {
     const Scratch s;
     FakeDisk disk(
         (write_image((s.path / "copy").string(), make_plain_image(s, "-b 1024")), (s.path / "copy").string()));

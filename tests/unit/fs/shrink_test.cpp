@@ -258,7 +258,7 @@ TEST_CASE("operations that find no memory say so, and the filesystem lives on") 
     write_under_pressure("-b 4096", 7, 2);
 }
 
-TEST_CASE("threads write while others need their memory") {
+TEST_CASE("threads write while others need their memory", "[threads]") {
     VirtualClock clock;
     const Scratch s;
     CrashDisk disk(image_with(s, "-b 1024", "64M"), CrashDisk::Trace::none);

@@ -356,7 +356,7 @@ TEST_CASE("paths: bounds and odd ones") {
     CHECK(join_path("/", std::string(40, 'x'), out).error() == Error::name_too_long);
 }
 
-TEST_CASE("memfs: threads create and remove the same names") {
+TEST_CASE("memfs: threads create and remove the same names", "[threads]") {
     auto fs = *make_memfs(1 << 20);
     Vfs vfs;
     REQUIRE(vfs.mount("/", *fs));

@@ -100,6 +100,44 @@ TEST_CASE("A DMA address is not a pointer and is checked against live regions") 
     CHECK(arch::host::live_dma_regions() == 0);
 }
 
+TEST_CASE("Spinlocks guard plain memory, and Guarded hands it out", "[threads]") {
+    Guarded<int, Rank::inode, Spinlock> count{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 5000; ++i) ++*count.lock();
+        });
+    for (auto& t : threads) t.join();
+    CHECK(*count.lock() == 4 * 5000);
+}
+
+TEST_CASE("Mutexes and wait queues: nobody misses what changed before it slept", "[threads]") {
+    struct Box {
+        int items = 0, taken = 0;
+    };
+    Guarded<Box, Rank::fs, Mutex> box;
+    WaitQueue changed;
+    constexpr int kItems = 2000;
+    const auto take = [&] {
+        for (int i = 0; i < kItems; ++i) {
+            auto b = box.lock();
+            changed.wait(b, [&] { return b->items != 0; });
+            --b->items, ++b->taken;
+        }
+    };
+    const auto give = [&] {
+        for (int i = 0; i < kItems; ++i) {
+            ++box.lock()->items;
+            changed.wake_all();
+        }
+    };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t) threads.emplace_back(take), threads.emplace_back(give);
+    for (auto& t : threads) t.join();
+    const Box end = *box.lock();
+    CHECK((end.items == 0 && end.taken == 2 * kItems));
+}
+
 TEST_CASE("Events are sticky, consumed by a wait, and time out") {
     Event event;
     event.set();

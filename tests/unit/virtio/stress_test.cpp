@@ -38,7 +38,7 @@ struct Edge {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("No wake-up is lost between two processors", "[stress]", virtio::SplitRing, virtio::PackedRing) {
+TEMPLATE_TEST_CASE("No wake-up is lost between two processors", "[stress][threads]", virtio::SplitRing, virtio::PackedRing) {
     const bool events = GENERATE(true, false);
     device::Pair<TestType> pair({.size = 4, .event_idx = events, .first_index = 65000});
     auto& ring = pair.ring;
