@@ -80,11 +80,11 @@ if wants host; then
     echo "Host"
     one "layers" tools/check_layers.py
     alone one "host build" sh -c "cmake --preset host ${launcher[*]} && cmake --build --preset host"
+    alone one "ThreadSanitizer build" sh -c "cmake --preset tsan ${launcher[*]} && cmake --build --preset tsan"
     beside counted "drivers over other rings" tests/ctest_count.sh build/host _over_
     for program in build/host/tests/unit/*/test_* build/host/tests/netsim/test_*; do
         [ -f "$program" ] && [ -x "$program" ] && beside catch "$(basename "$program")" "$program"
     done
-    alone one "ThreadSanitizer build" sh -c "cmake --preset tsan ${launcher[*]} && cmake --build --preset tsan"
     for program in build/tsan/tests/unit/*/test_*; do
         [ -f "$program" ] && [ -x "$program" ] && beside catch "$(basename "$program"), threads" "$program" '[threads]'
     done
