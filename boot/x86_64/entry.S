@@ -1,11 +1,13 @@
-// The first instructions of an x86_64 image: PVH entry (32-bit protected mode, paging off, ebx = start info; Xen
-// docs/misc/pvh.markdown), early identity map of 4 GiB, long mode, then pvh_main() on the boot stack.
+// The first instructions of an x86_64 image, in 32-bit protected mode with paging off: PVH entry (ebx = start info; Xen
+// docs/misc/pvh.markdown) and Multiboot2 entry (eax = magic, ebx = boot information; Multiboot2 specification 2.0 §3.3).
+// Then early identity map of 4 GiB, long mode, ringlet_loader_main() on the boot stack.
 
 #define CR0_FINAL   0x80010033          /* PG WP NE ET MP PE */
 #define CR4_FINAL   0x620               /* OSXMMEXCPT OSFXSR PAE */
 #define MSR_EFER    0xC0000080
 #define EFER_BITS   0x900               /* NXE LME */
 #define MSR_GS_BASE 0xC0000101
+#define MULTIBOOT2_HEADER 0xe85250d6
 #define CODE64      0x08
 #define DATA        0x10
 
@@ -18,12 +20,31 @@
         .long   0
 
         .section .text.boot, "ax"
+        // Within the first 32 KiB of the file, 8-byte aligned (§3.1); boot services must have ended, as they do by default.
+        .balign 8
+multiboot2_header:
+        .long   MULTIBOOT2_HEADER, 0, multiboot2_header_end - multiboot2_header
+        .long   -(MULTIBOOT2_HEADER + (multiboot2_header_end - multiboot2_header))
+        .short  1, 0                    // a memory map must be there
+        .long   12, 6
+        .balign 8
+        .short  3, 0                    // the entry
+        .long   12, multiboot2_start
+        .balign 8
+        .short  0, 0
+        .long   8
+multiboot2_header_end:
+
         .code32
         .globl  pvh_start
 pvh_start:
+        xorl    %eax, %eax
+multiboot2_start:
         cld
         cli
-        movl    $__boot_stack_top, %esp
+        movl    $__boot_stack_top, %esp // above .bss
+        pushl   $0
+        pushl   %eax
         movl    %ebx, %esi
         rdtsc
         movl    %eax, %ebp              // kept until .bss is clean
@@ -109,7 +130,8 @@ start64:
         ldmxcsr default_mxcsr
         xorl    %ebp, %ebp              // the end of every backtrace
         movl    %esi, %edi
-        call    pvh_main
+        popq    %rsi
+        call    ringlet_loader_main
         ud2
 
         .section .rodata.boot, "a"

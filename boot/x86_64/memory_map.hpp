@@ -1,5 +1,5 @@
-// The PVH memory map (Xen start_info.h, E820 types) turned into usable RAM. Pure: host-tested in
-// tests/unit/arch. Every value comes from the loader and may be nonsense. Context: boot.
+// The loader's memory map (entries of PVH and of Multiboot2 are the same, E820 types) turned into usable RAM. Pure:
+// host-tested in tests/unit/arch. Every value comes from the loader and may be nonsense. Context: boot.
 #pragma once
 
 #include <span>
