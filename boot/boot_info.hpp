@@ -1,4 +1,5 @@
-// What every entry point (PVH, Multiboot2, Linux arm64 Image) hands to boot_main(): where memory is and what the loader was told.
+// What every entry point (PVH, Multiboot2, Linux arm64 Image, UEFI) hands to boot_main(): where memory is and what the
+// loader was told.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,6 @@
 // Where QEMU enters: the Linux arm64 Image header (Documentation/arch/arm64/booting.rst), EL2 to EL1, MMU
-// and caches, bss, the boot stack, then C++. Nothing is written to memory before the MMU is on: the early
+// and caches, bss, the boot stack, then C++. UEFI firmware takes the same file for a PE/COFF application (Microsoft's PE
+// format; UEFI 2.10 §2.1.1) and enters ringlet_efi_main() in efi.cpp, which comes here by ringlet_efi_leave(). Nothing is written to memory before the MMU is on: the early
 // tables are constants, so no stale cache line can hide them.
 
 #define SCTLR_EL1_RES1 0x30d00800
@@ -16,17 +17,52 @@
     .section .text.head, "ax"
     .global _start
 _start:
+    ccmp    x18, #0, #0xd, pl            // does nothing, and begins with "MZ"
     b       entry
-    .long   0
     .quad   0x80000                      // text_offset: load address = 2 MiB-aligned base + this
     .quad   __image_size                 // with bss
     .quad   2                            // little-endian, 4 KiB pages, as near to the start of RAM as possible
     .quad   0, 0, 0
     .ascii  "ARM\x64"
+    .long   pe_header - _start
+
+// Nothing below needs relocation: firmware may load it at any page. Two sections: text with rodata, data with bss.
+pe_header:
+    .ascii  "PE\0\0"
+    .short  0xaa64, 2                    // machine, sections
+    .long   0, 0, 0
+    .short  pe_sections - pe_optional
+    .short  0x206                        // executable, without line numbers and debug information
+pe_optional:
+    .short  0x20b, 0                     // PE32+
+    .long   __pe_text_bytes              // code
+    .long   __pe_data_bytes              // initialised data
     .long   0
+    .long   __pe_entry
+    .long   __pe_text
+    .quad   0                            // image base
+    .long   0x1000, 0x200                // alignment in memory, in the file
+    .long   0, 0, 0, 0
+    .long   __image_size
+    .long   __pe_text                    // size of the headers: with the rest of this file and the
+                                         // vectors, which do not run from where the firmware loads them
+    .long   0
+    .short  10, 0                        // EFI application
+    .quad   0, 0, 0, 0
+    .long   0, 6                         // data directories
+    .quad   0, 0, 0, 0, 0, 0
+pe_sections:
+    .ascii  ".text\0\0\0"
+    .long   __pe_text_bytes, __pe_text, __pe_text_bytes, __pe_text
+    .long   0, 0, 0, 0x60000020          // code, readable, executable
+    .ascii  ".data\0\0\0"
+    .long   __pe_data_with_bss, __pe_data, __pe_data_bytes, __pe_data
+    .long   0, 0, 0, 0xc0000040          // data, readable, writable
 
     .section .text.entry, "ax"
 entry:
+    mov     x21, #0                      // no firmware
+from_firmware:
     msr     daifset, #0xf
     mov     x19, x0                      // the devicetree
     mrs     x20, cntvct_el0
@@ -126,6 +162,7 @@ at_el1:
     bl      ringlet_early_init           // vectors, fault stack, canary
     mov     x0, x19
     mov     x1, x20
+    mov     x2, x21
     bl      ringlet_image_main
     b       park
 
@@ -141,6 +178,58 @@ wrong_address_text:
     .asciz  "ringlet: this image runs only at 0x40080000 (2 MiB-aligned start of RAM at 1 GiB + 512 KiB); stopped\r\n"
     .balign 4
     .ltorg
+
+// ringlet_efi_leave(what efi.cpp found): from where the firmware has loaded this to where it is linked, to which efi.cpp
+// has copied it. Whatever runs or is read while the caches are off must be in memory: the copy, and this code.
+    .section .text.efi_leave, "ax"
+    .global ringlet_efi_leave, ringlet_link_address
+ringlet_efi_leave:
+    msr     daifset, #0xf
+    mov     x21, x0
+    ldr     x0, =__image_start
+    ldr     x1, =__data_end
+    ldr     x4, =from_firmware
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4              // DminLine: words, as a power of 2
+    mov     x3, #4
+    lsl     x2, x3, x2
+1:  dc      civac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    adr     x0, ringlet_efi_leave
+    adr     x1, efi_leave_end
+    sub     x3, x2, #1
+    bic     x0, x0, x3
+2:  dc      civac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    2b
+    dsb     sy
+    mov     x1, #0x1005                  // M, C, I
+    mrs     x0, CurrentEL
+    cmp     x0, #(2 << 2)
+    b.eq    3f
+    mrs     x0, sctlr_el1
+    bic     x0, x0, x1
+    msr     sctlr_el1, x0
+    b       4f
+3:  mrs     x0, sctlr_el2
+    bic     x0, x0, x1
+    msr     sctlr_el2, x0
+    isb
+    tlbi    alle2
+4:  isb
+    ic      iallu
+    dsb     sy
+    isb
+    mov     x0, #0
+    br      x4
+    .ltorg
+    .balign 8
+ringlet_link_address:
+    .quad   __image_start
+efi_leave_end:
 
     .section .data.early_tables, "aw"
     .balign 4096
