@@ -72,7 +72,7 @@ catch() { local name=$1; shift; counted "$name" tests/catch_count.sh "$@"; }
 
 echo "Packages"
 need_packages "${BUILD_PACKAGES[@]}" "${BUILD_PACKAGES_x86_64[@]}" "${BUILD_PACKAGES_aarch64[@]}" \
-    "${RUN_PACKAGES_x86_64[@]}" "${RUN_PACKAGES_aarch64[@]}" "${TEST_PACKAGES[@]}" "${SYSROOT_PACKAGES[@]}" "${PORT_PACKAGES[@]}" qemu-utils || { echo "0 passed, 1 failed"; exit 1; }
+    "${RUN_PACKAGES_x86_64[@]}" "${RUN_PACKAGES_aarch64[@]}" "${TEST_PACKAGES[@]}" "${SYSROOT_PACKAGES[@]}" "${PORT_PACKAGES[@]}" "${MEDIA_PACKAGES[@]}" "${FIRMWARE_PACKAGES[@]}" qemu-utils || { echo "0 passed, 1 failed"; exit 1; }
 launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
 export PATH="$PATH:/usr/sbin:/sbin"
 

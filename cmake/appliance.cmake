@@ -1,4 +1,5 @@
 # Appliances: an application and Ringlet in one bootable image. Part of the installed package.
+include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 
 # ringlet_add_appliance(NAME SOURCES main.cpp … [options])
 #   SOURCES file …      the application
@@ -10,18 +11,21 @@
 #   PACKED              ROOTFS goes into the image instead, compressed and read-only: the disk "rom"
 #   DISK name:size …    further disks NAME-name.disk, ext4, empty, made once and kept
 #   MEMORY size         what NAME-run gives the guest (64M)
+#   ARGS word …         the kernel command line of NAME-run, NAME-iso and NAME-libvirt; the application's behind --
 #   ARCH arch …         the architectures it is for: on another one it is left out, with a message
 #   LIMIT size          the build fails when the stripped image is larger, e.g. 400K
 # Targets and files, in the current binary directory:
 #   NAME          the ELF image, with the symbol table for its own stack traces, not stripped (NAME.stripped is)
 #   NAME.bin      aarch64: the same as a Linux arm64 Image
 #   NAME-disk     its disks, raw and, beside them, qcow2
+#   NAME-iso      NAME.iso, which boots as a CD and as a disk; ROOTFS is a partition of it
+#   NAME-libvirt  NAME.xml, a libvirt domain
 #   NAME-run      boots it on this terminal; NAME-debug the same, waiting for gdb
 #   NAME-report   where its bytes are
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
 # is the last thing in rodata, so it moves no text.
 function(ringlet_add_appliance name)
-  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH" ${ARGN})
+  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS" ${ARGN})
   if(APP_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ringlet_add_appliance(${name}): unknown: ${APP_UNPARSED_ARGUMENTS}")
   elseif(NOT APP_SOURCES)
@@ -36,6 +40,10 @@ function(ringlet_add_appliance name)
   ringlet_check_size(${name} MEMORY "${APP_MEMORY}")
   ringlet_check_size(${name} LIMIT "${APP_LIMIT}")
   ringlet_check_size(${name} ROOTFS_SIZE "${APP_ROOTFS_SIZE}")
+  ringlet_command_line(${name} "${APP_ARGS}" command_line)
+  if(NOT APP_MEMORY)
+    set(APP_MEMORY 64M)
+  endif()
   if(NOT APP_CONFIG)
     set(APP_CONFIG "${RINGLET_ROOT}/boot/default_appliance.hpp")
   endif()
@@ -76,7 +84,9 @@ function(ringlet_add_appliance name)
 
   ringlet_limit(${name} "${APP_LIMIT}")
   ringlet_disks(${name} "${APP_ROOTFS}" "${APP_ROOTFS_SIZE}" "${APP_DISK}")
-  ringlet_run_targets(${name} "${APP_MEMORY}")
+  ringlet_run_targets(${name} "${APP_MEMORY}" "${command_line}")
+  ringlet_iso(${name} "${APP_ROOTFS}" "${APP_ARGS}")
+  ringlet_libvirt(${name} "${APP_MEMORY}" "${command_line}")
 endfunction()
 
 # A size as people write it, or nothing.
@@ -208,9 +218,10 @@ function(ringlet_disks name rootfs rootfs_size others)
   set_target_properties(${name} PROPERTIES RINGLET_DISKS "${disks}")
 endfunction()
 
-function(ringlet_run_targets name memory)
-  if(NOT memory)
-    set(memory 64M)
+function(ringlet_run_targets name memory command_line)
+  set(append)
+  if(command_line)
+    set(append -- -append "${command_line}")
   endif()
   get_target_property(disks ${name} RINGLET_DISKS)
   set(options --arch ${RINGLET_ARCH} --memory ${memory} --image $<TARGET_FILE:${name}>)
@@ -222,9 +233,9 @@ function(ringlet_run_targets name memory)
     list(APPEND options --disk none)
   endif()
   add_custom_target(${name}-run VERBATIM USES_TERMINAL DEPENDS ${name}
-    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options})
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} ${append})
   add_custom_target(${name}-debug VERBATIM USES_TERMINAL DEPENDS ${name}
-    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb)
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb ${append})
 endfunction()
 
 # ringlet_add_library(NAME …): add_library() for code with the C and C++ libraries. With an installed package's toolchain

@@ -23,5 +23,8 @@ BUILD_PACKAGES=(cmake ninja-build python3-minimal e2fsprogs)
 SYSROOT_PACKAGES=(newlib-source gcc-12-source patch git xz-utils make)
 RUN_PACKAGES_x86_64=(qemu-system-x86 ipxe-qemu seabios)
 RUN_PACKAGES_aarch64=(qemu-system-arm ipxe-qemu)
+MEDIA_PACKAGES=(grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools)
+FIRMWARE_PACKAGES=(ovmf qemu-efi-aarch64)
 PORT_PACKAGES=(dpkg-dev tcl make)
-TEST_PACKAGES=(catch2 zlib1g-dev redis-tools python3 curl iproute2 iputils-ping nmap wrk device-tree-compiler fdisk ccache)
+TEST_PACKAGES=(catch2 zlib1g-dev redis-tools python3 curl iproute2 iputils-ping nmap wrk device-tree-compiler fdisk ccache
+               libvirt0 libxml2-utils)  # libvirt0 has the schema

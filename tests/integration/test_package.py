@@ -103,6 +103,10 @@ class Package(unittest.TestCase):
         self.assertEqual(built.returncode, 0, built.stdout[-3000:])
         self.boots(machine, folder)
         self.assertTrue(os.path.exists(os.path.join(folder, "web-data.disk")))
+        media = run("cmake", "--build", folder, "--target", "web-iso", "web-libvirt")
+        self.assertEqual(media.returncode, 0, media.stdout[-3000:])
+        for name in ("web.iso", "web.xml"):
+            self.assertTrue(os.path.exists(os.path.join(folder, name)))
 
     def test_make_and_debug(self):
         folder, built = self.build("x86_64", "make", "-G", "Unix Makefiles", "-DCMAKE_BUILD_TYPE=Debug")
@@ -128,7 +132,8 @@ class Package(unittest.TestCase):
         done = run("cmake", "-S", self.project, "-B", self.space.file("host"), f"-DCMAKE_PREFIX_PATH={self.prefix}")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("-DCMAKE_TOOLCHAIN_FILE=", done.stdout)
-        for more, sentence in (("NONSENSE;1", "unknown: NONSENSE"), ("LIMIT;lots", "not a size"), ("ROOTFS;nowhere", "no such folder")):
+        for more, sentence in (("NONSENSE;1", "unknown: NONSENSE"), ("LIMIT;lots", "not a size"), ("ROOTFS;nowhere", "no such folder"),
+                               ("ARGS;it's", "no quotes")):
             done = run("cmake", "-S", self.project, "-B", self.space.file("wrong"), self.toolchain("x86_64"), f"-DMORE={more}")
             self.assertNotEqual(done.returncode, 0, more)
             self.assertIn(sentence, " ".join(done.stdout.split()))

@@ -58,8 +58,9 @@ class VM:
     """A running guest. Use as a context manager; leaving it checks QEMU's log and ends the process."""
 
     def __init__(self, machine, memory="64M", disk=None, net=True, append="", extra=(), appliance="httpd", kernel=None,
-                 check_log=True, reboot=False, inside=(), forward=("tcp:80",)):
-        """`inside`: what stands before QEMU on its command line, e.g. a Tap's; `forward`: the guest's ports that port() leads to."""
+                 check_log=True, reboot=False, inside=(), forward=("tcp:80",), boot=None):
+        """`inside`: what stands before QEMU on its command line, e.g. a Tap's; `forward`: the guest's ports that port()
+        leads to; `boot`: options instead of -kernel and -append."""
         self.arch, machine_options, self.transport = MACHINES[machine]
         self.machine = machine
         self.check_log = check_log
@@ -70,8 +71,8 @@ class VM:
         command = [*inside, f"qemu-system-{self.arch}", *machine_options, "-accel", "tcg", "-m", memory, "-nodefaults",
                    *([] if reboot else ["-no-reboot"]), "-display", "none", "-monitor", "none", "-serial", "stdio",
                    "-qmp", f"unix:{qmp},server=on,wait=off",
-                   "-d", "guest_errors,unimp", "-D", self.log, "-kernel", kernel or image(self.arch, appliance),
-                   "-append", f"panic=exit {append}".strip()]
+                   "-d", "guest_errors,unimp", "-D", self.log,
+                   *(boot or ["-kernel", kernel or image(self.arch, appliance), "-append", f"panic=exit {append}".strip()])]
         if self.transport == "mmio":
             command += ["-global", "virtio-mmio.force-legacy=false"]
         if self.arch == "x86_64":

@@ -1,0 +1,15 @@
+// Says which arguments and which disks it was started with. tests/integration/test_media.py.
+#include <ringlet/console.hpp>
+#include <ringlet/file.hpp>
+
+using namespace ringlet;
+
+int main(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) print("argument: {}\n", argv[i]);
+    char text[64];
+    if (auto file = files().open("/medium.txt"))
+        if (const auto got = file->read(std::as_writable_bytes(std::span(text))))
+            print("root: {}\n", std::string_view(text, *got));
+    if (files().stat("/data/lost+found")) print("data: there\n");
+    print("that is all\n");
+}
