@@ -156,24 +156,27 @@ private:
         const usize cba = find_own(device, {"_CBA\0\xa4\x0c", 7});
         const auto base = cba == kNone ? std::nullopt : read_at<u32>(device, cba);
         if (!base) return;
-        arch::PciHost host;
-        if (out_.pci) host = *out_.pci;
-        host.windows.clear();
+        const bool ecam_is_known = out_.pci && out_.pci->ecam;
+        arch::PciHost found;
         for_each_resource(device, [&](const Descriptor& d) {
-            if (d.tag == kWord)
-                bus_numbers(d.body, host);
+            if (d.tag == kWord && !ecam_is_known)
+                bus_numbers(d.body, found);
             else if (d.tag == kDword)
-                window<u32>(d.body, host);
+                window<u32>(d.body, found);
             else if (d.tag == kQword)
-                window<u64>(d.body, host);
+                window<u64>(d.body, found);
         });
         // Without windows the functions would be taken for set up by a firmware that did not.
-        if (*base == 0 || *base % 1_MiB != 0 || host.first_bus > host.last_bus || host.windows.empty())
+        if (*base == 0 || *base % 1_MiB != 0 || found.first_bus > found.last_bus || found.windows.empty())
             return say(device, "its resources make no sense");
-        if (!host.ecam)
-            host.ecam = arch::MmioRange{PhysAddr(u64{*base} + (u64{host.first_bus} << 20)),
-                                        u64(host.last_bus - host.first_bus + 1) << 20};
-        out_.pci = host;
+        if (!out_.pci) out_.pci.emplace();
+        out_.pci->windows = found.windows;
+        if (!ecam_is_known) {
+            out_.pci->first_bus = found.first_bus;
+            out_.pci->last_bus = found.last_bus;
+            out_.pci->ecam = arch::MmioRange{PhysAddr(u64{*base} + (u64{found.first_bus} << 20)),
+                                             u64(found.last_bus - found.first_bus + 1) << 20};
+        }
         bridge_ = true;
     }
 
@@ -183,7 +186,7 @@ private:
     static void bus_numbers(Bytes d, arch::PciHost& host) {
         constexpr u8 kBusNumbers = 2;
         const auto first = read_at<u16>(d, 5), last = read_at<u16>(d, 7);
-        if (read_at<u8>(d, 0) != kBusNumbers || !first || !last || *last > 255 || host.ecam) return;
+        if (read_at<u8>(d, 0) != kBusNumbers || !first || !last || *last > 255) return;
         host.first_bus = static_cast<u8>(*first <= 255 ? *first : 255);
         host.last_bus = static_cast<u8>(*last);
     }
