@@ -77,16 +77,14 @@ class Media(unittest.TestCase):
     def test_uefi_virtio_disk(self, machine):
         self.boots(machine, [*self.ovmf(), *self.whole("x86_64")], "vda4", memory="128M")
 
-    def firmware(self, arch, *more):
-        return ["-bios", AAVMF, "-machine", ",".join(("acpi=off", *more)), *self.whole(arch)]
-
-    @per_machine("virt")
-    def test_uefi_arm_disk(self, machine):
-        self.boots(machine, self.firmware("aarch64"), "vda3", memory="128M")
+    @per_machine("virt", "virt-gicv3")
+    def test_uefi_arm_disk_by_acpi(self, machine):
+        self.boots(machine, ["-bios", AAVMF, *self.whole("aarch64")], "vda3", memory="128M")
 
     @per_machine("virt-gicv3")
-    def test_uefi_arm_disk_from_el2(self, machine):
-        self.boots(machine, self.firmware("aarch64", "virtualization=on"), "vda3", memory="128M")
+    def test_uefi_arm_disk_by_devicetree_from_el2(self, machine):
+        boot = ["-bios", AAVMF, "-machine", "acpi=off,virtualization=on", *self.whole("aarch64")]
+        self.boots(machine, boot, "vda3", memory="128M")
 
     @per_machine("virt")
     def test_uefi_arm_cd(self, machine):

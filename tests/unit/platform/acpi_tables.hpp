@@ -1,7 +1,7 @@
 // Tables that QEMU 7.2 made. data/acpi-*.bin: records of (address u64, length u32, bytes), RSDP first, saved
 // from the memory of q35 (2 CPUs), pc, microvm, microvm with a NIC and a disk ("microvm-virtio"), and the
-// same with pcie=on
-// ("microvm-pcie").
+// same with pcie=on ("microvm-pcie"); of virt with GICv2 and with GICv3 ("virt", "virt-gicv3"), as UEFI firmware leaves
+// them.
 #pragma once
 
 #include <cstring>
