@@ -18,6 +18,7 @@ struct BootInfo {
     Bytes initrd;                               ///< empty if none
     PhysAddr acpi_rsdp;                         ///< 0: none
     Bytes devicetree;                           ///< empty if none
+    u64 unix_seconds = 0;                       ///< the time at entry; 0: the loader does not know
     u64 entry_cycles = 0;                       ///< arch::cycle_counter() at the first instruction
 };
 

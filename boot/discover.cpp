@@ -31,6 +31,7 @@ Bytes physical(const BootInfo& info, PhysAddr at, usize bytes) {
 
 // A PC's reader is in its images, a devicetree's and Arm's in those of the other architecture.
 void discover(const BootInfo& info, const CommandLine& command_line, arch::Platform& out) {
+    out.unix_seconds = info.unix_seconds;
     const auto reader = [&](PhysAddr at, usize bytes) { return physical(info, at, bytes); };
     if constexpr (arch::kHasPortIo) {
         if (const auto done = platform_from_acpi(info.acpi_rsdp, reader, out, complain); !done) {

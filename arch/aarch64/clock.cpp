@@ -23,6 +23,7 @@ struct Clock {
     u64 ticks_per_ns_32 = 0;
     u32 intid = 0;
     std::uintptr_t rtc = 0;
+    u64 unix_seconds = 0;  // at entry, where there is no rtc; 0: unknown
 };
 constinit Clock clock;
 
@@ -50,6 +51,7 @@ Result<> clock_init(const Platform& platform) {
         const auto rtc = map_device(*platform.pl031, kPageSize);
         if (rtc) clock.rtc = *rtc;
     }
+    clock.unix_seconds = platform.unix_seconds;
     if (platform.timer_intid < 16 || platform.timer_intid > 31) return fail(Error::invalid);
     const IrqId id = TRY(attach_line({.number = platform.timer_intid, .trigger = platform.timer_trigger}));
     clock.intid = platform.timer_intid;
@@ -86,8 +88,9 @@ bool clock_interrupt(IrqId id) {
 }
 
 Result<u64> wall_clock_unix_seconds() {
-    if (clock.rtc == 0) return fail(Error::unsupported);
-    return u64{mmio_read<u32>(clock.rtc)};  // RTCDR
+    if (clock.rtc != 0) return u64{mmio_read<u32>(clock.rtc)};  // RTCDR
+    if (clock.unix_seconds == 0) return fail(Error::unsupported);
+    return clock.unix_seconds + monotonic_now().ns / kNanosecondsPerSecond;
 }
 
 }  // namespace ringlet::arch

@@ -53,6 +53,10 @@ struct BootServices {  // §4.4
 };
 static_assert(offsetof(BootServices, get_memory_map) == 56 && offsetof(BootServices, handle_protocol) == 152 &&
               offsetof(BootServices, exit_boot_services) == 232);
+struct RuntimeServices {  // §4.5
+    u64 header[3];
+    Status (*get_time)(EfiTime*, void* capabilities);
+};
 struct ConfigurationTable {  // §4.6
     Guid guid;
     u64 address;
@@ -61,7 +65,8 @@ struct SystemTable {  // §4.3
     u64 header[3];
     void* gap1[5];
     TextOutput* output;
-    void* gap2[3];
+    void* gap2[2];
+    RuntimeServices* runtime;
     BootServices* boot;
     u64 tables;
     const ConfigurationTable* table;
@@ -104,6 +109,8 @@ public:
         findings_ = new (reinterpret_cast<void*>(at)) EfiFindings{};
         findings_->bytes = kFindingsPages * kPage;
         find_command_line();
+        if (EfiTime time; system_.runtime->get_time(&time, nullptr) == kSuccess)
+            findings_->unix_seconds = unix_seconds_from_efi(time);
         for (u64 i = 0; i < system_.tables; ++i) {
             const ConfigurationTable& table = system_.table[i];
             if (table.guid == kDevicetree) findings_->devicetree = table.address;

@@ -105,6 +105,7 @@ void fill(BootInfo& info, const EfiFindings& found, Bytes devicetree) {
     keep(info, bytes_at(reinterpret_cast<u64>(&found), sizeof found));  // the command line
     info.command_line = {found.command_line, found.command_line_bytes};
     info.acpi_rsdp = PhysAddr(found.rsdp);
+    info.unix_seconds = found.unix_seconds;
     if (devicetree.empty()) return;
     const auto tree = Fdt::open(devicetree);
     if (!tree) return complain("the devicetree is damaged");

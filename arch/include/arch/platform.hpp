@@ -111,6 +111,7 @@ struct Platform {
     u32 timer_intid = 27;  ///< virtual timer PPI (INTID), else from the devicetree
     Trigger timer_trigger = Trigger::level;
     std::optional<PhysAddr> pl031;
+    u64 unix_seconds = 0;  ///< at entry, as firmware knew it; 0: unknown
     // both
     u32 cpus = 1;
     Serial serial;

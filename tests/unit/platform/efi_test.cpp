@@ -82,6 +82,24 @@ TEST_CASE("EFI: what is not mapped yet is left out, what makes no sense named") 
     }
 }
 
+TEST_CASE("EFI: the time as Unix seconds") {
+    const auto seconds = [](u16 year, u8 month, u8 day, u8 hour, u8 minute, u8 second, i16 zone) {
+        return boot::unix_seconds_from_efi({year, month, day, hour, minute, second, 0, 0, zone, 0, 0});
+    };
+    CHECK(seconds(2026, 11, 27, 17, 50, 3, 2047) == 1'795'801'803);
+    CHECK(seconds(2026, 11, 27, 18, 50, 3, -60) == 1'795'801'803);  // an hour east of UTC
+    CHECK(seconds(2024, 2, 29, 23, 59, 59, 0) == 1'709'251'199);
+    CHECK(seconds(1970, 1, 1, 0, 0, 1, 0) == 1);
+    CHECK(seconds(1970, 1, 1, 0, 0, 0, -60) == 0);  // before it began
+    CHECK(seconds(1969, 12, 31, 0, 0, 0, 0) == 0);
+    CHECK(seconds(0xffff, 1, 1, 0, 0, 0, 0) == 0);
+    for (const u8 wrong : {u8{0}, u8{13}, u8{255}}) CHECK(seconds(2026, wrong, 1, 0, 0, 0, 0) == 0);
+    for (const u8 wrong : {u8{0}, u8{32}, u8{255}}) CHECK(seconds(2026, 1, wrong, 0, 0, 0, 0) == 0);
+    CHECK(seconds(2026, 1, 1, 24, 0, 0, 0) == 0);
+    CHECK(seconds(2026, 1, 1, 0, 60, 0, 0) == 0);
+    CHECK(seconds(2026, 1, 1, 0, 0, 60, 0) == 0);
+}
+
 TEST_CASE("EFI: descriptors of any size") {
     CHECK(read(map_of({{7, 1_GiB, 1}, {7, 2_GiB, 1}}, 40), 40).ram.size() == 2);
     CHECK(read(map_of({{7, 1_GiB, 1}, {7, 2_GiB, 1}}, 72), 72).ram.size() == 2);

@@ -1,6 +1,7 @@
-// Says which arguments and which disks it was started with. tests/integration/test_media.py.
+// Says which arguments and which disks it was started with, and the time. tests/integration/test_media.py.
 #include <ringlet/console.hpp>
 #include <ringlet/file.hpp>
+#include <ringlet/time.hpp>
 
 using namespace ringlet;
 
@@ -11,5 +12,5 @@ int main(int argc, char** argv) {
         if (const auto got = file->read(std::as_writable_bytes(std::span(text))))
             print("root: {}\n", std::string_view(text, *got));
     if (files().stat("/data/lost+found")) print("data: there\n");
-    print("that is all\n");
+    print("clock: {}\nthat is all\n", wall_clock_ns() / 1'000'000'000);
 }
