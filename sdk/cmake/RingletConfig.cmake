@@ -12,6 +12,7 @@ set(RINGLET_SYSROOT "${RINGLET_LIBRARIES}/sysroot")
 if(NOT EXISTS "${RINGLET_LIBRARIES}")
   message(FATAL_ERROR "This installation of Ringlet has nothing for ${RINGLET_ARCH}: build and install it for that too")
 endif()
+enable_language(ASM)  # the symbol table and a packed root are assembled; unknown sources would be left out silently
 if(NOT TARGET ringlet_machine)
   include("${RINGLET_ROOT}/cmake/flags.cmake")
   # The libraries' headers and specs come from the toolchain file, for third-party libraries too.

@@ -2,6 +2,7 @@
 """The installed package: other people's projects find it, build and boot; each mistake gets its sentence."""
 
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -103,6 +104,8 @@ class Package(unittest.TestCase):
         self.assertEqual(built.returncode, 0, built.stdout[-3000:])
         self.boots(machine, folder)
         self.assertTrue(os.path.exists(os.path.join(folder, "web-data.disk")))
+        sections = run("readelf", "-SW", os.path.join(folder, "web")).stdout
+        self.assertGreater(int(re.search(r"\.ringlet\.symbols\s+\S+\s+\S+\s+\S+\s+([0-9a-f]+)", sections).group(1), 16), 1000)
         media = run("cmake", "--build", folder, "--target", "web-iso", "web-libvirt")
         self.assertEqual(media.returncode, 0, media.stdout[-3000:])
         for name in ("web.iso", "web.xml"):
