@@ -32,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("elf")
     parser.add_argument("--stripped", help="the stripped image whose size is checked")
-    parser.add_argument("--max-bytes", type=int, default=704 * 1024)
+    parser.add_argument("--max-bytes", type=int, default=720 * 1024)
     options = parser.parse_args()
     segments, sections = segments_and_sections(open(options.elf, "rb").read())
     problems = []
