@@ -1,9 +1,7 @@
 // What a process can ask about itself and the machine, and what needs other processes: there is one, and it cannot
 // fork.
 #include <errno.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,21 +57,6 @@ pid_t getsid(pid_t) {
 pid_t setsid() {
     errno = EPERM;  // it leads its session already
     return -1;
-}
-uid_t getuid() {
-    return 0;
-}
-uid_t geteuid() {
-    return 0;
-}
-gid_t getgid() {
-    return 0;
-}
-gid_t getegid() {
-    return 0;
-}
-int getgroups(int, gid_t*) {
-    return 0;
 }
 int issetugid() {
     return 0;
@@ -215,37 +198,11 @@ int setpriority(int, id_t, int to) {
 pid_t setpgid(pid_t, pid_t) {
     return not_here<pid_t>();
 }
-int setegid(gid_t to) {
-    return to == 0 ? 0 : not_here<int>();
-}
-int seteuid(uid_t to) {
-    return to == 0 ? 0 : not_here<int>();
-}
 int sched_setparam(pid_t, const sched_param*) {
     return not_here<int>();
 }
 int sched_setscheduler(pid_t, int, const sched_param*) {
     return not_here<int>();
-}
-
-// There is one user.
-passwd* getpwuid(uid_t id) {
-    static char name[] = "root", nothing[] = "", home[] = "/";
-    static passwd root{.pw_name = name,
-                       .pw_passwd = nothing,
-                       .pw_uid = 0,
-                       .pw_gid = 0,
-                       .pw_comment = nothing,
-                       .pw_gecos = nothing,
-                       .pw_dir = home,
-                       .pw_shell = nothing};
-    return id == 0 ? &root : nullptr;
-}
-passwd* getpwnam(const char* name) {
-    return strcmp(name, "root") == 0 ? getpwuid(0) : nullptr;
-}
-char* getlogin() {
-    return getpwuid(0)->pw_name;
 }
 
 pid_t _fork() {
