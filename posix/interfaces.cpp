@@ -1,14 +1,97 @@
-// Network interfaces, <net/if.h>: net0, net1…, whose index is their number + 1. Context: thread.
+// Network interfaces, <net/if.h>: net0, net1…, whose index is their number + 1; their addresses, <ifaddrs.h>.
+// Context: thread.
 #include <errno.h>
-#include <net/if.h>
+#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
+#include <new>
 
 #include <ringlet/network.hpp>
 
+#include "posix/inet.hpp"
+
 using namespace ringlet;
+using namespace ringlet::posix;
+
+namespace {
+
+/// One entry with all that it points to.
+struct Node {
+    ifaddrs info{};
+    char name[IF_NAMESIZE] = {};
+    sockaddr_storage address{}, netmask{}, broadcast{};
+};
+
+net::Ipv4Addr mask_of(u8 prefix) {
+    return {prefix == 0 ? 0 : ~u32{0} << (32 - prefix)};
+}
+
+sockaddr_in6 mask6_of(u8 prefix) {
+    sockaddr_in6 mask{};
+    mask.sin6_len = sizeof mask;
+    mask.sin6_family = AF_INET6;
+    for (unsigned bit = 0; bit < prefix; ++bit)
+        mask.sin6_addr.s6_addr[bit / 8] |= static_cast<uint8_t>(0x80 >> bit % 8);
+    return mask;
+}
+
+/// The list under construction.
+class Addresses {
+public:
+    ~Addresses() { freeifaddrs(first_); }
+    ifaddrs* take() { return std::exchange(first_, nullptr); }
+
+    /// All addresses of an interface that it can use. False: no memory.
+    bool add(u8 number, const net::InterfaceInfo& info) {
+        if (!info.ipv4.address.is_unspecified() && !add_ipv4(number, info)) return false;
+        for (const net::Ipv6AddressInfo& a : std::span(info.ipv6.addresses).first(info.ipv6.addresses_used)) {
+            using enum net::Ipv6AddressInfo::State;
+            if ((a.state == preferred || a.state == deprecated) && !add_ipv6(number, info, a)) return false;
+        }
+        return true;
+    }
+
+private:
+    bool add_ipv4(u8 number, const net::InterfaceInfo& info) {
+        Node* node = append(number, info);
+        if (node == nullptr) return false;
+        const net::Ipv4Addr mask = mask_of(info.ipv4.prefix);
+        put(node->address, sockaddr_of(info.ipv4.address, 0));
+        put(node->netmask, sockaddr_of(mask, 0));
+        put(node->broadcast, sockaddr_of({info.ipv4.address.value | ~mask.value}, 0));
+        node->info.ifa_broadaddr = reinterpret_cast<sockaddr*>(&node->broadcast);
+        return true;
+    }
+    bool add_ipv6(u8 number, const net::InterfaceInfo& info, const net::Ipv6AddressInfo& a) {
+        Node* node = append(number, info);
+        if (node == nullptr) return false;
+        const u16 scope = a.address.is_link_local() ? static_cast<u16>(number + 1) : u16{0};
+        node->address = posix::address_of({a.address, 0, scope}, AF_INET6).bytes;
+        put(node->netmask, mask6_of(a.prefix));
+        return true;
+    }
+    template <class T> static void put(sockaddr_storage& to, const T& address) {
+        memcpy(&to, &address, sizeof address);
+    }
+    Node* append(u8 number, const net::InterfaceInfo& info) {
+        auto* node = new (std::nothrow) Node;
+        if (node == nullptr) return nullptr;
+        node->info.ifa_name = if_indextoname(number + 1u, node->name);
+        node->info.ifa_flags = IFF_UP | IFF_BROADCAST | IFF_MULTICAST | (info.carrier ? IFF_RUNNING : 0u);
+        node->info.ifa_addr = reinterpret_cast<sockaddr*>(&node->address);
+        node->info.ifa_netmask = reinterpret_cast<sockaddr*>(&node->netmask);
+        (last_ != nullptr ? last_->ifa_next : first_) = &node->info;
+        last_ = &node->info;
+        return node;
+    }
+
+    ifaddrs* first_ = nullptr;
+    ifaddrs* last_ = nullptr;
+};
+
+}  // namespace
 
 extern "C" {
 
@@ -41,6 +124,20 @@ struct if_nameindex* if_nameindex() {
 }
 void if_freenameindex(struct if_nameindex* list) {
     free(list);
+}
+
+int getifaddrs(ifaddrs** list) {
+    Addresses found;
+    for (u8 i = 0; i < network().interface_count(); ++i)
+        if (!found.add(i, network().interface(i))) {
+            errno = ENOMEM;
+            return -1;
+        }
+    *list = found.take();
+    return 0;
+}
+void freeifaddrs(ifaddrs* list) {
+    while (list != nullptr) delete reinterpret_cast<Node*>(std::exchange(list, list->ifa_next));
 }
 
 }  // extern "C"

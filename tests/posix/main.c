@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <time.h>
 
-#define GROUPS(X) X(files) X(trees) X(threads) X(signals) X(times) X(sockets) X(readiness) X(pipes) X(memory)
+#define GROUPS(X) X(files) X(trees) X(threads) X(signals) X(times) X(sockets) X(readiness) X(pipes) X(memory) X(system)
 #define DECLARE(g)                           \
   extern const struct test_case g##_cases[]; \
   extern const int g##_count;
@@ -72,6 +72,7 @@ long now_ms(void) {
 }
 
 #ifdef __ringlet__
+#include <dlfcn.h>
 #include <semaphore.h>
 
 /* Which of the functions that need other processes say ENOSYS: for the table, not to be compared. */
@@ -92,6 +93,9 @@ static void say_refusals(void) {
   REFUSES(system, system("x"));
   REFUSES(mkfifo, mkfifo("fifo", 0600));
   REFUSES(mknod, mknod("node", S_IFIFO | 0600, 0));
+  REFUSES(dlopen, dlopen("x", RTLD_NOW));
+  REFUSES(dlsym, dlsym(RTLD_DEFAULT, "x"));
+  REFUSES(dlclose, dlclose(RTLD_DEFAULT));
   REFUSES(sem_open, sem_open("/x", O_CREAT, 0600, 1));
 }
 #else
