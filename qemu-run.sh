@@ -19,7 +19,7 @@ Leave it with the shell's command `poweroff`, or with Ctrl-A X.
   --transport KIND   how virtio devices are attached: pci, or mmio (microvm always, virt if asked)
   --memory SIZE      guest memory, e.g. 32M or 1G; a plain number is MiB (default: 64M)
   --disk FILE        a raw disk image instead of the demo disk, any number of times; `none`: no disk
-  --port PORT        the port on this computer that leads to the guest's port 80 (default: 8080)
+  --port PORT[:TO]   the port on this computer that leads to the guest's port TO (default: 8080:80)
   --net KIND         user (default; no root needed), tap=INTERFACE, or none
   --gdb              wait for a debugger, and print the line that starts one
   --image ELF        boot this image instead of building one
@@ -37,7 +37,7 @@ die() { echo "qemu-run.sh: $1" >&2; exit 1; }
 
 # --- Options -----------------------------------------------------------------------------------------------------
 
-arch='' machine='' transport='' memory=64M disks=() port='' net=user gdb='' dry_run='' image='' extra=()
+arch='' machine='' transport='' memory=64M disks=() port='' guest_port=80 net=user gdb='' dry_run='' image='' extra=()
 
 while [ $# -gt 0 ]; do
     option=$1
@@ -63,7 +63,7 @@ while [ $# -gt 0 ]; do
     --transport) transport=$value ;;
     --memory) memory=$value ;;
     --disk) disks+=("$value") ;;
-    --port) port=$value ;;
+    --port) port=${value%%:*}; [[ $value != *:* ]] || guest_port=${value#*:} ;;
     --net) net=$value ;;
     --image) image=$value ;;
     esac
@@ -102,7 +102,9 @@ tap=?*) [[ ${net#tap=} =~ ^[A-Za-z0-9_.-]{1,15}$ ]] || bad "not an interface nam
 esac
 port_given=$port
 : "${port:=8080}"
-if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then bad "not a port: $port"; fi
+for number in "$port" "$guest_port"; do
+    if ! [[ $number =~ ^[1-9][0-9]{0,4}$ ]] || [ "$number" -gt 65535 ]; then bad "not a port: $number"; fi
+done
 for disk in "${disks[@]}"; do [ "$disk" = none ] || [ -f "$disk" ] || bad "no such disk image: $disk"; done
 [ -z "$image" ] || [ -f "$image" ] || bad "no such image: $image"
 case ${RINGLET_ACCEL:-} in '' | kvm | tcg) ;; *) bad "RINGLET_ACCEL is neither kvm nor tcg: $RINGLET_ACCEL" ;; esac
@@ -200,7 +202,7 @@ compose() {
                   -device "virtio-blk$suffix,drive=disk$i")
     done
     case $net in
-    user) command+=(-netdev "user,id=net0,hostfwd=tcp:127.0.0.1:$port-:80" -device "virtio-net$suffix,netdev=net0") ;;
+    user) command+=(-netdev "user,id=net0,hostfwd=tcp:127.0.0.1:$port-:$guest_port" -device "virtio-net$suffix,netdev=net0") ;;
     tap=*) command+=(-netdev "tap,id=net0,ifname=${net#tap=},script=no,downscript=no"
                      -device "virtio-net$suffix,netdev=net0") ;;
     esac
@@ -248,7 +250,9 @@ choose_port
 compose "$(choose_accelerator)"
 
 case $net in
-user) echo "Open http://localhost:$port/" ;;
+user)
+    if [ "$guest_port" = 80 ]; then echo "Open http://localhost:$port/"
+    else echo "localhost:$port is the guest's port $guest_port."; fi ;;
 tap=*) echo "The guest is on ${net#tap=}; its address: \`ip\` in the shell." ;;
 esac
 if [ -n "$gdb" ]; then

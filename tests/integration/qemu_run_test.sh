@@ -57,6 +57,7 @@ expect "virt" 'qemu-system-aarch64 -machine virt ' virtio-net-pci 'httpd.bin ' -
 expect "virt by architecture, mmio" '-machine virt ' virtio-net-device 'virtio-mmio.force-legacy=false' \
     -- --arch=aarch64 --transport=mmio
 expect "memory and port" '-m 1G ' '127.0.0.1:8099-:80' -- --memory 1G --port 8099
+expect "another port of the guest" '127.0.0.1:1883-:8883' -- --port 1883:8883
 expect "tap" 'ifname=tap0\,script=no' -- --net tap=tap0
 expect "gdb waits" ' -s -S ' -- --gdb
 expect "extra QEMU options come last" '-append ip=off\ x ' -- -- -append 'ip=off x'
@@ -86,6 +87,8 @@ reject 'not a memory size: 0' --memory 0
 reject 'not a port: 0' --port 0
 reject 'not a port: 65536' --port 65536
 reject 'not a port: http' --port http
+reject 'not a port: 0' --port 80:0
+reject 'not a port: 1:2' --port 80:1:2
 reject 'unknown network: bridge' --net bridge
 reject 'not an interface name: a b' --net 'tap=a b'
 reject 'no such disk image: /nonexistent' --disk /nonexistent
