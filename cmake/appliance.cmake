@@ -12,6 +12,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 #   DISK name:size …    further disks NAME-name.disk, ext4, empty, made once and kept
 #   MEMORY size         what NAME-run gives the guest (64M)
 #   ARGS word …         the kernel command line of NAME-run, NAME-iso and NAME-libvirt; the application's behind --
+#   RUN option …        further options of NAME-run for qemu-run.sh, e.g. --port 1883:1883
 #   ARCH arch …         the architectures it is for: on another one it is left out, with a message
 #   LIMIT size          the build fails when the stripped image is larger, e.g. 400K
 # Targets and files, in the current binary directory:
@@ -25,7 +26,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
 # is the last thing in rodata, so it moves no text.
 function(ringlet_add_appliance name)
-  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS" ${ARGN})
+  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS;RUN" ${ARGN})
   if(APP_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ringlet_add_appliance(${name}): unknown: ${APP_UNPARSED_ARGUMENTS}")
   elseif(NOT APP_SOURCES)
@@ -84,7 +85,7 @@ function(ringlet_add_appliance name)
 
   ringlet_limit(${name} "${APP_LIMIT}")
   ringlet_disks(${name} "${APP_ROOTFS}" "${APP_ROOTFS_SIZE}" "${APP_DISK}")
-  ringlet_run_targets(${name} "${APP_MEMORY}" "${command_line}")
+  ringlet_run_targets(${name} "${APP_MEMORY}" "${APP_RUN}" "${command_line}")
   ringlet_iso(${name} "${APP_ROOTFS}" "${APP_ARGS}")
   ringlet_libvirt(${name} "${APP_MEMORY}" "${command_line}")
 endfunction()
@@ -218,7 +219,7 @@ function(ringlet_disks name rootfs rootfs_size others)
   set_target_properties(${name} PROPERTIES RINGLET_DISKS "${disks}")
 endfunction()
 
-function(ringlet_run_targets name memory command_line)
+function(ringlet_run_targets name memory run command_line)
   set(append)
   if(command_line)
     set(append -- -append "${command_line}")
@@ -233,9 +234,9 @@ function(ringlet_run_targets name memory command_line)
     list(APPEND options --disk none)
   endif()
   add_custom_target(${name}-run VERBATIM USES_TERMINAL DEPENDS ${name}
-    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} ${append})
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} ${run} ${append})
   add_custom_target(${name}-debug VERBATIM USES_TERMINAL DEPENDS ${name}
-    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb ${append})
+    COMMAND "${RINGLET_ROOT}/qemu-run.sh" ${options} --gdb ${run} ${append})
 endfunction()
 
 # ringlet_add_library(NAME …): add_library() for code with the C and C++ libraries. With an installed package's toolchain
