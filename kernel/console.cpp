@@ -27,7 +27,7 @@ constinit Event input_arrived;
 constinit std::atomic<void (*)(std::string_view)> output{nullptr};
 constinit std::atomic<void (*)(std::string_view)> panic_output{nullptr};
 constinit std::atomic<void (*)()> room_made{nullptr};
-constinit std::atomic<void (*)()> arrived{nullptr};
+constinit std::atomic<void (*)(char)> arrived{nullptr};
 constinit std::atomic<bool> claimed{false};
 
 // Store, fence, look, as in Event: either the producer sees the room or the reader sees that it waits.
@@ -80,14 +80,14 @@ void console_input(char c) {
     input.data[head % InputRing::kSize] = c;
     input.head.store(head + 1, std::memory_order_release);
     input_arrived.set();
-    if (const auto tell = arrived.load(std::memory_order_acquire)) tell();
+    if (const auto tell = arrived.load(std::memory_order_acquire)) tell(c);
 }
 
 bool console_claim_input() {
     return !claimed.exchange(true, std::memory_order_relaxed);
 }
 
-void console_on_input(void (*tell)()) {
+void console_on_input(void (*tell)(char)) {
     arrived.store(tell, std::memory_order_release);
 }
 

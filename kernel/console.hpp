@@ -25,8 +25,9 @@ void console_input(char c);
 std::optional<char> console_read(Instant deadline);
 /// There is one reader: true for the first who asks to be it. Context: any.
 bool console_claim_input();
-/// `arrived` is called for each character, from the context of console_input(). Set once, before there is a reader.
-void console_on_input(void (*arrived)());
+/// `arrived` is called for each character that can be read now, from the context of console_input(). Set once, before
+/// there is a reader.
+void console_on_input(void (*arrived)(char c));
 /// Has something been typed that is not read yet? Context: any.
 bool console_input_pending();
 /// True: no more fits. The driver then leaves what comes with the device, whose own flow control takes over, and

@@ -1,5 +1,7 @@
 // A terminal (POSIX XBD §11) on the kernel's console. In canonical mode a line is edited here, with echo, and read when
-// it is finished; otherwise characters are read as they come, by VMIN and VTIME. Output goes straight to the console.
+// it is finished; otherwise characters are read as they come, by VMIN and VTIME. A character that means a signal sends
+// it as it arrives, whether somebody reads or not, and stays as a mark: what was typed of the line before it is
+// forgotten. Output goes straight to the console.
 #include "posix/console.hpp"
 
 #include <limits.h>
@@ -11,6 +13,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "kernel/console.hpp"
 #include "kernel/sched/mutex.hpp"
@@ -24,7 +28,8 @@ namespace {
 struct Line {
     char text[MAX_CANON] = {};
     usize size = 0, told = 0;
-    bool finished = false;  ///< by a newline or ^D: what is not told yet can be read
+    bool finished = false;      ///< by a newline or ^D: what is not told yet can be read
+    std::optional<char> ahead;  ///< typed, and only looked at
 };
 
 class Console final : public Description {
@@ -36,18 +41,24 @@ public:
     Outcome<int> control(unsigned long request, void* argument) override;
     short ready() override;
     bool is_terminal() const override { return true; }
-    void input_arrived() { stir(); }
+    /// Context: that of kernel::console_input().
+    void input_arrived(char c) {
+        if (mine_ && is_signal(c)) signal_process(is_char(c, VINTR) ? SIGINT : SIGQUIT);
+        stir();
+    }
 
 private:
     bool is(tcflag_t local) const { return (settings_.c_lflag & local) != 0; }
     bool is_char(char c, int which) const { return static_cast<cc_t>(c) == settings_.c_cc[which]; }
+    bool is_signal(char c) const { return is(ISIG) && (is_char(c, VINTR) || is_char(c, VQUIT)); }
     void echo(std::string_view text) const {
         if (is(ECHO)) kernel::console_write(text);
     }
     /// Takes what was typed: into the line in canonical mode; false when there is nothing more.
     void edit(Line& line, char c);
     void erase(Line& line, usize count);
-    std::optional<char> next_char();
+    std::optional<char> next_char(Line& line);
+    std::optional<char> next_raw(Line& line);
     Outcome<usize> read_line(MutableBytes to);
     Outcome<usize> read_raw(MutableBytes to);
 
@@ -71,18 +82,21 @@ Console::Console() : Description(O_RDWR) {
 }
 
 /// The next character, by the input flags.
-std::optional<char> Console::next_char() {
+std::optional<char> Console::next_char(Line& line) {
+    if (line.ahead) return std::exchange(line.ahead, std::nullopt);
     while (const auto c = kernel::console_read({})) {
         if (*c == '\r' && (settings_.c_iflag & IGNCR) != 0) continue;
         if (*c == '\r' && (settings_.c_iflag & ICRNL) != 0) return '\n';
         if (*c == '\n' && (settings_.c_iflag & INLCR) != 0) return '\r';
-        if (is(ISIG) && (is_char(*c, VINTR) || is_char(*c, VQUIT))) {
-            raise(is_char(*c, VINTR) ? SIGINT : SIGQUIT);
-            continue;
-        }
         return c;
     }
     return std::nullopt;
+}
+
+/// The next that is not a mark.
+std::optional<char> Console::next_raw(Line& line) {
+    for (;;)
+        if (const auto c = next_char(line); !c || !is_signal(*c)) return c;
 }
 
 void Console::erase(Line& line, usize count) {
@@ -95,6 +109,10 @@ void Console::erase(Line& line, usize count) {
 }
 
 void Console::edit(Line& line, char c) {
+    if (is_signal(c)) {
+        if (!is(NOFLSH)) line = {};  // as far as it was typed before the mark
+        return;
+    }
     if (is_char(c, VERASE) || is_char(c, VERASE2)) return erase(line, 1);
     if (is_char(c, VKILL)) return erase(line, line.size);
     if (is_char(c, VEOF)) {
@@ -113,7 +131,7 @@ Outcome<usize> Console::read_line(MutableBytes to) {
         {
             auto line = line_.lock();
             while (!line->finished) {
-                const auto c = next_char();
+                const auto c = next_char(*line);
                 if (!c) break;
                 edit(*line, *c);
             }
@@ -138,7 +156,7 @@ Outcome<usize> Console::read_raw(MutableBytes to) {
     for (;;) {
         const u32 seen = changes();
         for (; n < to.size(); ++n) {
-            const auto c = next_char();
+            const auto c = next_raw(*line_.lock());
             if (!c) break;
             to[n] = static_cast<std::byte>(*c);
             if (least != 0 && patience.ns != 0) until = after(patience);
@@ -173,9 +191,12 @@ Outcome<> Console::stat(struct stat& out) {
 short Console::ready() {
     if (!mine_) return POLLIN | POLLOUT;
     auto line = line_.lock();
-    if (!is(ICANON)) return kernel::console_input_pending() ? POLLIN | POLLOUT : POLLOUT;
+    if (!is(ICANON)) {
+        line->ahead = next_raw(*line);
+        return line->ahead ? POLLIN | POLLOUT : POLLOUT;
+    }
     while (!line->finished) {
-        const auto c = next_char();
+        const auto c = next_char(*line);
         if (!c) break;
         edit(*line, *c);
     }
@@ -190,6 +211,7 @@ Outcome<int> Console::control(unsigned long request, void* argument) {
     case TIOCSETAF:
         while (kernel::console_read({})) {
         }
+        *line_.lock() = {};
         [[fallthrough]];
     case TIOCSETA:
     case TIOCSETAW:
@@ -218,7 +240,7 @@ Outcome<int> Console::control(unsigned long request, void* argument) {
 Ref console_description() {
     if (the_console == nullptr) {
         the_console = new (storage) Console;
-        kernel::console_on_input([] { the_console->input_arrived(); });
+        kernel::console_on_input([](char c) { the_console->input_arrived(c); });
     }
     the_console->retain();
     return Ref(the_console);

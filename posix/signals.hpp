@@ -12,7 +12,8 @@ void run_pending_signals();
 u64 signals_handled();
 /// Those that were not set with SA_RESTART.
 u64 signals_interrupting();
-/// A signal for whichever thread does not block it. Context: thread, holding no lock of rank <= readiness.
+/// A signal for whichever thread does not block it. Context: any, interrupts included, holding no lock of rank <=
+/// readiness.
 void signal_process(int signal);
 
 }  // namespace ringlet::posix

@@ -81,6 +81,25 @@ class Programs(unittest.TestCase):
 
     @ported("sqlite")
     @per_machine(*MACHINES)
+    def test_interrupt(self, machine):
+        """Ctrl-C: a handler runs, and what was typed of a line is forgotten; without a handler the program ends."""
+        with VM(machine, net=False, appliance="sqlite") as vm:
+            vm.wait(b"sqlite> ")
+            vm.send("select 'wrong', 'wr\x03select 'ri' || 'ght';\n")
+            vm.wait(b"right\r\n")
+            self.assertNotIn(b"wrong\r\n", vm.output)
+            vm.send(".quit\n")
+            self.assertEqual(vm.exit_status(), 0)
+        with VM(machine, appliance="sockets") as vm:  # reads nothing
+            vm.wait(b"sockets: serving")
+            vm.send("words\n\x03")
+            vm.wait(b"ended by signal 2")
+            status = vm.exit_status()
+        if machine == "q35":
+            self.assertEqual(status, (130 << 1 | 1) & 0xff)
+
+    @ported("sqlite")
+    @per_machine(*MACHINES)
     def test_sqlite_survives_being_killed(self, machine):
         path = self.space.ext4(f"{machine}.img", size="64M")
         whole = 0
