@@ -149,6 +149,11 @@ void signal_process(int signal) {
     poke_all();  // who is first to look and does not block it takes it
 }
 
+bool signal_is_handled(int signal) {
+    const auto handler = actions.lock()->of[signal].sa_handler;
+    return handler != SIG_DFL && handler != SIG_IGN;
+}
+
 }  // namespace ringlet::posix
 
 extern "C" {

@@ -15,5 +15,7 @@ u64 signals_interrupting();
 /// A signal for whichever thread does not block it. Context: any, interrupts included, holding no lock of rank <=
 /// readiness.
 void signal_process(int signal);
+/// Has the application a handler for it?
+bool signal_is_handled(int signal);
 
 }  // namespace ringlet::posix

@@ -7,11 +7,33 @@
 
 #include "kernel/log.hpp"
 #include "kernel/sched/thread.hpp"
+#include "kernel/system.hpp"
+#include "kernel/time/clock.hpp"
 #include "posix/descriptor_table.hpp"
+#include "posix/futex.hpp"
 #include "posix/memory.hpp"
+#include "posix/signals.hpp"
 #include "posix/thread.hpp"
 
 using namespace ringlet;
+
+namespace {
+
+constinit u32 ended = 0;  ///< a futex word: the application is at its end
+
+/// Before the machine goes off: an application that handles SIGTERM has this long to end.
+constexpr Duration kPatience = Duration::from_s(10);
+
+void ask_to_end() {
+    if (posix::shared(ended).load() != 0) return;
+    if (posix::is_application_thread() || !posix::signal_is_handled(SIGTERM)) return;
+    posix::signal_process(SIGTERM);
+    if (posix::futex_wait(ended, 0, kernel::now() + kPatience) == posix::Slept::timed_out)
+        kernel::log(kernel::LogLevel::warning, "the application has not ended {} s after SIGTERM",
+                    kPatience.ms() / 1000);
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -34,6 +56,8 @@ void _fini() {
 }
 
 void _exit(int status) {
+    posix::shared(ended).store(1);
+    posix::futex_wake(ended, posix::kEverybody);
     end_application(status);
 }
 
@@ -64,6 +88,7 @@ struct Arguments {
 int ringlet::start_application(int argc, char** argv, char** environment, usize stack_bytes) {
     static constinit Arguments given;
     given = {argc, argv, environment};
+    kernel::set_first_step(ask_to_end);
     auto thread = kernel::ThreadHandle::spawn({.name = "application", .stack_bytes = stack_bytes}, run, &given);
     if (!thread) {
         kernel::log(kernel::LogLevel::error, "no thread for main(): {}", thread.error());

@@ -171,6 +171,10 @@ Slept cancellable_wait(const u32& word, u32 expected, Instant deadline, Meanwhil
     return how;
 }
 
+bool is_application_thread() {
+    return self != nullptr;
+}
+
 bool cancel_due() {
     if (self == nullptr || shared(self->cancelled).load() == 0) return false;
     return self->cancel_state == PTHREAD_CANCEL_ENABLE && !self->ending;

@@ -59,6 +59,9 @@ void poke(__ringlet_thread& thread);
 /// Wakes every thread of the application in the same way.
 void poke_all();
 
+/// Is the caller a thread of the application?
+bool is_application_thread();
+
 /// The thread that runs main(): its pthread_t, its reent. Called on it, first of all.
 void adopt_main_thread();
 /// What every thread does at its end.
