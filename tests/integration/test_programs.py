@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """C and C++ programs as appliances: what the libraries do, programs from Debian's source packages, memory and sizes."""
 
+import gzip
 import os
 import re
 import subprocess
@@ -46,9 +47,10 @@ class Libraries(unittest.TestCase):
             self.assertEqual(vm.exit_status(), 0)
 
 
-def ported(name):
-    """Skips when the example was not built: its source package could not be had."""
-    return unittest.skipUnless(os.path.exists(os.path.join(BUILD, "x86_64", "examples", name, name)), f"{name} was not built")
+def ported(name, folder=None):
+    """Skips when the program was not built: its source package could not be had."""
+    there = os.path.exists(os.path.join(BUILD, "x86_64", "examples", folder or name, name))
+    return unittest.skipUnless(there, f"{name} was not built")
 
 
 @expand
@@ -78,6 +80,34 @@ class Programs(unittest.TestCase):
         with VM(machine, net=False, appliance="lua", memory="16M", append="-- /primes.lua 30000") as vm:
             vm.wait(b"3245 primes below 30000", timeout=60)
             self.assertEqual(vm.exit_status(), 0)
+
+    @ported("zlib-example", "zlib")
+    @per_machine(*MACHINES)
+    def test_zlib(self, machine):
+        folder = os.path.dirname(os.path.dirname(image("x86_64" if machine == "q35" else "aarch64")))
+        suffix = "" if machine == "q35" else ".bin"
+
+        def run(program, **options):
+            with VM(machine, net=False, kernel=f"{folder}/zlib/zlib-{program}{suffix}", memory="16M", **options) as vm:
+                self.assertEqual(vm.exit_status(60), 0, vm.tail())
+                return vm.output
+        said = run("example")
+        for line in (b"uncompress(): hello, hello!", b"gzread(): hello, hello!", b"gzgets() after gzseek:  hello!", b"large_inflate(): OK",
+                     b"after inflateSync(): hello, hello!", b"inflate with dictionary: hello, hello!"):
+            self.assertIn(line + b"\r\n", said)
+        self.assertIn(b"inflate_table not enough errors", run("infcover"))
+
+        # minigzip against gzip, a file that goes each way.
+        text = b"".join(b"%d squared is %d\n" % (n, n * n) for n in range(100_000))
+        tree = self.space.tree(f"{machine}.zlib", {"to": text, "from.gz": gzip.compress(text)})
+        path = self.space.ext4(f"{machine}.zlib.img", tree, size="16M")
+        run("minigzip", extra=disk(path), append="-- -9 /to")
+        run("minigzip", extra=disk(path), append="-- -d /from.gz")
+        self.assertEqual(gzip.decompress(self.file_of(path, "/to.gz")), text)
+        self.assertEqual(self.file_of(path, "/from"), text)
+
+    def file_of(self, image, path):
+        return subprocess.run(["debugfs", "-R", f"cat {path}", image], capture_output=True, timeout=60, check=True).stdout
 
     @ported("sqlite")
     @per_machine(*MACHINES)
