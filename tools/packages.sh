@@ -27,4 +27,4 @@ MEDIA_PACKAGES=(grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools)
 FIRMWARE_PACKAGES=(ovmf qemu-efi-aarch64)
 PORT_PACKAGES=(dpkg-dev tcl make)
 TEST_PACKAGES=(catch2 zlib1g-dev redis-tools python3 curl iproute2 iputils-ping nmap wrk device-tree-compiler fdisk ccache
-               mosquitto-clients libvirt0 libxml2-utils)  # libvirt0 has the schema
+               mosquitto-clients clang-19 libvirt0 libxml2-utils)  # libvirt0 has the schema

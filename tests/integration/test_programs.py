@@ -21,15 +21,39 @@ def disk(path, kind="pci"):
 
 @expand
 class Libraries(unittest.TestCase):
-    @per_machine(*MACHINES)
-    def test_everything_of_libstdcxx(self, machine):
-        with VM(machine, net=False, appliance="libcxx") as vm:
+    def check_program(self, machine, name, how):
+        folder = os.path.dirname(image("x86_64" if machine == "q35" else "aarch64", "libcxx"))
+        kernel = f"{folder}/{name}" + ("" if machine == "q35" else ".bin")
+        if "clang" in name and not os.path.exists(kernel):
+            self.skipTest("clang-19 was not there")
+        with VM(machine, net=False, kernel=kernel) as vm:
             said = vm.wait(re.compile(rb"ALL OK|SOME FAILED"), timeout=60).decode()
             self.assertEqual(vm.exit_status(), 0, said)
+        self.assertEqual(re.search(r"built by ([^\r]*)", said).group(1), how)
         failed = re.findall(r"FAIL .*", said)
         self.assertEqual(failed, [])
         self.assertGreaterEqual(said.count("PASS "), 79)
         self.assertIn(b"global dtor ran v=42", vm.output)
+
+    @per_machine(*MACHINES)
+    def test_everything_of_libstdcxx(self, machine):
+        self.check_program(machine, "libcxx", "gcc optimised")
+
+    @per_machine(*MACHINES)
+    def test_not_optimised(self, machine):
+        self.check_program(machine, "libcxx-O0", "gcc")
+
+    @per_machine(*MACHINES)
+    def test_with_stack_protector(self, machine):
+        self.check_program(machine, "libcxx-ssp", "gcc optimised protected")
+
+    @per_machine(*MACHINES)
+    def test_optimised_as_a_whole(self, machine):
+        self.check_program(machine, "libcxx-lto", "gcc optimised as a whole")
+
+    @per_machine(*MACHINES)
+    def test_compiled_by_clang(self, machine):
+        self.check_program(machine, "libcxx-clang", "clang optimised")
 
     @per_machine(*MACHINES)
     def test_an_exception_that_nobody_catches(self, machine):

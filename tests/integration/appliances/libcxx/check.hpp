@@ -8,3 +8,6 @@ void check_language();
 void check_threads();
 void check_library();
 void check_numbers();
+
+/// A constant that only the optimisation of the program as a whole can know.
+int defined_elsewhere();

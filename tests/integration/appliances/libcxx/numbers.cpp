@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "check.hpp"
 
@@ -16,7 +17,8 @@ void check_conversions() {
     const auto end = std::to_chars(text, text + sizeof text, 0.1);
     CHECK(std::string(text, end.ptr) == "0.1");
     double number = 0;
-    std::from_chars("3.25", "3.25" + 4, number);
+    const std::string_view digits = "3.25";
+    std::from_chars(digits.begin(), digits.end(), number);
     CHECK(number == 3.25);
     CHECK(std::stod("1.5e-3") == 1.5e-3);
     CHECK(std::to_string(1.5) == "1.500000");
@@ -49,4 +51,8 @@ void check_functions() {
 void check_numbers() {
     check_conversions();
     check_functions();
+}
+
+int defined_elsewhere() {
+    return 42;
 }
