@@ -181,6 +181,19 @@ class Guest:
         return windows
 
 
+def done(running, guest, seconds):
+    """{operation: (how many, nanoseconds)} of a program that prints "BENCH NAME COUNT FAILED NS" for each, and "BENCH end"."""
+    if not running.wait(rb"BENCH end", seconds):
+        sys.exit(f"bench: {guest} did not come to its end:\n" + running.output.decode(errors="replace")[-1500:])
+    running.process.wait(60)
+    results = {}
+    for name, count, bad, ns in re.findall(rb"BENCH (\S+) (\d+) (-?\d+) (\d+)", running.output):
+        if bad != b"0":
+            sys.exit(f"bench: {guest}: {name.decode()}: {int(bad)} of {int(count)} failed")
+        results[name.decode()] = (int(count), int(ns))
+    return results
+
+
 def plain(name):
     """A function's name without template arguments, parameters and our namespace."""
     depth, short = 0, ""

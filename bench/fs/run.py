@@ -92,14 +92,7 @@ def run(guest, machine, counts, copy, counting, profile=None):
             # As under KVM: Ringlet leaves the CPU's CRC-32C alone where it is TCG that emulates it.
             options += ["-cpu", "max,-erms,-hypervisor"]
     with guests.Guest(machine, options, counting=counting, profile=profile) as running:
-        if not running.wait(rb"BENCH end", 900):
-            sys.exit(f"bench: {guest} did not come to its end:\n" + running.output.decode(errors="replace")[-1500:])
-        running.process.wait(60)
-        results = {}
-        for name, count, bad, ns in re.findall(rb"BENCH (\S+) (\d+) (-?\d+) (\d+)", running.output):
-            if bad != b"0":
-                sys.exit(f"bench: {guest}: {name.decode()}: {int(bad)} of {int(count)} failed")
-            results[name.decode()] = (int(count), int(ns))
+        results = guests.done(running, guest, 900)
         return results, running.counted() if counting and not profile else []
 
 

@@ -11,7 +11,6 @@ per second, the guests in turn, --rounds times. The Linux guest has the same pro
 
 import argparse
 import os
-import re
 import statistics
 import sys
 
@@ -44,14 +43,7 @@ def run(guest, machine, counts, counting):
     if counting:
         options += ["-icount", "shift=0"]
     with guests.Guest(machine, options, counting=counting) as running:
-        if not running.wait(rb"BENCH end", 600):
-            sys.exit(f"bench: {guest} did not come to its end:\n" + running.output.decode(errors="replace")[-1500:])
-        running.process.wait(60)
-        results = {}
-        for name, count, bad, ns in re.findall(rb"BENCH (\S+) (\d+) (-?\d+) (\d+)", running.output):
-            if bad != b"0":
-                sys.exit(f"bench: {guest}: {name.decode()}: {int(bad)} of {int(count)} failed")
-            results[name.decode()] = (int(count), int(ns))
+        results = guests.done(running, guest, 600)
         return results, running.counted() if counting else []
 
 

@@ -39,7 +39,7 @@ class Media(unittest.TestCase):
     def boots(self, machine, boot, root, data=True, **more):
         """`root`: where the filesystem of the medium is found."""
         with VM(machine, net=False, boot=boot, memory=more.pop("memory", "64M"), check_log=False, **more) as vm:
-            vm.wait(b"argument: one", timeout=60)
+            vm.wait(b"argument: one", timeout=150)    # the firmware's time on a busy computer
             vm.wait(b"argument: two words")
             vm.wait(b"that is all")
             self.assertIn(f"{root}: ext4 mounted at /\r\n".encode(), vm.output)
@@ -100,7 +100,7 @@ class Media(unittest.TestCase):
                 "-append", 'root=vdc mount=vdb,/data panic=exit -- one "two words"', *self.whole("aarch64"),
                 *drive(made("aarch64", ".disk"), "virtio-blk-pci", "d2")]
         with VM(machine, net=False, boot=boot, memory="128M", check_log=False) as vm:
-            vm.wait(b"argument: two words", timeout=60)
+            vm.wait(b"argument: two words", timeout=150)
             vm.wait(b"that is all")
             self.assertIn(b"vdc: ext4 mounted at /\r\n", vm.output)
             self.assertIn(b"vdb: ext4 mounted at /data\r\n", vm.output)

@@ -31,9 +31,14 @@ class Broker(VM):
 
     def __enter__(self):
         super().__enter__()
-        self.wait(b"mosquitto version 2.0.11 running", WAIT)
-        self.address = ["-h", "127.0.0.1", "-p", str(self.port(1883))]
-        self.publish("-t", READY, "-m", "yes", "-r")
+        try:
+            self.wait(b"mosquitto version 2.0.11 running", WAIT)
+            self.address = ["-h", "127.0.0.1", "-p", str(self.port(1883))]
+            self.publish("-t", READY, "-m", "yes", "-r")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         return self
 
     def publish(self, *options, text=None, good=True):
