@@ -15,7 +15,6 @@ if(NOT RINGLET_ARCH STREQUAL host)
   set(RINGLET_SYSROOT "${CMAKE_BINARY_DIR}/sysroot")
   file(GLOB_RECURSE sysroot_inputs CONFIGURE_DEPENDS "${RINGLET_ROOT}/toolchain/*")
   add_custom_command(OUTPUT "${RINGLET_SYSROOT}.built" VERBATIM USES_TERMINAL
-    BYPRODUCTS "${RINGLET_SYSROOT}/lib/libinflate.a"
     COMMAND "${RINGLET_ROOT}/toolchain/sysroot.sh" --link "${RINGLET_SYSROOT}" ${RINGLET_ARCH}
     COMMAND ${CMAKE_COMMAND} -E touch "${RINGLET_SYSROOT}.built"
     DEPENDS ${sysroot_inputs})
