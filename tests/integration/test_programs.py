@@ -153,6 +153,19 @@ class Programs(unittest.TestCase):
             self.assertEqual(status, (130 << 1 | 1) & 0xff)
 
     @ported("sqlite")
+    def test_sqlites_own_benchmark_computes_the_same_everywhere(self):
+        hashes = set()
+        for machine, arch in (("q35", "x86_64"), ("virt", "aarch64")):
+            folder = os.path.join(BUILD, arch, "examples", "sqlite")
+            kernel = os.path.join(folder, "speedtest1" + (".bin" if arch == "aarch64" else ""))
+            with VM(machine, net=False, kernel=kernel, disk=os.path.join(folder, "sqlite-data.disk"),
+                    append="-- --size 5 --verify /speed.db") as vm:
+                said = vm.wait(re.compile(rb"Verification Hash: (\d+ [0-9a-f]+)"), timeout=120)
+                self.assertEqual(vm.exit_status(), 0)
+                hashes.add(re.search(rb"Hash: (.*)", said).group(1))
+        self.assertEqual(len(hashes), 1, hashes)
+
+    @ported("sqlite")
     @per_machine(*MACHINES)
     def test_sqlite_survives_being_killed(self, machine):
         path = self.space.ext4(f"{machine}.img", size="64M")
