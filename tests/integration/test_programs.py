@@ -160,9 +160,9 @@ class Programs(unittest.TestCase):
             kernel = os.path.join(folder, "speedtest1" + (".bin" if arch == "aarch64" else ""))
             with VM(machine, net=False, kernel=kernel, disk=os.path.join(folder, "sqlite-data.disk"),
                     append="-- --size 5 --verify /speed.db") as vm:
-                said = vm.wait(re.compile(rb"Verification Hash: (\d+ [0-9a-f]+)"), timeout=120)
+                said = vm.wait(re.compile(rb"Verification Hash: (\d+ [0-9a-f]+)\r?\n"), timeout=120)
                 self.assertEqual(vm.exit_status(), 0)
-                hashes.add(re.search(rb"Hash: (.*)", said).group(1))
+                hashes.add(re.search(rb"Hash: \d+ ([0-9a-f]+)", said).group(1))
         self.assertEqual(len(hashes), 1, hashes)
 
     @ported("sqlite")
