@@ -5,9 +5,11 @@
 #include <cstring>
 #include <new>
 
-#include "lib/crc32c.hpp"
+#include "arch/crc32c.hpp"
 
 namespace ringlet::fs {
+
+using arch::crc32c;
 
 namespace {
 
