@@ -25,7 +25,7 @@ using ringlet::kernel::heap_usable_size;
 namespace {
 
 thread_local constinit kernel::HeapCache cache;
-/// Off until the application starts: before that the boot thread has no thread_local variables.
+/// Off until the application starts: before there are threads there are no thread_local variables.
 constinit bool caching = false;
 
 void give(void* p) {

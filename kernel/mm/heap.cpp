@@ -21,7 +21,6 @@ struct Heap {
         Slab* partial = nullptr;  ///< slabs with a free slot, circular; full ones are on no list
     } classes[kClassCount];
     HeapStats stats;
-    u64 bad_frees = 0;
 };
 constinit Guarded<Heap, Rank::heap, Spinlock> heap;
 
@@ -110,6 +109,15 @@ void free_slot(Heap& h, SlotRef at) {
     if (partial->next != partial) release_slab(h, slab);  // others have room: do not keep an empty page as well
 }
 
+/// False: `p` is no allocated slot.
+bool give_slot(Heap& h, void* p) {
+    const SlotRef at = find_slot(p);
+    if (at.slab == nullptr) return false;
+    free_slot(h, at);
+    --h.stats.allocations;
+    return true;
+}
+
 }  // namespace
 
 void* heap_allocate(usize bytes, usize align) {
@@ -149,12 +157,9 @@ void heap_free(void* p) {
                 --held->stats.allocations;
                 return;
             }
-        } else if (const SlotRef at = find_slot(p); at.slab != nullptr) {
-            free_slot(*held, at);
-            --held->stats.allocations;
+        } else if (give_slot(*held, p)) {
             return;
         }
-        ++held->bad_frees;
     }
     panic("heap: free of something that is not allocated (freed twice?)");
 }
@@ -180,12 +185,7 @@ usize heap_take(u8 size_class, std::span<void*> to) {
 
 void heap_give_back(std::span<void* const> slots) {
     auto held = heap.lock();
-    for (void* const p : slots)
-        if (const SlotRef at = find_slot(p); at.slab != nullptr)
-            free_slot(*held, at);
-        else
-            ++held->bad_frees;
-    held->stats.allocations -= slots.size();
+    for (void* const p : slots) give_slot(*held, p);
 }
 
 HeapStats heap_stats() {

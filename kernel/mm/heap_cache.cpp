@@ -16,14 +16,11 @@ u64 mark_of(const void* p) {
     return reinterpret_cast<std::uintptr_t>(p) ^ secret;
 }
 
-/// 2 KiB of slots, 16 of them at most.
-constexpr u8 most(u8 size_class) {
-    return static_cast<u8>(std::clamp<usize>(2_KiB / kClasses[size_class], 1, 16));
-}
-
+/// How many slots of a class go to or from the heap at once: 2 KiB, kBatch of them at most.
+constexpr usize kBatch = 16;
 constexpr auto kMost = [] {
     std::array<u8, kClassCount> all{};
-    for (u8 c = 0; c < all.size(); ++c) all[c] = most(c);
+    for (usize c = 0; c < all.size(); ++c) all[c] = static_cast<u8>(std::clamp<usize>(2_KiB / kClasses[c], 1, kBatch));
     return all;
 }();
 
@@ -42,7 +39,7 @@ void* HeapCache::allocate(usize bytes) {
 }
 
 void* HeapCache::refill(Bin& bin, u8 size_class) {
-    void* slots[16];
+    void* slots[kBatch];
     const usize count = heap_take(size_class, std::span(slots).first(bin.batch));
     bin.batch = std::min<u8>(static_cast<u8>(bin.batch * 2), kMost[size_class]);
     if (count == 0) return nullptr;
@@ -74,7 +71,7 @@ bool HeapCache::free(void* p) {
 
 void HeapCache::give_back(Bin& bin, usize count) {
     while (count > 0) {
-        void* slots[16];
+        void* slots[kBatch];
         const usize n = std::min(count, std::size(slots));
         for (usize i = 0; i < n; ++i) {
             slots[i] = bin.first;

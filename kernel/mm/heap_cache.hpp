@@ -31,8 +31,8 @@ private:
     struct Bin {
         Free* first = nullptr;
         u8 count = 0;
-        u8 batch =
-            1;  ///< how many are taken at once: twice as many each time, so that few are taken where few are needed
+        /// How many are taken at once: twice as many each time, so that few are taken where few are needed.
+        u8 batch = 1;
     };
     void* refill(Bin& bin, u8 size_class);
     void give_back(Bin& bin, usize count);

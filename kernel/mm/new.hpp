@@ -1,5 +1,5 @@
-// What operator new comes down to. Two of them: kernel/abi.cpp for images without the C++ library, posix/operator_new.cpp for
-// those with it. Context: thread.
+// What operator new and delete come down to. Two of them: kernel/abi.cpp for images without the C++ library,
+// posix/memory.cpp and posix/operator_new.cpp for those with it. Context: thread.
 #pragma once
 
 #include <cstddef>

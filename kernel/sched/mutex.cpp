@@ -31,8 +31,8 @@ u8 deserved_priority(const Thread& thread) {
 }
 
 void Mutex::acquire(Rank rank) {
-    take_rank(this_cpu(),
-              rank);  // before it can block: a wrong order is reported even when it would not deadlock today
+    // Before it can block: a wrong order is reported even when it would not deadlock today.
+    take_rank(this_cpu(), rank);
     Thread* const self = current_thread();
     if (self == nullptr) return;  // before there are threads nobody competes
     std::uintptr_t free = 0;
