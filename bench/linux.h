@@ -1,5 +1,5 @@
-/* What the Linux guests' only process needs in every measurement: the marker instruction (count.c), the modules of the
- * initramfs, and an address. */
+/* What the Linux guests' only process needs in every measurement: the marker instruction, the modules of the initramfs,
+ * and an address. */
 #pragma once
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,13 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void mark(void) {
-#ifdef __x86_64__
-    __asm__ volatile(".byte 0x66, 0x87, 0xdb" ::: "memory");
-#else
-    __asm__ volatile("hint #0x7e" ::: "memory");
-#endif
-}
+#include "measure.h"
 
 static void load_modules(void) {
     FILE* list = fopen("/modules/order", "r");

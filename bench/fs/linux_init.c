@@ -6,12 +6,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define BLOCK 4096
 #define CHUNK (64 << 10)
@@ -20,20 +18,6 @@
 #define THREADS 32
 
 static char chunk[CHUNK] __attribute__((aligned(BLOCK)));
-
-static struct timespec from;
-static int64_t ns;
-static void begin(void) {
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    mark();
-}
-static long done(long bad) {
-    struct timespec to;
-    mark();
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    ns = (to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec);
-    return bad;
-}
 
 /* ---- streams */
 

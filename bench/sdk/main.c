@@ -3,38 +3,16 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #endif
 
-static void mark(void) {
-#ifdef __x86_64__
-    __asm__ volatile(".byte 0x66, 0x87, 0xdb" ::: "memory");
-#else
-    __asm__ volatile("hint #0x7e" ::: "memory");
-#endif
-}
-
-static struct timespec from;
-static int64_t ns;
-static void begin(void) {
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    mark();
-}
-static long done(long bad) {
-    struct timespec to;
-    mark();
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    ns = (to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec);
-    return bad;
-}
+#include "../measure.h"
 
 static uint32_t random_state;
 static uint32_t next_random(void) {

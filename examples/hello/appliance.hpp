@@ -1,10 +1,9 @@
-// Nothing but the console: no drivers, no network, no filesystem, no shell.
+// Nothing but the console: no drivers, no network, no filesystem, no shell. Of hello-c and of bench/sdk too.
 #pragma once
 
 #include <ringlet/config.hpp>
 
-inline constexpr ringlet::ApplianceConfig kAppliance{.name = "hello",
-                                                     .shell = false,
+inline constexpr ringlet::ApplianceConfig kAppliance{.shell = false,
                                                      .power_button = false,
                                                      .net = false,
                                                      .blk = false,
