@@ -56,9 +56,10 @@ void write_features(TextSink to, const virtio::DeviceInfo& d, bool all) {
 void write_queues(TextSink to, const virtio::DeviceInfo& d) {
     for (const virtio::QueueInfo& q : d.queues) {
         format(to, "  queue {} {}: {} of {} in flight\n", q.index, q.name, q.in_flight, q.size);
-        format(to, "    kicks {}, suppressed {}, interrupts {}, spurious {}, ring full {}, bad used {}\n",
-               u64{q.counters.kicks}, u64{q.counters.kicks_suppressed}, u64{q.counters.interrupts},
-               u64{q.counters.spurious}, u64{q.counters.ring_full}, u64{q.counters.bad_used});
+        format(to, "    kicks {}, late {}, suppressed {}, interrupts {}, spurious {}, ring full {}, bad used {}\n",
+               u64{q.counters.kicks}, u64{q.counters.kicks_late}, u64{q.counters.kicks_suppressed},
+               u64{q.counters.interrupts}, u64{q.counters.spurious}, u64{q.counters.ring_full},
+               u64{q.counters.bad_used});
     }
 }
 

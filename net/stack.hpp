@@ -58,6 +58,8 @@ public:
     }
     /// When poll() and output() must run at the latest.
     Instant deadline() const;
+    /// How many have come and gone, on all interfaces.
+    u64 frames() const { return stats_.frames_in + stats_.frames_out; }
     /// Without carrier nothing is sent: TCP's segments stay unbuilt and their timers stop, all other frames are
     /// dropped, counted; routes by another interface come first. When it comes back, the neighbours are forgotten and
     /// told where we are, DHCP asks whether its lease holds, and TCP goes on at once.

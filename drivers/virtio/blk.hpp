@@ -428,7 +428,7 @@ private:
             const Instant deadline = s->requests.earliest_deadline();
             if (deadline <= now) timeouts_.add();
             if (s->requests.broken() || deadline <= now) sick |= u32{1} << i;
-            next = std::min({next, reaped.look_by, deadline});
+            next = std::min({next, reaped.look_by, s->requests.next_look(now)});
             if (session_.polled() && !s->requests.idle()) next = std::min(next, now + kPollInterval);
         }
         complete_all(done);

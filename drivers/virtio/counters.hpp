@@ -17,6 +17,7 @@ private:
 
 struct QueueCounters {
     u64 kicks = 0;             ///< doorbell writes: one VM exit each
+    u64 kicks_late = 0;        ///< of those, for a batch published before
     u64 kicks_suppressed = 0;  ///< batches that the device did not want to hear about
     u64 interrupts = 0;        ///< that found this queue
     u64 spurious = 0;          ///< of those, with nothing in it

@@ -38,7 +38,7 @@ void PackedRing::reset() {
     for (u16 i = 0; i < size_; ++i) shadow_[i] = {.next = u16(i + 1 < size_ ? i + 1 : 0), .table = IndirectPool::kNone};
     tables_.reset();
     free_ = size_;
-    free_id_ = in_flight_ = pending_ = pending_descs_ = oldest_ = 0;
+    free_id_ = in_flight_ = pending_ = pending_descs_ = untold_ = oldest_ = 0;
     batch_last_ = kNoBatch;
     published_ = options_.first_index;
     next_ = used_at_ = options_.first_index % size_;
@@ -119,22 +119,31 @@ void PackedRing::place(u64 addr, u32 len, u16 id, u16 flags) {
     if (++next_ == size_) next_ = 0, avail_bits_ ^= kAvail | kUsed;
 }
 
-bool PackedRing::publish() {
-    if (pending_ == 0) return false;
+/// The batch becomes visible.
+void PackedRing::show() {
     published_ += std::exchange(pending_, u16{0});
-    const u16 added = std::exchange(pending_descs_, u16{0});
-    const u16 wrap = u16((avail_bits_ & kAvail) << 8);
-    position_ = u16(next_ | wrap);
+    // No more than are in the ring: what is back was seen.
+    untold_ = u16(std::min(untold_ + std::exchange(pending_descs_, u16{0}), size_ - free_));
+    position_ = u16(next_ | (avail_bits_ & kAvail) << 8);
     descs()[first_].flags.store(first_flags_, std::memory_order_release);  // §2.8.16: everything else before it
     std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.8.20.1: flags before the device's events; pairs with the
                                                           // device's fence between its events and its read of flags
+}
+
+bool PackedRing::wants_kick() {
+    untold_ = u16(std::min<u32>(untold_, u32{size_} - free_));
+    if (untold_ == 0) return false;
     const Events& e = *device_events();
     const u16 mode = e.flags.load(std::memory_order_acquire) & 3;  // the offset was written before
-    if (mode != kAtDesc || !options_.event_idx) return mode != kDisable;
-    const u16 off_wrap = e.off_wrap.load();
-    u16 event = u16(off_wrap & 0x7fff);
-    if ((off_wrap & 0x8000) != wrap) event = u16(event - size_);  // of the lap before
-    return u16(next_ - event - 1) < added;
+    bool wanted = mode != kDisable;
+    if (mode == kAtDesc && options_.event_idx) {
+        const u16 off_wrap = e.off_wrap.load();
+        u16 event = u16(off_wrap & 0x7fff);
+        if (((off_wrap ^ position_) & 0x8000) != 0) event = u16(event - size_);  // of the lap before
+        wanted = u16(u16(position_ & 0x7fff) - event - 1) < untold_;
+    }
+    if (wanted) untold_ = 0;
+    return wanted;
 }
 
 std::optional<Completion> PackedRing::take() {

@@ -61,8 +61,12 @@ public:
     /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
     std::optional<u16> push(std::span<const Segment> readable, std::span<const Segment> writable);
 
-    /// Makes what was pushed visible and says whether the device wants a kick for it.
-    bool publish();
+    /// Makes what was pushed visible and says whether the device wants a kick: for that, or late for what was published
+    /// since the last one (see Ring).
+    bool publish() {
+        if (pending_ != 0) show();
+        return untold_ != 0 && wants_kick();
+    }
 
     /// Where the next descriptor goes, and the wrap counter there.
     u16 position() const { return position_; }
@@ -115,6 +119,8 @@ private:
     void push_indirect(u16 id, u16 table, std::span<const Segment> readable, std::span<const Segment> writable);
     void place(u64 addr, u32 len, u16 id, u16 flags);
     bool rearm_at(u16 ahead);
+    void show();
+    bool wants_kick();
 
     Desc* descs() const { return reinterpret_cast<Desc*>(memory_.bytes().data()); }
     Events* driver_events() const { return events_; }
@@ -133,8 +139,9 @@ private:
     u16 pending_ = 0, pending_descs_ = 0;  ///< pushed but not published: chains, descriptors
     u16 first_ = 0, first_flags_ = 0;      ///< the descriptor that holds those back, and what it will get
     u16 position_ = 0;
-    u32 published_ = 0;          ///< chains ever published
-    u16 oldest_ = 0;             ///< IN_ORDER: the id of the oldest chain in flight
+    u16 untold_ = 0;     ///< descriptors published since the last kick, as far as the device may not have seen them
+    u32 published_ = 0;  ///< chains ever published
+    u16 oldest_ = 0;     ///< IN_ORDER: the id of the oldest chain in flight
     u32 batch_last_ = kNoBatch;  ///< IN_ORDER: the id that ends the batch being taken
     u32 batch_written_ = 0;      ///< and its length
     bool broken_ = false;

@@ -73,6 +73,8 @@ public:
     static constexpr u16 kPatienceFrom = 4;  ///< with less in flight every completion interrupts
     /// The longest that a completion may wait for others: then the owner looks without an interrupt.
     static constexpr Duration kPatience = Duration::from_ms(1);
+    /// How often the owner looks at what takes long: for bells and interrupts that an emulator lost (docs/virtio.md).
+    static constexpr Duration kSecondLook = Duration::from_s(1);
 
     /// What allocate() takes: allocated before the lock of this object is held. Errors: no_memory.
     static Result<kernel::DmaRegion> slot_memory() { return kernel::DmaRegion::allocate(sizeof(Slot) * kCapacity); }
@@ -94,18 +96,21 @@ public:
 
     void wait(Request& r) { waiting_.push_back(r); }
 
-    /// Gives the device what fits, with at most one kick. Returns the earliest deadline of what was sent: somebody must
-    /// look at overdue() then. `clock()` is the time, asked for only when something needs it, here and in reap().
+    /// Gives the device what fits, with at most one kick. Returns when somebody must look, at the latest: reap(), which
+    /// also rings a bell that was left out, and overdue(). `clock()` is the time, asked for only when something needs
+    /// it, here and in reap().
     template <class Clock, class Build> Instant feed(Clock&& clock, Build&& build) {
         Instant earliest = Instant::never();
-        if (waiting_.empty() || queue_ == nullptr) return earliest;
-        const Instant now = clock();
-        while (!waiting_.empty() && slots_free_ != 0) {
-            Request& r = waiting_.front();
-            if (!send(r, now, build)) break;
-            earliest = std::min(earliest, r.deadline);
+        if (queue_ == nullptr) return earliest;
+        if (!waiting_.empty()) {
+            const Instant now = clock();
+            while (!waiting_.empty() && slots_free_ != 0) {
+                Request& r = waiting_.front();
+                if (!send(r, now, build)) break;
+                earliest = std::min({earliest, r.deadline, now + kSecondLook});
+            }
         }
-        if (queue_->publish()) queue_->ring_bell();
+        queue_->kick();
         return earliest;
     }
 
@@ -169,6 +174,9 @@ public:
         Instant first = Instant::never();
         for (Request& r : sent_) first = std::min(first, r.deadline);
         return first;
+    }
+    Instant next_look(Instant now) {
+        return sent_.empty() ? Instant::never() : std::min(earliest_deadline(), now + kSecondLook);
     }
 
     /// After a reset, token by token as Virtqueue::drain() and Session::restart_queue() give them back; then

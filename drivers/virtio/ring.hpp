@@ -52,6 +52,10 @@ struct RingOptions {
 /// Two functions carry all the fences, so that no caller can forget one:
 ///   publish() makes pushed chains visible, fences, and says whether the device wants a kick;
 ///   rearm()   re-enables interrupts, fences, and says whether work slipped in meanwhile.
+/// publish() counts from the last kick, not from the last batch: a device that went to sleep before a batch that nobody
+/// told it of gets its kick at the next publish(), even of nothing. By the specification that never happens; emulators
+/// that translate code for one processor may drop the fences (docs/virtio.md, "Fences that are not there").
+///
 /// pop() is the one place that reads what the device wrote, and validates all of it.
 ///
 /// rearm_after(n) is rearm() with patience: one interrupt when n of the chains in flight are done (all of them, if n is

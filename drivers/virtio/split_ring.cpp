@@ -39,7 +39,7 @@ void SplitRing::reset() {
     free_ = size_;
     free_head_ = in_flight_ = pending_ = oldest_ = 0;
     batch_last_ = kNoBatch;
-    published_ = used_idx_ = used_seen_ = options_.first_index;
+    published_ = told_ = used_idx_ = used_seen_ = options_.first_index;
     avail_idx_word()->store(used_idx_);
     used_idx_word()->store(used_idx_);
     if (options_.event_idx) {

@@ -68,17 +68,22 @@ public:
     /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
     std::optional<u16> push(std::span<const Segment> readable, std::span<const Segment> writable);
 
-    /// Makes what was pushed visible and says whether the device wants a kick for it.
+    /// Makes what was pushed visible and says whether the device wants a kick: for that, or late for what was published
+    /// since the last one (see Ring).
     bool publish() {
-        if (pending_ == 0) return false;
-        const u16 added = std::exchange(pending_, u16{0});
-        published_ += added;
-        const u16 idx = u16(published_);
-        avail_idx_word()->store(idx, std::memory_order_release);  // §2.7.13.3.1: descriptors before idx
-        std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.7.13.4.1: idx before flags/avail_event; pairs with
-                                                              // the device's fence between its event and its idx read
-        if (!options_.event_idx) return (used_flags()->load() & kNoNotify) == 0;
-        return u16(idx - avail_event()->load() - 1) < added;  // wrap-safe, for any batch
+        if (pending_ != 0) {
+            published_ += std::exchange(pending_, u16{0});
+            avail_idx_word()->store(u16(published_), std::memory_order_release);  // §2.7.13.3.1: descriptors before idx
+            // §2.7.13.4.1: idx before flags/avail_event; pairs with the device's between its event and its idx read.
+            std::atomic_thread_fence(std::memory_order_seq_cst);
+        }
+        // What is back was seen. This is never less than the batch, so no bell that §2.7.10 asks for is left out.
+        const u32 untold = std::min<u32>(published_ - told_, in_flight_);
+        if (untold == 0) return false;
+        const bool wanted = options_.event_idx ? u16(u16(published_) - avail_event()->load() - 1) < untold  // wrap-safe
+                                               : (used_flags()->load() & kNoNotify) == 0;
+        if (wanted) told_ = published_;
+        return wanted;
     }
 
     u16 position() const { return u16(published_); }
@@ -174,6 +179,7 @@ private:
     u16 free_ = 0, free_head_ = 0, in_flight_ = 0;
     u16 pending_ = 0;                   ///< chains pushed but not published
     u32 published_ = 0;                 ///< chains ever published; its low half is avail.idx
+    u32 told_ = 0;                      ///< of them, those before the last kick
     u16 used_idx_ = 0, used_seen_ = 0;  ///< consumed; last value of used.idx that was believed
     u16 oldest_ = 0;                    ///< IN_ORDER: the head of the oldest chain in flight
     u32 batch_last_ = kNoBatch;         ///< IN_ORDER: the head that ends the batch being taken

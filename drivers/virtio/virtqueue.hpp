@@ -40,16 +40,17 @@ public:
         return true;
     }
 
-    /// Makes everything added visible. True: the device wants ring_bell(), which needs no lock.
+    /// Makes everything added visible; with nothing added, asks again whether the device missed something. True: the
+    /// device wants ring_bell(), which needs no lock.
     [[nodiscard]] bool publish() {
         const u16 before = published_;
         published_ = ring_.in_flight();
         const bool wanted = ring_.publish();
         position_.store(ring_.position(), std::memory_order_relaxed);
-        if (wanted)
-            kicks_.add();
-        else if (published_ != before)
-            kicks_suppressed_.add();
+        if (published_ != before)
+            (wanted ? kicks_ : kicks_suppressed_).add();
+        else if (wanted)
+            kicks_.add(), kicks_late_.add();
         return wanted;
     }
     void ring_bell() const { bell_.ring(position_.load(std::memory_order_relaxed)); }
@@ -112,6 +113,7 @@ public:
     const R& ring() const { return ring_; }
     QueueCounters counters() const {
         return {.kicks = kicks_.value(),
+                .kicks_late = kicks_late_.value(),
                 .kicks_suppressed = kicks_suppressed_.value(),
                 .interrupts = interrupts_.value(),
                 .spurious = spurious_.value(),
@@ -125,7 +127,7 @@ private:
     std::atomic<u16> position_{0};  ///< for ring_bell(), which may run beside the next publish()
     u16 published_ = 0;
     u64 bad_used_before_ = 0;
-    Counter kicks_, kicks_suppressed_, interrupts_, spurious_, ring_full_;
+    Counter kicks_, kicks_late_, kicks_suppressed_, interrupts_, spurious_, ring_full_;
     std::array<std::optional<Token>, kCapacity> in_flight_;
 };
 

@@ -28,9 +28,16 @@ namespace detail {
 bool Core::pump(Instant now) {
     if (!stack) return false;
     bool again = pump_links(*this, now);
+    if (second_look.is_never() || now >= second_look) plan_second_look(now);
     wake_ready();
     if (now >= agents_due) again |= run_agents(now);
     return again;
+}
+
+void Core::plan_second_look(Instant now) {
+    const u64 frames = stack->frames();
+    second_look = frames != frames_seen ? now + kSecondLook : Instant::never();
+    frames_seen = frames;
 }
 
 bool Core::run_agents(Instant now) {

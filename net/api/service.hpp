@@ -107,14 +107,21 @@ struct Core {
     Instant thread_sleeps_until = Instant::never();  ///< the network thread's alarm; never moved later, only run out
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
+    /// A round when all is quiet, kSecondLook after frames last moved: it finds what a bell or an interrupt should have
+    /// told, on emulators that drop fences (docs/virtio.md). A machine at rest is left at rest.
+    static constexpr Duration kSecondLook = Duration::from_ms(100);
+    Instant second_look = Instant::never();
+    u64 frames_seen = 0;
+
     bool has(u8 interface) const { return stack && interface < stack->interface_count(); }
     /// Receive, timers, send, kick, rearm, wake. True: call again at once.
     bool pump(Instant now);
     bool run_agents(Instant now);
+    void plan_second_look(Instant now);
     /// Something was asked of an agent: the next pump() runs them.
     void rouse_agents() { agents_due = {}; }
     /// When pump() must run at the latest.
-    Instant deadline() const { return std::min(stack->deadline(), agents_due); }
+    Instant deadline() const { return std::min({stack->deadline(), agents_due, second_look}); }
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
     void notify(Watch& watch);

@@ -23,7 +23,7 @@ class Rng(unittest.TestCase):
         with VM(machine, net=False, extra=rng(machine)) as vm:
             vm.ready(settle=rb"\A")
             text = vm.shell("virtio rng0")
-            self.assertRegex(text, r"kicks 1, suppressed 0, interrupts 1, spurious 0, ring full 0, bad used 0")
+            self.assertRegex(text, r"kicks 1, late 0, suppressed 0, interrupts 1, spurious 0, ring full 0, bad used 0")
             self.assertRegex(text, r"0 of 4 in flight")
             self.assertIn("version_1", text)
 

@@ -105,6 +105,51 @@ TEST_CASE("api: ping, address, tables") {
     CHECK(net.a.service.statistics().stack.icmp_reply_in == 3);
 }
 
+TEST_CASE("api: what an interrupt should have told is found by a second look; then all is quiet") {
+    Machine a(1), b(2);  // without their threads: the time is ours
+    a.end.connect(b.end, a.service);
+    b.end.connect(a.end, b.service);
+    net::detail::Core core;
+    StackConfig config;
+    config.addressing = Addressing::fixed;
+    config.fixed = {kA, 24, {}, {}};
+    core.stack.emplace(config, a.pool, std::span<const InterfaceConfig>());
+    core.links[0] = &a.end;
+    core.pump_links = [](net::detail::Core& c, Instant now) {
+        return net::pump(*static_cast<WireEnd*>(c.links[0]), *c.stack, now);
+    };
+    Instant now = Instant{} + Duration::from_s(1);
+    core.stack->start(now);
+    const auto quiet = [&] { return core.deadline() > now + Duration::from_s(3600); };
+    for (int i = 0; i < 1000 && !quiet(); ++i) {  // announcements, duplicate addresses, routers
+        (void)core.pump(now);
+        now = std::max(now, std::min(core.deadline(), now + Duration::from_s(3600)));
+    }
+    REQUIRE(quiet());
+
+    const u8 question[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0,  0, 0, 0, 2, 8, 6, 0, 1, 8, 0,  6, 4, 0,
+                           1,    2,    0,    0,    0,    0,    2, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1};
+    const auto ask = [&] {
+        auto p = b.pool.allocate().value();
+        std::memcpy(p.append(sizeof(question)).data(), question, sizeof(question));
+        b.end.transmit(std::move(p));
+        b.end.flush();
+    };
+    ask();
+    (void)core.pump(now);
+    CHECK(core.stack->statistics().arp_in == 1);
+    CHECK(core.second_look == now + net::detail::Core::kSecondLook);
+    CHECK(core.deadline() <= core.second_look);
+    ask();  // and nobody is told
+    now = core.second_look;
+    (void)core.pump(now);
+    CHECK(core.stack->statistics().arp_in == 2);
+    now = core.second_look;
+    REQUIRE_FALSE(now.is_never());
+    (void)core.pump(now);
+    CHECK(core.second_look.is_never());
+}
+
 TEST_CASE("api: streams block, finish, time out, refuse") {
     Net net;
     CHECK(TcpStream::connect(net.a.service, {kB, 81}, kSoon).error() == Error::connection_refused);

@@ -73,6 +73,20 @@ TEST_CASE("A lost interrupt costs a look, not a reset") {
     w.dev.waiting.clear();
 }
 
+TEST_CASE("A device that fell asleep over a request is told of it after a second") {
+    World w(GENERATE(Way::pci_vectors, Way::pci_line, Way::mmio, Way::legacy_one_vector));
+    REQUIRE(w.start());
+    w.dev.queues[0].ring.busy();
+    const auto all = reads(w, 1);
+    (void)w.dev.queues[0].ring.sleep();  // and does not look again
+    w.later(Duration::from_ms(900));
+    CHECK(all[0]->completions == 0);
+    w.later(Duration::from_ms(200));
+    CHECK(all[0]->good());
+    CHECK(w.dev.resets == 1);
+    CHECK(w.disk->info().queues[0].counters.kicks_late == 1);
+}
+
 TEST_CASE("A request is given to a failing device a few times, not for ever") {
     World w(GENERATE(Way::pci_vectors, Way::mmio));
     REQUIRE(w.start());

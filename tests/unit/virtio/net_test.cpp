@@ -95,6 +95,31 @@ TEST_CASE("Transmissions complete without interrupts until the stack waits for r
     CHECK(w.nic->info().queues[1].counters.kicks == 2);
 }
 
+TEST_CASE("A device that fell asleep over a frame, or over buffers, is told with the next flush") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio, Way::legacy_vectors));
+    REQUIRE(w.start());
+    const u16 queue = GENERATE(u16{0}, u16{1});
+    auto& ring = w.dev.queues[queue].ring;
+    const usize sent = w.dev.sent.size();
+    if (queue == 1) w.nic->transmit(w.frame(60));
+    const u16 buffers = w.nic->info().queues[0].in_flight;
+    for (u16 i = 0; queue == 0 && i < buffers; ++i) {
+        REQUIRE(w.dev.receive(std::vector<u8>(60)));
+        while (w.nic->receive()) {
+        }
+    }
+    ring.busy();
+    w.nic->flush();
+    (void)ring.sleep();  // and does not look again
+    const auto late = [&] { return w.nic->info().queues[queue].counters.kicks_late; };
+    CHECK(late() == 0);
+    w.nic->flush();
+    CHECK(late() == 1);
+    if (queue == 1) CHECK(w.dev.sent.size() == sent + 1);
+    w.nic->flush();
+    CHECK(late() == 1);
+}
+
 TEST_CASE("A starved pool leaves the ring short and flush() fills it again") {
     World w(Way::mmio);
     REQUIRE(w.start());

@@ -106,6 +106,38 @@ TEST_CASE("The packed kick decision is right for all 2^16 events of the largest 
     }
 }
 
+TEMPLATE_TEST_CASE("A device that fell asleep over a batch is told of it later, once", "", SplitRing, PackedRing) {
+    const bool events = GENERATE(false, true);
+    const u16 size = 8, around = GENERATE(u16{0}, u16{65534});
+    Pair<TestType> p({.size = size, .event_idx = events, .first_index = around});
+    for (u32 round = 0; round < 3u * size; ++round) {
+        push(p, 1);
+        CHECK(p.ring.publish());
+        p.device.busy();
+        const auto seen = p.device.take();
+        push(p, 3);
+        CHECK_FALSE(p.ring.publish());
+        push(p, 2);
+        CHECK_FALSE(p.ring.publish());
+        CHECK(p.device.sleep());  // it did not look again
+        CHECK(p.ring.publish());
+        CHECK_FALSE(p.ring.publish());
+        p.device.give(seen->id, 0);
+        complete_all(p);
+        p.device.busy();
+        push(p, 1);
+        CHECK_FALSE(p.ring.publish());
+        complete_all(p);
+        CHECK_FALSE(p.device.sleep());
+        CHECK_FALSE(p.ring.publish());  // what is back was seen
+        push(p, 1);
+        CHECK(p.ring.publish());
+        complete_all(p);
+        CHECK_FALSE(p.device.sleep());
+    }
+    CHECK(p.device.violations == std::vector<std::string>{});
+}
+
 TEMPLATE_TEST_CASE("rearm() reports work that came before it, and interrupts follow it exactly", "", SplitRing,
                    PackedRing) {
     const bool events = GENERATE(false, true);
