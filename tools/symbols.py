@@ -79,7 +79,7 @@ def functions(nm_text):
             start = address
         elif name == "__text_end":
             end = address
-        elif kind in "tTwW" and not name.startswith(("$", ".L")):
+        elif kind in "tTwW" and not re.match(r"\$|\.L|__\w+_text_(start|end)$", name):
             found.setdefault(address, tidy(name))
     if start is None:
         sys.exit("symbols.py: no __text_start in the image")

@@ -13,15 +13,23 @@
 #include "sysreg.hpp"
 
 extern "C" {
-void ringlet_irq();
+/// What an interrupt leaves on the stack for backtraces: a frame.
+struct InterruptedFrame {
+    ringlet::u64 x29, pc;
+};
+/// 1: the thread is diverted.
+ringlet::u32 ringlet_irq(const InterruptedFrame& at);
+/// Returns when `at` is where the thread goes on.
 void ringlet_fault(ringlet::arch::Registers* at, ringlet::u32 kind);
+void ringlet_divert();
+void ringlet_diverted(ringlet::arch::Registers* at);
 }
 
 namespace ringlet::arch {
 
 namespace {
 
-enum class FaultKind : u32 { synchronous, system_error, fiq, nested };
+enum class Entry : u32 { synchronous, system_error, fiq, nested };
 
 enum ExceptionClass : u32 {  // ESR_EL1.EC
     kUnknown = 0x00,
@@ -32,8 +40,13 @@ enum ExceptionClass : u32 {  // ESR_EL1.EC
     kPcAlignment = 0x22,
     kDataAbort = 0x25,
     kSpAlignment = 0x26,
+    kFloatingPoint = 0x2c,
     kBreakpoint = 0x3c,
 };
+
+constexpr u64 kConditionFlags = 0xf000'0000;  ///< PSTATE.NZCV
+constexpr u64 kIrqMasked = 0x80;
+constexpr u64 kMode = 0xf, kThreadMode = 4;  ///< EL1t
 
 constinit char message[160];
 constinit u32 nesting = 0;
@@ -70,9 +83,9 @@ const char* describe_abort(const Registers& r, std::string_view access) {
     return say("memory abort: {} 0x{:x}, status 0x{:x}", access, far, status);
 }
 
-const char* explain(const Registers& r, FaultKind kind) {
-    if (kind == FaultKind::system_error) return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
-    if (kind == FaultKind::fiq) return "unexpected fast interrupt (FIQ)";
+const char* explain(const Registers& r, Entry kind) {
+    if (kind == Entry::system_error) return say("system error (asynchronous abort), syndrome 0x{:x}", r.esr);
+    if (kind == Entry::fiq) return "unexpected fast interrupt (FIQ)";
     switch (static_cast<u32>(r.esr >> 26)) {
     case kDataAbort:
         return describe_abort(r, (r.esr & (1u << 6)) != 0 ? "write to" : "read from");
@@ -101,7 +114,62 @@ bool is_probe(u64 pc) {
            pc == address_of(ringlet_psci_smc);
 }
 
+FaultKind floating_point_kind(u64 syndrome) {
+    if ((syndrome & 1) != 0) return FaultKind::float_invalid;
+    if ((syndrome & 2) != 0) return FaultKind::float_divide;
+    if ((syndrome & 4) != 0) return FaultKind::float_overflow;
+    return (syndrome & 8) != 0 ? FaultKind::float_underflow : FaultKind::float_inexact;
+}
+
+std::optional<Fault> abort_of(const Registers& r) {
+    const u32 status = static_cast<u32>(r.esr & 0x3f);
+    if ((status & 0x3c) == 0x0c) return Fault{FaultKind::forbidden, r.far};
+    if (status < 0x08) return Fault{FaultKind::unmapped, r.far};  // address size, translation
+    if (status == 0x21) return Fault{FaultKind::unaligned, r.far};
+    if (status == 0x10) return Fault{FaultKind::no_device, r.far};
+    return std::nullopt;
+}
+
+/// Puts the end of its Registers where the thread is to be diverted, and sends it there.
+bool divert(Registers& at) {
+    if ((at.pstate & (kMode | kIrqMasked)) != kThreadMode || !fault_of(at)) return false;
+    const std::uintptr_t top = hooks::fault_stack(at);
+    if (top == 0) return false;
+    auto* const there = reinterpret_cast<Registers*>(align_down<std::uintptr_t>(top, 16)) - 1;
+    there->sp = at.sp;
+    there->pc = at.pc;
+    there->pstate = at.pstate;
+    there->esr = at.esr;
+    there->far = at.far;
+    at.sp = reinterpret_cast<u64>(there);
+    at.pc = reinterpret_cast<u64>(&ringlet_divert);
+    at.pstate |= kIrqMasked;
+    return true;
+}
+
 }  // namespace
+
+std::optional<Fault> fault_of(const Registers& at) {
+    if (at.esr == kNoFault) return std::nullopt;
+    switch (static_cast<u32>(at.esr >> 26 & 0x3f)) {
+    case kDataAbort:
+    case kInstructionAbort:
+        return abort_of(at);
+    case kPcAlignment:
+        return Fault{FaultKind::unaligned, at.far};
+    case kSpAlignment:
+        return Fault{FaultKind::unaligned, at.sp};
+    case kUnknown:
+    case kIllegalState:
+        return Fault{FaultKind::illegal_instruction, at.pc};
+    case kBreakpoint:
+        return Fault{FaultKind::breakpoint, at.pc};
+    case kFloatingPoint:
+        return Fault{floating_point_kind(at.esr), at.pc};
+    default:
+        return std::nullopt;
+    }
+}
 
 void describe(const Registers& r, TextSink sink) {
     for (usize i = 0; i < 31; ++i)
@@ -112,20 +180,28 @@ void describe(const Registers& r, TextSink sink) {
 
 }  // namespace ringlet::arch
 
-void ringlet_irq() {
+ringlet::u32 ringlet_irq(const InterruptedFrame& at) {
     ringlet::arch::irq_dispatch();
-    ringlet::arch::hooks::interrupt_exit();
+    return ringlet::arch::hooks::interrupt_exit({at.pc, at.x29}) ? 1 : 0;
+}
+
+void ringlet_diverted(ringlet::arch::Registers* at) {
+    using ringlet::arch::kConditionFlags;
+    const ringlet::u64 pstate = at->pstate;
+    ringlet::arch::hooks::diverted(*at);
+    at->pstate = (pstate & ~kConditionFlags) | (at->pstate & kConditionFlags);
 }
 
 void ringlet_fault(ringlet::arch::Registers* at, ringlet::u32 kind_number) {
     using namespace ringlet;
     using namespace ringlet::arch;
-    const auto kind = static_cast<FaultKind>(kind_number);
-    if (kind == FaultKind::synchronous && is_probe(at->pc)) {
+    const auto kind = static_cast<Entry>(kind_number);
+    if (kind == Entry::synchronous && is_probe(at->pc)) {
         at->x[0] = ~u64{0};
         at->pc += 4;
         return;
     }
+    if (kind == Entry::synchronous && divert(*at)) return;
     // A fault inside the fault handler is reported once by the same path, then only halted.
     if (++nesting > 2) {
         for (const char c : std::string_view("\r\nRINGLET PANIC: faults while handling a fault; halted\r\n"))

@@ -54,7 +54,7 @@ bool deliver_due_timer() {
     if (!is_virtual || deadline > virtual_now) return false;
     deadline = Instant::never().ns;
     hooks::timer();
-    hooks::interrupt_exit();
+    finish_interrupt();
     return true;
 }
 

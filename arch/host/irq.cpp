@@ -10,6 +10,7 @@
 #include "arch/hooks.hpp"
 #include "arch/host.hpp"
 #include "arch/host/internal.hpp"
+#include "arch/registers.hpp"
 
 namespace ringlet::arch {
 
@@ -88,6 +89,14 @@ void unmask(IrqId id) {
 
 namespace host {
 
+void finish_interrupt() {
+    if (!hooks::interrupt_exit({})) return;
+    Registers at;
+    enable_interrupts();
+    hooks::diverted(at);
+    disable_interrupts();
+}
+
 void raise(IrqId id) {
     {
         std::lock_guard lock(controller().mutex);
@@ -109,7 +118,7 @@ bool deliver_one_pending_irq() {
     const IrqId id{pending.front()};
     pending.pop_front();
     hooks::interrupt(id);
-    hooks::interrupt_exit();
+    finish_interrupt();
     return true;
 }
 

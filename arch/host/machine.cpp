@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "arch/backtrace.hpp"
+#include "arch/code_owner.hpp"
 #include "arch/host.hpp"
 #include "arch/paging.hpp"
 #include "arch/power.hpp"
@@ -28,6 +29,7 @@ bool in_stack_window(std::uintptr_t va, usize bytes) {
 }
 
 std::atomic<void (*)(host::PowerEvent, u8)> power_hook{nullptr};
+std::atomic<CodeOwner (*)(std::uintptr_t)> owner_hook{nullptr};
 
 [[noreturn]] void end(host::PowerEvent event, u8 status, const char* name) {
     if (auto hook = power_hook.load()) hook(event, status);
@@ -80,6 +82,11 @@ usize backtrace(std::uintptr_t frame, std::span<std::uintptr_t> return_addresses
     return count;
 }
 
+CodeOwner code_owner(std::uintptr_t address) {
+    const auto hook = owner_hook.load();
+    return hook != nullptr ? hook(address) : CodeOwner::application;
+}
+
 void power_init(const Platform&) {}
 void poweroff() {
     end(host::PowerEvent::poweroff, 0, "poweroff");
@@ -97,6 +104,9 @@ void end_vm(u8 status) {
 namespace host {
 void set_power_hook(void (*hook)(PowerEvent, u8)) {
     power_hook = hook;
+}
+void set_code_owner(CodeOwner (*hook)(std::uintptr_t)) {
+    owner_hook = hook;
 }
 }  // namespace host
 

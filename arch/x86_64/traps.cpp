@@ -1,5 +1,5 @@
-// What happens after traps.S has saved the registers: interrupts go up to the kernel, faults are put into
-// words. SDM vol. 3 §6.15. Context: interrupt or fault, interrupts disabled.
+// What happens after traps.S has saved the registers: interrupts go up to the kernel, faults to whoever handles them or
+// into words. SDM vol. 3 §6.15. Context: interrupt or fault, interrupts disabled.
 #include "arch/x86_64/traps.hpp"
 
 #include <cstring>
@@ -14,7 +14,19 @@
 namespace ringlet::arch {
 namespace {
 
-constexpr u64 kPageFault = 14;
+enum Vector : u64 {
+    kDivideError = 0,
+    kBreakpoint = 3,
+    kInvalidOpcode = 6,
+    kStackFault = 12,
+    kGeneralProtection = 13,
+    kPageFault = 14,
+    kX87Error = 16,
+    kAlignmentCheck = 17,
+    kSimdError = 19,
+};
+constexpr u64 kInterruptFlag = 0x200;
+constexpr u64 kConditionFlags = 0xcd5;  ///< carry, parity, adjust, zero, sign, direction, overflow
 
 constexpr const char* kFaultNames[32] = {
     "divide error",
@@ -96,7 +108,68 @@ const char* words_for(const Registers& at) {
     return text;
 }
 
+/// SDM vol. 1 §8.1.3, §10.2.3: the exceptions that happened and are not masked.
+FaultKind floating_point_kind(u64 flags) {
+    if ((flags & 1) != 0) return FaultKind::float_invalid;
+    if ((flags & 4) != 0) return FaultKind::float_divide;
+    if ((flags & 8) != 0) return FaultKind::float_overflow;
+    return (flags & 0x12) != 0 ? FaultKind::float_underflow : FaultKind::float_inexact;
+}
+
+/// These faults have no error code: the status of the unit takes its place.
+void note_floating_point(Registers& at) {
+    if (at.vector == kSimdError) {
+        u32 mxcsr;
+        asm volatile("stmxcsr %0" : "=m"(mxcsr));
+        at.error_code = mxcsr & ~(mxcsr >> 7) & 0x3f;
+    } else if (at.vector == kX87Error) {
+        u16 status, control;
+        asm volatile("fnstsw %0\n\tfnstcw %1" : "=m"(status), "=m"(control));
+        at.error_code = status & ~control & 0x3f;
+    }
+}
+
+/// Copies what the CPU pushed to where the thread is to be diverted, and sends it there.
+bool divert(Registers& at) {
+    if ((at.rflags & kInterruptFlag) == 0) return false;
+    note_floating_point(at);
+    if (!fault_of(at)) return false;
+    const std::uintptr_t top = hooks::fault_stack(at);
+    if (top == 0) return false;
+    constexpr usize kWords = 7;  // from the vector to ss
+    auto* const pushed = reinterpret_cast<u64*>(align_down<std::uintptr_t>(top, 16)) - kWords;
+    std::memcpy(pushed, &at.vector, kWords * sizeof(u64));
+    at.rip = reinterpret_cast<u64>(&ringlet_divert);
+    at.rsp = reinterpret_cast<u64>(pushed);
+    at.rflags &= ~(kInterruptFlag | kConditionFlags);
+    return true;
+}
+
 }  // namespace
+
+std::optional<Fault> fault_of(const Registers& at) {
+    switch (at.vector) {
+    case kPageFault:
+        return Fault{PageFaultCode{at.error_code}.present() ? FaultKind::forbidden : FaultKind::unmapped,
+                     at.fault_address};
+    case kGeneralProtection:  // an address that is none, or an instruction that is not for applications: nobody says
+    case kStackFault:
+        return Fault{FaultKind::unmapped, 0};
+    case kAlignmentCheck:
+        return Fault{FaultKind::unaligned, 0};
+    case kInvalidOpcode:
+        return Fault{FaultKind::illegal_instruction, at.rip};
+    case kBreakpoint:
+        return Fault{FaultKind::breakpoint, at.rip};
+    case kDivideError:
+        return Fault{FaultKind::integer_divide, at.rip};
+    case kX87Error:
+    case kSimdError:
+        return Fault{floating_point_kind(at.error_code), at.rip};
+    default:
+        return std::nullopt;
+    }
+}
 
 void describe(const Registers& r, TextSink sink) {
     format(sink, "rip {:016x}  rsp {:016x}  rbp {:016x}  flags {:08x}\n", r.rip, r.rsp, r.rbp, r.rflags);
@@ -111,16 +184,24 @@ void describe(const Registers& r, TextSink sink) {
 
 using namespace ringlet;
 
-void ringlet_interrupt(u32 vector) {
+u32 ringlet_interrupt(u32 vector, const InterruptedFrame& at) {
     if (vector == arch::x86::kTimerVector) {
         arch::x86::timer_interrupt();
     } else {
         arch::hooks::interrupt(arch::IrqId{vector});
     }
     arch::x86::end_of_interrupt();
-    arch::hooks::interrupt_exit();
+    return arch::hooks::interrupt_exit({at.rip, at.rbp}) ? 1 : 0;
 }
 
-void ringlet_fault(const arch::Registers& at) {
-    arch::hooks::fault(arch::words_for(at), at);
+void ringlet_fault(arch::Registers& at) {
+    if (!arch::divert(at)) arch::hooks::fault(arch::words_for(at), at);
+}
+
+void ringlet_diverted(arch::Registers& at) {
+    const u64 cs = at.cs, ss = at.ss, rflags = at.rflags;
+    arch::hooks::diverted(at);
+    at.cs = cs;
+    at.ss = ss;
+    at.rflags = (rflags & ~arch::kConditionFlags) | (at.rflags & arch::kConditionFlags);
 }

@@ -25,6 +25,14 @@ void end_of_interrupt();
 extern "C" {
 extern const char ringlet_vectors[];
 void ringlet_spurious();
-void ringlet_interrupt(ringlet::u32 vector);
-[[noreturn]] void ringlet_fault(const ringlet::arch::Registers& at);
+void ringlet_divert();
+/// What an interrupt leaves on the stack for backtraces: a frame.
+struct InterruptedFrame {
+    ringlet::u64 rbp, rip;
+};
+/// 1: the thread is diverted.
+ringlet::u32 ringlet_interrupt(ringlet::u32 vector, const InterruptedFrame& at);
+/// Returns when `at` is where the thread is diverted.
+void ringlet_fault(ringlet::arch::Registers& at);
+void ringlet_diverted(ringlet::arch::Registers& at);
 }

@@ -1,6 +1,7 @@
 // Between scheduler.cpp (who runs) and thread.cpp (how threads begin and end). Nobody else includes this.
 #pragma once
 
+#include "arch/hooks.hpp"
 #include "kernel/sched/scheduler.hpp"
 
 namespace ringlet::kernel {
@@ -13,6 +14,10 @@ void start_new_thread();
 void install_first_threads(Thread& main, Thread& idle);
 /// With the SchedulerGuard held.
 void add_new_thread(Thread& thread);
+
+/// The current thread was wanted (interruption.hpp) and interrupted there: true when that is a place where it can be
+/// diverted; then it is no longer wanted. With interrupts disabled.
+bool take_interruption(Cpu& cpu, const arch::hooks::Interrupted& at);
 
 /// In an interrupt handler: no switching, and ranks count from nothing.
 class InterruptScope {

@@ -20,6 +20,8 @@ constinit Cpu boot_cpu;
 
 namespace {
 
+constexpr Duration kLookAgain = Duration::from_ms(1);  ///< at a thread that is to be interrupted
+
 struct Scheduler {
     std::atomic<bool> locked{false};
     DeadlineHeap sleepers;
@@ -124,6 +126,8 @@ void switch_away(Cpu& cpu) {
     if (any_ready_at(cpu, to.priority)) start_slice(cpu, to.slice_left);
     to.slice_left = kTimeSlice;
     to.state = ThreadState::running;
+    if (to.interruption_wanted.load(std::memory_order_relaxed)) [[unlikely]]
+        arm_timer(cpu, arch::monotonic_now() + kLookAgain);
     if (&to == &from) return;
     charge(cpu, to);
     from.held_ranks = cpu.held_ranks;
@@ -341,15 +345,22 @@ void timer() {
     arm_timer(cpu, std::min(scheduler.sleepers.earliest(), cpu.slice_end));
 }
 
-void interrupt_exit() {
+bool interrupt_exit(const Interrupted& at) {
     Cpu& cpu = this_cpu();
-    if (!cpu.need_switch || cpu.halted || cpu.interrupt_depth != 0 || cpu.current == nullptr) return;
-    // The interrupted thread may hold mutexes of any rank: it is not it who takes the scheduler lock.
-    const u32 held_ranks = std::exchange(cpu.held_ranks, 0);
-    kernel::lock();
-    preempt(cpu);
-    kernel::unlock();
-    this_cpu().held_ranks = held_ranks;
+    if (cpu.halted || cpu.interrupt_depth != 0 || cpu.current == nullptr) return false;
+    if (cpu.need_switch) {
+        // The interrupted thread may hold mutexes of any rank: it is not it who takes the scheduler lock.
+        const u32 held_ranks = std::exchange(cpu.held_ranks, 0);
+        kernel::lock();
+        preempt(cpu);
+        kernel::unlock();
+        this_cpu().held_ranks = held_ranks;
+    }
+    if (!cpu.current->interruption_wanted.load(std::memory_order_relaxed)) [[likely]]
+        return false;
+    if (take_interruption(cpu, at)) return true;
+    arm_timer(cpu, arch::monotonic_now() + kLookAgain);
+    return false;
 }
 
 }  // namespace ringlet::arch::hooks

@@ -12,6 +12,7 @@
 
 #include <arch/context.hpp>
 #include <arch/cpu.hpp>
+#include <atomic>
 
 #include "kernel/mm/stack.hpp"
 #include "kernel/sched/thread.hpp"
@@ -59,6 +60,7 @@ public:
 
     u64 cpu_time_ns = 0;
     u64 switches = 0;
+    std::atomic<bool> interruption_wanted{false};  ///< see interruption.hpp
 };
 
 struct Cpu {

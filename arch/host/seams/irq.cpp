@@ -81,7 +81,10 @@ void interrupt(IrqId id) {
 }
 
 void timer() {}
-void interrupt_exit() {}
+bool interrupt_exit(const Interrupted&) {
+    return false;
+}
+void diverted(Registers&) {}
 
 void fault(const char* what, const Registers&) {
     std::fprintf(stderr, "fault: %s\n", what);

@@ -18,7 +18,8 @@ spelled = [  # as nm prints it, as we want it
     ("ringlet::Lock::operator bool() const", "ringlet::Lock::operator bool"),
 ]
 start, at = 0xFFFF0000, 0x40
-nm, expected = [f"{start - 16:016x} T before", f"{start:016x} T __text_start"], []
+nm = [f"{start - 16:016x} T before", f"{start:016x} T __text_start", f"{start + at:016x} T __system_text_end"]
+expected = []
 for i in range(500):
     if i < len(spelled):
         printed, wanted = spelled[i]

@@ -2,6 +2,8 @@
 // stack).
 #pragma once
 
+#include <cstdint>
+
 #include "lib/bytes.hpp"
 
 namespace ringlet::arch {
@@ -19,6 +21,12 @@ void context_init(Context& c, MutableBytes stack, void (*entry)(void*), void* ar
 extern "C" void ringlet_context_switch(Context* from, Context* to);
 inline void context_switch(Context& from, Context& to) {
     ringlet_context_switch(&from, &to);
+}
+
+/// Calls `function(argument)` on the stack that ends at `top`. Context: thread.
+extern "C" void ringlet_call_on_stack(std::uintptr_t top, void (*function)(void*), void* argument);
+inline void call_on_stack(std::uintptr_t top, void (*function)(void*), void* argument) {
+    ringlet_call_on_stack(top, function, argument);
 }
 
 }  // namespace ringlet::arch

@@ -22,4 +22,9 @@ void context_init(Context& context, MutableBytes stack, void (*entry)(void*), vo
 /// Saves into `from`, continues in `to`. Returns when somebody switches back, interrupts still disabled.
 void context_switch(Context& from, Context& to);
 
+/// On the host there is no other stack for handlers.
+inline void call_on_stack(std::uintptr_t, void (*function)(void*), void* argument) {
+    function(argument);
+}
+
 }  // namespace ringlet::arch

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "arch/code_owner.hpp"
 #include "arch/irq_types.hpp"
 #include "lib/bytes.hpp"
 #include "lib/result.hpp"
@@ -36,8 +37,8 @@ void unregister_mmio(u64 base);
 void register_ports(u16 base, u16 count, MmioHandler& handler);
 void unregister_ports(u16 base);
 
-/// Interrupt `id` fires: hooks::interrupt() then hooks::interrupt_exit() in this thread; later if this thread
-/// has interrupts disabled or the interrupt is masked.
+/// Interrupt `id` fires: hooks::interrupt() then hooks::interrupt_exit(), and hooks::diverted() if that says so, in
+/// this thread; later if this thread has interrupts disabled or the interrupt is masked.
 void raise(IrqId id);
 /// What a device's MSI write does. False (and nothing happens) when the message is not one that
 /// allocate_msi() gave out and is still allocated.
@@ -68,6 +69,8 @@ void set_idle_hook(void (*hook)());
 enum class PowerEvent : u8 { poweroff, reboot, halt, end_vm };
 /// Called first by each function of arch/power.hpp; it may throw to get back to the test.
 void set_power_hook(void (*hook)(PowerEvent event, u8 status));
+/// Answers for arch::code_owner(). nullptr: all is the application's.
+void set_code_owner(CodeOwner (*hook)(std::uintptr_t address));
 /// Receives early_put() instead of stderr. nullptr: stderr again.
 void set_early_sink(void (*put)(char));
 

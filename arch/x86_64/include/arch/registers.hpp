@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "arch/fault.hpp"
 #include "lib/format.hpp"
 
 namespace ringlet::arch {
@@ -18,7 +20,18 @@ struct Registers {
     std::uintptr_t stack_pointer() const { return rsp; }
     /// Who called what begins at program_counter(); true only before its first instruction. 0: unknown.
     std::uintptr_t return_address() const;
+    /// A place in the middle of a call, of which no more is known.
+    static Registers of_call(std::uintptr_t pc, std::uintptr_t frame) {
+        Registers at{};
+        at.rip = pc;
+        at.rbp = at.rsp = frame;
+        return at;
+    }
 };
+static_assert(sizeof(Registers) == 184);
+
+/// What fault it was; none: an interrupt, or nothing that code of an application can cause.
+std::optional<Fault> fault_of(const Registers& at);
 
 /// Six lines of text.
 void describe(const Registers& registers, TextSink sink);
