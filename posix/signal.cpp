@@ -1,5 +1,5 @@
 // Signals: who may have which action, who has which pending, and running handlers. A signal for another thread makes it
-// wake from its wait, and there it runs the handler; between two instructions of a computing thread nothing happens.
+// wake from its wait, and there it runs the handler, or interrupts it where it computes (handler.hpp).
 #include <signal.h>
 
 #include <atomic>
@@ -13,8 +13,8 @@
 #include "kernel/panic.hpp"
 #include "kernel/sync/spinlock.hpp"
 #include "posix/error.hpp"
+#include "posix/handler.hpp"
 #include "posix/signals.hpp"
-#include "posix/thread.hpp"
 
 using namespace ringlet;
 using namespace ringlet::posix;
@@ -44,33 +44,6 @@ bool ignored_by_default(int signal) {
     if (signal == SIGABRT) kernel::panic("abort() called");
     kernel::log(kernel::LogLevel::error, "ended by signal {}", signal);
     _exit(128 + signal);
-}
-
-/// The handler, with the signal blocked while it runs.
-void act(__ringlet_thread& thread, int signal) {
-    struct sigaction action;
-    {
-        auto held = actions.lock();
-        action = held->of[signal];
-        if ((action.sa_flags & SA_RESETHAND) != 0) held->of[signal].sa_handler = SIG_DFL;
-    }
-    if (action.sa_handler == SIG_IGN || (action.sa_handler == SIG_DFL && ignored_by_default(signal))) return;
-    if (action.sa_handler == SIG_DFL) end_by(signal);
-    const sigset_t blocked = thread.blocked;
-    thread.blocked |= action.sa_mask | ((action.sa_flags & SA_NODEFER) != 0 ? 0 : bit(signal));
-    const int error = errno;
-    if ((action.sa_flags & SA_SIGINFO) != 0) {
-        siginfo_t info{};
-        info.si_signo = signal;
-        info.si_code = SI_USER;
-        action.sa_sigaction(signal, &info, nullptr);
-    } else {
-        action.sa_handler(signal);
-    }
-    errno = error;
-    thread.blocked = blocked;
-    ++handled;
-    if ((action.sa_flags & SA_RESTART) == 0) ++interrupting;
 }
 
 Outcome<> send(__ringlet_thread& thread, int signal) {
@@ -131,9 +104,41 @@ void wait_for_poke() {
 
 namespace ringlet::posix {
 
-void run_pending_signals() {
+/// The signal is blocked while its handler runs.
+void act(__ringlet_thread& thread, siginfo_t& info, arch::Registers* at) {
+    const int signal = info.si_signo;
+    struct sigaction action;
+    {
+        auto held = actions.lock();
+        action = held->of[signal];
+        if ((action.sa_flags & SA_RESETHAND) != 0) held->of[signal].sa_handler = SIG_DFL;
+    }
+    if (action.sa_handler == SIG_IGN || (action.sa_handler == SIG_DFL && ignored_by_default(signal))) return;
+    if (action.sa_handler == SIG_DFL) end_by(signal);
+    const sigset_t blocked = thread.blocked;
+    thread.blocked |= action.sa_mask | ((action.sa_flags & SA_NODEFER) != 0 ? 0 : bit(signal));
+    const int error = errno;
+    call_handler(thread, action, info, blocked, at);
+    errno = error;
+    ++handled;
+    if ((action.sa_flags & SA_RESTART) == 0) ++interrupting;
+}
+
+std::optional<struct sigaction> handler_of(const __ringlet_thread& thread, int signal) {
+    const struct sigaction action = actions.lock()->of[signal];
+    const bool runs = action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+    if (!runs || (thread.blocked & bit(signal)) != 0) return std::nullopt;
+    return action;
+}
+
+void run_pending_signals(arch::Registers* at) {
     __ringlet_thread& thread = *pthread_self();
-    while (const int signal = take_pending(thread, ~u64{thread.blocked})) act(thread, signal);
+    while (const int signal = take_pending(thread, ~u64{thread.blocked})) {
+        siginfo_t info{};
+        info.si_signo = signal;
+        info.si_code = SI_USER;
+        act(thread, info, at);
+    }
 }
 
 u64 signals_handled() {

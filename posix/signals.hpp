@@ -1,13 +1,18 @@
 // Signals inside one process: a number that a thread sends itself or another, and a function that the receiver runs
-// when it is at a place where it can. Context: thread, holding nothing.
+// where it waits or computes, not inside other calls. Context: thread, holding nothing.
 #pragma once
 
 #include "lib/types.hpp"
 
+namespace ringlet::arch {
+struct Registers;
+}
+
 namespace ringlet::posix {
 
-/// Runs the handlers of what is pending for this thread and not blocked. Called where a thread woke from a wait.
-void run_pending_signals();
+/// Runs the handlers of what is pending for this thread and not blocked. Called where a thread woke from a wait, or was
+/// interrupted: `at`. May not return.
+void run_pending_signals(arch::Registers* at = nullptr);
 /// Handlers that this thread has run so far: who sees it change was interrupted (EINTR).
 u64 signals_handled();
 /// Those that were not set with SA_RESTART.

@@ -7,8 +7,10 @@
 
 #include <sched.h>
 
+#include "kernel/sched/interruption.hpp"
 #include "kernel/sync/spinlock.hpp"
 #include "posix/error.hpp"
+#include "posix/handler.hpp"
 #include "posix/memory.hpp"
 #include "posix/signals.hpp"
 
@@ -29,6 +31,7 @@ constinit kernel::Guarded<Threads, kernel::Rank::readiness, kernel::Spinlock> th
 /// From here on signals reach it.
 void enter(Pthread& thread) {
     self = &thread;
+    thread.here = &kernel::this_thread();
     auto held = threads.lock();
     held->all.push_back(thread);
 }
@@ -40,6 +43,13 @@ Pthread& own() {
         enter(*made);
     }
     return *self;
+}
+
+/// Under the lock of `threads`: it does not end meanwhile.
+void poke_living(Pthread& thread) {
+    shared(thread.poked).store(1);
+    if (const u32* word = __atomic_load_n(&thread.sleeps_on, __ATOMIC_SEQ_CST)) futex_wake(*word, kEverybody);
+    if (thread.here != nullptr) kernel::interrupt(*thread.here);
 }
 
 /// Handlers that pthread_cleanup_push() left, then all that hangs on the thread.
@@ -117,6 +127,7 @@ namespace ringlet::posix {
 
 void adopt_main_thread() {
     use_global_reent();
+    start_interruptions();
     shared(living).fetch_add(1);
     Pthread& thread = own();
     thread.made_here = true;  // pthread_exit() in main() leaves the others running
@@ -137,6 +148,7 @@ void end_of_thread() {
     {
         auto held = threads.lock();
         List<Pthread>::remove(*thread);
+        thread->here = nullptr;
     }
     self = nullptr;
     if (!counts) {
@@ -150,13 +162,13 @@ void end_of_thread() {
 }
 
 void poke(Pthread& thread) {
-    shared(thread.poked).store(1);
-    if (const u32* word = __atomic_load_n(&thread.sleeps_on, __ATOMIC_SEQ_CST)) futex_wake(*word, kEverybody);
+    auto held = threads.lock();
+    poke_living(thread);
 }
 
 void poke_all() {
     auto held = threads.lock();
-    for (Pthread& thread : held->all) poke(thread);
+    for (Pthread& thread : held->all) poke_living(thread);
 }
 
 Slept cancellable_wait(const u32& word, u32 expected, Instant deadline, Meanwhile meanwhile) {

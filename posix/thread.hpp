@@ -30,6 +30,8 @@ struct __ringlet_thread : ringlet::ListNode<> {
     bool ending = false;
     _pthread_cleanup_context* cleanup = nullptr;  ///< what pthread_cleanup_push() left, the latest first
 
+    ringlet::kernel::Thread* here = nullptr;  ///< the thread that it is, from its beginning to its end
+    stack_t alternate{};                      ///< for signal handlers; no bytes: none
     sigset_t blocked = 0;
     ringlet::u64 pending = 0;  ///< signals sent to this thread, by number
     char name[16] = {};
@@ -54,7 +56,7 @@ template <class R = int, class T> R finish(const Outcome<T>& outcome) {
 /// test_cancel() and run_pending_signals(), when it holds nothing any more.
 Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never(),
                        Meanwhile meanwhile = Meanwhile::nothing);
-/// Wakes `thread` from a cancellable_wait(), or from the next one.
+/// Wakes `thread` from a cancellable_wait(), or from the next one, and interrupts what it computes.
 void poke(__ringlet_thread& thread);
 /// Wakes every thread of the application in the same way.
 void poke_all();

@@ -22,11 +22,15 @@ not what the cases say. Each function of the list (`tests/posix/functions.txt`) 
 - **ENOSYS**: there, for programs that try; it only says that it does nothing
 - **absent**: a program that calls it does not link
 
-Some things hold for all of it. There is one process and one user, who may do everything. A signal handler of another
-thread runs when that thread waits, or next does. Names of AF_UNIX sockets are a table of the process: they are not
-files, and go with their socket. A socket at `::` serves IPv4 too (no IPV6_V6ONLY); getaddrinfo() with AI_PASSIVE gives it
-alone. SO_RCVBUF and SO_SNDBUF are taken as the hints they are. Edge-triggered epoll tells of a socket again after it was
-read or written until EAGAIN. mmap() of a file is a copy; memory is always readable and writable.
+Some things hold for all of it. There is one process and one user, who may do everything. A signal interrupts a thread
+where it waits, or where it computes in the program or the C library; inside any other call it comes a moment later. A
+fault of the CPU is SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGTRAP for a handler that is not blocked (when it returns, the
+instruction runs again); without one the run ends with a panic's report, and so it does when a call follows a bad
+pointer (Linux: EFAULT). A handler of a stack overflow needs sigaltstack(). Names of AF_UNIX sockets are a table of the
+process: they are not files, and go with their socket. A socket at `::` serves IPv4 too (no IPV6_V6ONLY); getaddrinfo()
+with AI_PASSIVE gives it alone. SO_RCVBUF and SO_SNDBUF are taken as the hints they are. Edge-triggered epoll tells of a
+socket again after it was read or written until EAGAIN. mmap() of a file is a copy; memory is always readable and
+writable.
 
 """
 

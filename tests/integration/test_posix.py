@@ -31,7 +31,8 @@ def on_linux():
 
 
 def in_guest(machine):
-    with VM(machine, memory="128M", appliance="posix_cases") as vm:
+    # A case executes what is no instruction, of which QEMU would complain.
+    with VM(machine, memory="128M", appliance="posix_cases", check_log=False) as vm:
         vm.wait(b"cases: done", 240)
         return vm.output.replace(b"\r", b"").decode(errors="replace")
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Faults that no handler may have, and Ctrl-C for a program that does not look. What behaves as on Linux is in tests/posix."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import expand, main, per_machine  # noqa: E402
+from vm import PANIC, VM  # noqa: E402
+
+FATAL = {   # argument: (what the panic must say, the functions that must be on the stack)
+    "default": ("null pointer", ["first_fault"]),
+    "ignored": ("null pointer", ["first_fault"]),
+    "blocked": ("null pointer", ["first_fault"]),
+    "in-handler": ("null pointer", ["fault_again", "ringlet_divert", "first_fault"]),  # what the handler interrupted, too
+    "overflow": ("stack overflow", ["deeper"]),
+    "system": ("null pointer", ["clock_gettime"]),
+}
+
+
+@expand
+class Signals(unittest.TestCase):
+    def guest(self, machine, argument):
+        return VM(machine, net=False, appliance="signals", append=f"-- {argument}",
+                  extra=["-semihosting"] if machine.startswith("virt") else ())
+
+    @per_machine("q35", "virt")
+    def test_a_fault_without_a_handler_is_a_panic(self, machine):
+        for name, (reason, functions) in FATAL.items():
+            with self.subTest(name), self.guest(machine, name) as vm:
+                self.assertNotEqual(vm.exit_status(30), 0)
+                text = vm.output.decode(errors="replace")
+                self.assertEqual(text.count(PANIC.decode()), 1, text)
+                self.assertIn(reason, text[text.index(PANIC.decode()):].split("\n")[0])
+                for function in functions:
+                    self.assertIn(function, text)
+                self.assertNotIn("handler: ", text)
+                self.assertNotIn("still here", text)
+
+    @per_machine("q35", "virt")
+    def test_ctrl_c_ends_what_computes(self, machine):
+        for name in ("spin", "faults"):
+            with self.subTest(name), self.guest(machine, name) as vm:
+                vm.wait(b"spins")
+                vm.send(b"\x03")
+                vm.wait(b"ended by signal 2", 30)
+
+
+if __name__ == "__main__":
+    main()
