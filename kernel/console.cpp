@@ -1,8 +1,10 @@
 #include "kernel/console.hpp"
 
+#include <arch/cpu.hpp>
 #include <atomic>
 #include <utility>
 
+#include "kernel/mm/heap.hpp"
 #include "kernel/sched/event.hpp"
 
 namespace ringlet::kernel {
@@ -10,14 +12,25 @@ namespace ringlet::kernel {
 namespace {
 
 // Single producer (the serial interrupt), single consumer (the reader): `head` is the producer's, `tail` the
-// reader's.
+// reader's. Both move `data`: whoever touches it has interrupts off.
 struct InputRing {
-    static constexpr u32 kSize = 256;
-    char data[kSize] = {};
+    static constexpr u32 kSize = 256, kLargest = 65536;
+    char small[kSize] = {};
+    char* data = small;
+    u32 size = kSize;
     std::atomic<u32> head{0}, tail{0};
     std::atomic<u64> overruns{0};
     std::atomic<bool> held_back{false};  // the producer was told to wait
 
+    bool is_full() const { return head.load(std::memory_order_relaxed) - tail.load(std::memory_order_acquire) == size; }
+    char at(u32 index) const {
+        const arch::IrqGuard off;
+        return data[index % size];
+    }
+    /// Twice the room: the producer's. False: that is not to be had.
+    bool grow();
+    /// Everything was read: the reader's.
+    void shrink();
     /// The reader is done with everything before `to`.
     void release(u32 to);
 };
@@ -30,14 +43,39 @@ constinit std::atomic<void (*)()> room_made{nullptr};
 constinit std::atomic<void (*)(char)> arrived{nullptr};
 constinit std::atomic<bool> claimed{false};
 
+bool InputRing::grow() {
+    if (size == kLargest) return false;
+    auto* const wider = static_cast<char*>(heap_allocate(2 * size));
+    if (wider == nullptr) return false;
+    const arch::IrqGuard off;
+    for (u32 i = tail.load(); i != head.load(); ++i) wider[i % (2 * size)] = data[i % size];
+    if (data != small) heap_free(data);
+    data = wider;
+    size *= 2;
+    return true;
+}
+
+void InputRing::shrink() {
+    const arch::IrqGuard off;
+    if (data == small || tail.load() != head.load()) return;
+    heap_free(data);
+    data = small;
+    size = kSize;
+}
+
 // Store, fence, look, as in Event: either the producer sees the room or the reader sees that it waits.
 void InputRing::release(u32 to) {
     tail.store(to, std::memory_order_release);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with console_input_full()
     if (!held_back.load(std::memory_order_relaxed)) return;
-    if (head.load(std::memory_order_acquire) - to > kSize / 2) return;  // a few at a time are not worth it
+    if (head.load(std::memory_order_acquire) - to > size / 2) return;  // a few at a time are not worth it
     held_back.store(false, std::memory_order_relaxed);
     if (const auto resume = room_made.load(std::memory_order_acquire)) resume();
+}
+
+/// For the producer.
+bool has_room() {
+    return !input.is_full() || (arrived.load(std::memory_order_relaxed) != nullptr && input.grow());
 }
 
 }  // namespace
@@ -72,13 +110,16 @@ void console_write(std::string_view text) {
 }
 
 void console_input(char c) {
-    const u32 head = input.head.load(std::memory_order_relaxed);
-    if (head - input.tail.load(std::memory_order_acquire) == InputRing::kSize) {
+    if (!has_room()) {
         input.overruns.fetch_add(1, std::memory_order_relaxed);
         return;
     }
-    input.data[head % InputRing::kSize] = c;
-    input.head.store(head + 1, std::memory_order_release);
+    {
+        const arch::IrqGuard off;
+        const u32 head = input.head.load(std::memory_order_relaxed);
+        input.data[head % input.size] = c;
+        input.head.store(head + 1, std::memory_order_release);
+    }
     input_arrived.set();
     if (const auto tell = arrived.load(std::memory_order_acquire)) tell(c);
 }
@@ -99,8 +140,9 @@ std::optional<char> console_read(Instant deadline) {
     for (;;) {
         const u32 tail = input.tail.load(std::memory_order_relaxed);
         if (tail != input.head.load(std::memory_order_acquire)) {
-            const char c = input.data[tail % InputRing::kSize];
+            const char c = input.at(tail);
             input.release(tail + 1);
+            if (input.size != InputRing::kSize) input.shrink();
             return c;
         }
         if (!input_arrived.wait_until(deadline)) return std::nullopt;
@@ -108,12 +150,10 @@ std::optional<char> console_read(Instant deadline) {
 }
 
 bool console_input_full() {
-    const u32 head = input.head.load(std::memory_order_relaxed);
-    const auto full = [&] { return head - input.tail.load(std::memory_order_acquire) == InputRing::kSize; };
-    if (!full()) return false;
+    if (has_room()) return false;
     input.held_back.store(true, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with InputRing::release()
-    if (full()) return true;
+    if (input.is_full()) return true;
     input.held_back.store(false, std::memory_order_relaxed);
     return false;
 }
@@ -125,7 +165,7 @@ void console_on_room(void (*resume)()) {
 bool console_discard_through(char c) {
     const u32 tail = input.tail.load(std::memory_order_relaxed), head = input.head.load(std::memory_order_acquire);
     for (u32 at = tail; at != head; ++at)
-        if (input.data[at % InputRing::kSize] == c) {
+        if (input.at(at) == c) {
             input.release(at + 1);
             return true;
         }

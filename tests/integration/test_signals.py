@@ -46,6 +46,17 @@ class Signals(unittest.TestCase):
                 vm.send(b"\x03")
                 vm.wait(b"ended by signal 2", 30)
 
+    @per_machine("q35", "virt")
+    def test_ctrl_c_is_seen_behind_much_that_nobody_reads(self, machine):
+        for size in (300, 10000):
+            with self.subTest(size), self.guest(machine, "spin-handled") as vm:
+                vm.wait(b"spins")
+                vm.send(b"x" * size + b"\x03")
+                vm.wait(b"handler: 2", 60)
+                vm.send(b"hello\n")   # what was typed before is forgotten
+                vm.wait(b"after: hello", 30)
+                vm.wait(b"still here", 30)
+
 
 if __name__ == "__main__":
     main()
