@@ -79,16 +79,14 @@ u32 Description::changes() const {
     return __atomic_load_n(&changes_, __ATOMIC_SEQ_CST);
 }
 
-Outcome<> Description::await_change(u32 seen, Instant deadline, u64 (*signals)()) {
-    return await_word(changes_, seen, deadline, signals);
+Outcome<> Description::await_change(u32 seen, Instant deadline) {
+    return await_word(changes_, seen, deadline);
 }
 
-Outcome<> await_word(const u32& word, u32 seen, Instant deadline, u64 (*signals)()) {
-    const u64 before = signals();
+Outcome<> await_word(const u32& word, u32 seen, Instant deadline) {
     while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == seen) {
-        if (cancel_due()) return refuse(EINTR);
-        if (cancellable_wait(word, seen, deadline, Meanwhile::network) == Slept::timed_out) return {};
-        if (signals() != before) return refuse(EINTR);
+        if (cancel_due() || signal_due()) return refuse(EINTR);
+        if (interruptible_wait(word, seen, deadline, Meanwhile::network) == Slept::timed_out) return {};
     }
     return {};
 }

@@ -45,8 +45,8 @@ public:
 };
 
 /// Sleeps until `word`, a futex word, is no longer `seen`, or the deadline: what all waits for descriptions end in.
-/// EINTR: the thread is to be cancelled (finish() does it), or what `signals` counts has come.
-Outcome<> await_word(const u32& word, u32 seen, Instant deadline, u64 (*signals)());
+/// EINTR: the thread is to be cancelled, or has a signal: finish() does it.
+Outcome<> await_word(const u32& word, u32 seen, Instant deadline);
 
 class Description : public Counted {
 public:
@@ -97,9 +97,8 @@ public:
 protected:
     /// For the state before a look at what to wait for.
     u32 changes() const;
-    /// Sleeps until stir() was called since changes() said `seen`, or the deadline. EINTR: as await_word(); not for
-    /// signals whose handlers were set with SA_RESTART.
-    Outcome<> await_change(u32 seen, Instant deadline = Instant::never(), u64 (*signals)() = signals_interrupting);
+    /// Sleeps until stir() was called since changes() said `seen`, or the deadline. EINTR: as await_word().
+    Outcome<> await_change(u32 seen, Instant deadline = Instant::never());
 
 private:
     std::atomic<int> flags_;

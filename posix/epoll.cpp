@@ -208,7 +208,7 @@ Outcome<int> Epoll::wait(std::span<epoll_event> out, Instant deadline) {
         const u32 seen = changes();
         const usize count = collect(out, Purpose::report);
         if (count != 0 || deadline <= kernel::now()) return static_cast<int>(count);
-        TRY_POSIX(await_change(seen, deadline, signals_handled));
+        TRY_POSIX(await_change(seen, deadline));
     }
 }
 
@@ -237,14 +237,18 @@ Outcome<> change(int epfd, int what, int fd, const epoll_event* event) {
     }
 }
 
-Outcome<int> wait(int epfd, epoll_event* events, int most, int milliseconds, const sigset_t* mask) {
+Outcome<int> wait_until(int epfd, epoll_event* events, int most, Instant deadline) {
     const Ref at = TRY_POSIX(description(epfd));
     Epoll* const epoll = at->as_epoll();
     if (epoll == nullptr || most <= 0) return refuse(EINVAL);
+    return epoll->wait({events, static_cast<usize>(most)}, deadline);
+}
+
+Outcome<int> wait(int epfd, epoll_event* events, int most, int milliseconds, const sigset_t* mask) {
     const Instant deadline = milliseconds < 0 ? Instant::never() : after(Duration::from_ms(milliseconds));
     const MaskFor during(mask);
     if (during.interrupted()) return refuse(EINTR);
-    return epoll->wait({events, static_cast<usize>(most)}, deadline);
+    return during.finish(wait_until(epfd, events, most, deadline));
 }
 
 }  // namespace
@@ -262,10 +266,10 @@ int epoll_ctl(int epfd, int what, int fd, epoll_event* event) {
     return answer(change(epfd, what, fd, event));
 }
 int epoll_wait(int epfd, epoll_event* events, int most, int milliseconds) {
-    return finish(wait(epfd, events, most, milliseconds, nullptr));
+    return finish<int, AfterHandler::ends>([&] { return wait(epfd, events, most, milliseconds, nullptr); });
 }
 int epoll_pwait(int epfd, epoll_event* events, int most, int milliseconds, const sigset_t* mask) {
-    return finish(wait(epfd, events, most, milliseconds, mask));
+    return finish<int, AfterHandler::ends>([&] { return wait(epfd, events, most, milliseconds, mask); });
 }
 
 }  // extern "C"

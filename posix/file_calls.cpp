@@ -207,35 +207,44 @@ int _close(int fd) {
     return answer(remove(fd));
 }
 ssize_t _read(int fd, void* to, size_t bytes) {
-    return finish<ssize_t>(read_from(fd, buffer(to, bytes)));
+    return finish<ssize_t>([&] { return read_from(fd, buffer(to, bytes)); });
 }
 ssize_t _write(int fd, const void* from, size_t bytes) {
-    return finish<ssize_t>(write_to(fd, buffer(from, bytes)));
+    return finish<ssize_t>([&] { return write_to(fd, buffer(from, bytes)); });
 }
 ssize_t pread(int fd, void* to, size_t bytes, off_t offset) {
-    return finish<ssize_t>(read_at(fd, buffer(to, bytes), offset));
+    return finish<ssize_t>([&] { return read_at(fd, buffer(to, bytes), offset); });
 }
 ssize_t pwrite(int fd, const void* from, size_t bytes, off_t offset) {
-    return finish<ssize_t>(write_at(fd, buffer(from, bytes), offset));
+    return finish<ssize_t>([&] { return write_at(fd, buffer(from, bytes), offset); });
 }
 ssize_t readv(int fd, const iovec* pieces, int count) {
-    return finish<ssize_t>(
-        in_pieces(pieces, count, [fd](const iovec& p, usize) { return read_from(fd, buffer(p.iov_base, p.iov_len)); }));
+    return finish<ssize_t>([&] {
+        return in_pieces(pieces, count,
+                         [fd](const iovec& p, usize) { return read_from(fd, buffer(p.iov_base, p.iov_len)); });
+    });
 }
 ssize_t writev(int fd, const iovec* pieces, int count) {
-    return finish<ssize_t>(in_pieces(pieces, count, [fd](const iovec& p, usize) {
-        return write_to(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len));
-    }));
+    return finish<ssize_t>([&] {
+        return in_pieces(pieces, count, [fd](const iovec& p, usize) {
+            return write_to(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len));
+        });
+    });
 }
 ssize_t preadv(int fd, const iovec* pieces, int count, off_t offset) {
-    return finish<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
-        return read_at(fd, buffer(p.iov_base, p.iov_len), offset + static_cast<off_t>(done));
-    }));
+    return finish<ssize_t>([&] {
+        return in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
+            return read_at(fd, buffer(p.iov_base, p.iov_len), offset + static_cast<off_t>(done));
+        });
+    });
 }
 ssize_t pwritev(int fd, const iovec* pieces, int count, off_t offset) {
-    return finish<ssize_t>(in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
-        return write_at(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len), offset + static_cast<off_t>(done));
-    }));
+    return finish<ssize_t>([&] {
+        return in_pieces(pieces, count, [fd, offset](const iovec& p, usize done) {
+            return write_at(fd, buffer(static_cast<const void*>(p.iov_base), p.iov_len),
+                            offset + static_cast<off_t>(done));
+        });
+    });
 }
 off_t _lseek(int fd, off_t offset, int whence) {
     return answer<off_t>(seek_to(fd, offset, whence));

@@ -65,7 +65,7 @@ public:
         for (;;) {
             const u32 seen = shared(word_).load();
             if (const int count = look(); count != 0 || deadline <= kernel::now()) return count;
-            TRY_POSIX(await_word(word_, seen, deadline, signals_handled));
+            TRY_POSIX(await_word(word_, seen, deadline));
         }
     }
 
@@ -140,14 +140,14 @@ Outcome<int> poll_for(std::span<pollfd> fds, const timespec* timeout, const sigs
     const Instant deadline = TRY_POSIX(deadline_in(timeout));
     const MaskFor during(mask);
     if (during.interrupted()) return refuse(EINTR);
-    return poll_until(fds, deadline);
+    return during.finish(poll_until(fds, deadline));
 }
 
 Outcome<int> select_for(int count, fd_set* r, fd_set* w, fd_set* e, const timespec* timeout, const sigset_t* mask) {
     const Instant deadline = TRY_POSIX(deadline_in(timeout));
     const MaskFor during(mask);
     if (during.interrupted()) return refuse(EINTR);
-    return select_until(count, r, w, e, deadline);
+    return during.finish(select_until(count, r, w, e, deadline));
 }
 
 }  // namespace
@@ -156,20 +156,21 @@ extern "C" {
 
 int poll(pollfd* fds, nfds_t count, int milliseconds) {
     const Instant deadline = milliseconds < 0 ? Instant::never() : after(Duration::from_ms(milliseconds));
-    return finish(poll_until({fds, count}, deadline));
+    return finish<int, AfterHandler::ends>([&] { return poll_until({fds, count}, deadline); });
 }
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-    return finish(poll_for({fds, count}, timeout, mask));
+    return finish<int, AfterHandler::ends>([&] { return poll_for({fds, count}, timeout, mask); });
 }
 int pselect(int count, fd_set* r, fd_set* w, fd_set* e, const timespec* timeout, const sigset_t* mask) {
-    return finish(select_for(count, r, w, e, timeout, mask));
+    return finish<int, AfterHandler::ends>([&] { return select_for(count, r, w, e, timeout, mask); });
 }
 int select(int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout) {
-    if (timeout == nullptr) return finish(select_for(count, r, w, e, nullptr, nullptr));
+    if (timeout == nullptr)
+        return finish<int, AfterHandler::ends>([&] { return select_for(count, r, w, e, nullptr, nullptr); });
     if (timeout->tv_usec < 0 || timeout->tv_sec < 0) return answer(Outcome<int>(refuse(EINVAL)));
     const timespec fine{.tv_sec = timeout->tv_sec + timeout->tv_usec / 1'000'000,
                         .tv_nsec = static_cast<long>(timeout->tv_usec % 1'000'000) * 1000};
-    return finish(select_for(count, r, w, e, &fine, nullptr));
+    return finish<int, AfterHandler::ends>([&] { return select_for(count, r, w, e, &fine, nullptr); });
 }
 
 }  // extern "C"

@@ -36,7 +36,8 @@ bool is_signal(int number) {
     return number > 0 && number < NSIG;
 }
 
-bool ignored_by_default(int signal) {
+bool is_ignored(const struct sigaction& action, int signal) {
+    if (action.sa_handler != SIG_DFL) return action.sa_handler == SIG_IGN;
     return signal == SIGCHLD || signal == SIGURG || signal == SIGCONT || signal == SIGWINCH;
 }
 
@@ -113,7 +114,7 @@ void act(__ringlet_thread& thread, siginfo_t& info, arch::Registers* at) {
         action = held->of[signal];
         if ((action.sa_flags & SA_RESETHAND) != 0) held->of[signal].sa_handler = SIG_DFL;
     }
-    if (action.sa_handler == SIG_IGN || (action.sa_handler == SIG_DFL && ignored_by_default(signal))) return;
+    if (is_ignored(action, signal)) return;
     if (action.sa_handler == SIG_DFL) end_by(signal);
     const sigset_t blocked = thread.blocked;
     thread.blocked |= action.sa_mask | ((action.sa_flags & SA_NODEFER) != 0 ? 0 : bit(signal));
@@ -138,6 +139,19 @@ void run_pending_signals(arch::Registers* at) {
         info.si_signo = signal;
         info.si_code = SI_USER;
         act(thread, info, at);
+    }
+}
+
+bool signal_due() {
+    __ringlet_thread& thread = *pthread_self();
+    for (;;) {
+        const u64 sent =
+            __atomic_load_n(&thread.pending, __ATOMIC_SEQ_CST) | __atomic_load_n(&process_pending, __ATOMIC_SEQ_CST);
+        const u64 ready = sent & ~u64{thread.blocked};
+        if (ready == 0) return false;
+        const int signal = __builtin_ctzll(ready);
+        if (!is_ignored(actions.lock()->of[signal], signal)) return true;
+        take_pending(thread, bit(signal));
     }
 }
 

@@ -16,6 +16,15 @@ public:
     }
     ~MaskFor() { pthread_self()->blocked = before_; }
     MaskFor(const MaskFor&) = delete;
+    /// What the call has come to, when it holds nothing any more: the handlers of what interrupted it run with the new
+    /// mask.
+    template <class T> Outcome<T> finish(const Outcome<T>& outcome) const {
+        if (!outcome && outcome.error().code == EINTR) {
+            test_cancel();
+            run_pending_signals();
+        }
+        return outcome;
+    }
     /// A signal came with the new mask.
     bool interrupted() const { return signals_handled() != handled_; }
 

@@ -13,6 +13,9 @@ namespace ringlet::posix {
 /// Runs the handlers of what is pending for this thread and not blocked. Called where a thread woke from a wait, or was
 /// interrupted: `at`. May not return.
 void run_pending_signals(arch::Registers* at = nullptr);
+/// Is there a signal for this thread that it does not block nor ignore? Who holds something gives it back first: calls
+/// that wait say EINTR for it, and finish() comes to it.
+bool signal_due();
 /// Handlers that this thread has run so far: who sees it change was interrupted (EINTR).
 u64 signals_handled();
 /// Those that were not set with SA_RESTART.

@@ -353,34 +353,36 @@ int bind(int fd, const sockaddr* name, socklen_t size) {
     return answer(bind_to(fd, name, size));
 }
 int connect(int fd, const sockaddr* name, socklen_t size) {
-    return finish(connect_to(fd, name, size));
+    return finish([&] { return connect_to(fd, name, size); });
 }
 int listen(int fd, int backlog) {
     return answer(listen_at(fd, backlog));
 }
 int accept4(int fd, sockaddr* name, socklen_t* size, int flags) {
-    return finish(accept_from(fd, name, size, flags));
+    return finish([&] { return accept_from(fd, name, size, flags); });
 }
 int accept(int fd, sockaddr* name, socklen_t* size) {
     return accept4(fd, name, size, 0);
 }
 ssize_t sendto(int fd, const void* from, size_t bytes, int flags, const sockaddr* name, socklen_t size) {
-    return finish<ssize_t>(send_by(fd, {static_cast<const std::byte*>(from), bytes}, flags, name, size));
+    return finish<ssize_t>([&] {
+        return send_by(fd, {static_cast<const std::byte*>(from), bytes}, flags, name, size);
+    });
 }
 ssize_t send(int fd, const void* from, size_t bytes, int flags) {
     return sendto(fd, from, bytes, flags, nullptr, 0);
 }
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    return finish<ssize_t>(send_message(fd, *message, flags));
+    return finish<ssize_t>([&] { return send_message(fd, *message, flags); });
 }
 ssize_t recvfrom(int fd, void* to, size_t bytes, int flags, sockaddr* name, socklen_t* size) {
-    return finish<ssize_t>(receive_by(fd, {static_cast<std::byte*>(to), bytes}, flags, name, size));
+    return finish<ssize_t>([&] { return receive_by(fd, {static_cast<std::byte*>(to), bytes}, flags, name, size); });
 }
 ssize_t recv(int fd, void* to, size_t bytes, int flags) {
     return recvfrom(fd, to, bytes, flags, nullptr, nullptr);
 }
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    return finish<ssize_t>(receive_message(fd, *message, flags));
+    return finish<ssize_t>([&] { return receive_message(fd, *message, flags); });
 }
 int shutdown(int fd, int how) {
     return answer(shut(fd, how));
@@ -398,7 +400,7 @@ int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
     return answer(change_option(fd, level, name, {static_cast<const std::byte*>(value), size}));
 }
 ssize_t sendfile(int to, int from, off_t* offset, size_t bytes) {
-    return finish<ssize_t>(send_file(to, from, offset, bytes));
+    return finish<ssize_t>([&] { return send_file(to, from, offset, bytes); });
 }
 
 }  // extern "C"

@@ -209,12 +209,12 @@ Outcome<> TcpSocket::connect_result() {
 Outcome<> TcpSocket::connect(const SocketAddress& to) {
     if (state_ == State::connected) return refuse(EISCONN);
     if (state_ == State::listening) return refuse(EISCONN);
-    if (state_ == State::connecting) {
+    if (state_ == State::connecting && !blocks()) {
         const auto result = connect_result();
         if (!result && result.error().code == EAGAIN) return refuse(EALREADY);
         return result;
     }
-    TRY_POSIX(start_connect(TRY_POSIX(endpoint_of(to, family()))));
+    if (state_ != State::connecting) TRY_POSIX(start_connect(TRY_POSIX(endpoint_of(to, family()))));
     // Without waiting a failure, even if it is known by now, is for SO_ERROR to tell.
     if (const auto now = stream_->readiness(); !blocks() && (now.error || now.closed)) return refuse(EINPROGRESS);
     const auto result = retry(0, send_timeout, [&] { return connect_result(); });

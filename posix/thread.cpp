@@ -171,15 +171,17 @@ void poke_all() {
     for (Pthread& thread : held->all) poke_living(thread);
 }
 
-Slept cancellable_wait(const u32& word, u32 expected, Instant deadline, Meanwhile meanwhile) {
+Slept interruptible_wait(const u32& word, u32 expected, Instant deadline, Meanwhile meanwhile) {
     Pthread& thread = own();
     __atomic_store_n(&thread.sleeps_on, &word, __ATOMIC_SEQ_CST);
     const Slept how = futex_wait(word, expected, deadline, &thread.poked, meanwhile);
     __atomic_store_n(&thread.sleeps_on, static_cast<const u32*>(nullptr), __ATOMIC_SEQ_CST);
-    if (shared(thread.poked).exchange(0) != 0) {
-        run_pending_signals();
-        return Slept::woken;
-    }
+    return shared(thread.poked).exchange(0) != 0 ? Slept::woken : how;
+}
+
+Slept cancellable_wait(const u32& word, u32 expected, Instant deadline) {
+    const Slept how = interruptible_wait(word, expected, deadline, Meanwhile::nothing);
+    if (how == Slept::woken) run_pending_signals();
     return how;
 }
 

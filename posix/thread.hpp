@@ -9,6 +9,7 @@
 #include "lib/time.hpp"
 #include "posix/error.hpp"
 #include "posix/futex.hpp"
+#include "posix/signals.hpp"
 
 /// What a pthread_t points to. Of pthread_create()'s threads it lives until they are joined or, detached, end; any
 /// other thread gets one when it first asks, until it ends.
@@ -47,15 +48,26 @@ void test_cancel();
 /// Would test_cancel() end the thread? Who holds something gives it back first: calls that wait say EINTR for it, and
 /// finish() comes to it.
 bool cancel_due();
-/// answer() for a call that is a cancellation point, when all that it held is given back.
-template <class R = int, class T> R finish(const Outcome<T>& outcome) {
-    if (!outcome && outcome.error().code == EINTR) test_cancel();
-    return answer<R>(outcome);
+/// What a call does after a handler that was set with SA_RESTART.
+enum class AfterHandler : u8 { goes_on, ends };
+/// answer() for a call that waits, and so is a cancellation point and can be interrupted. It says EINTR when something
+/// came (await_word()), and has given back all that it held: only here the thread ends, or a handler runs, which need
+/// not return. Then the call says EINTR, or is made once more.
+template <class R = int, AfterHandler kAfter = AfterHandler::goes_on, class Call> R finish(Call call) {
+    const auto count = kAfter == AfterHandler::ends ? signals_handled : signals_interrupting;
+    for (;;) {
+        const u64 before = count();
+        const auto outcome = call();
+        if (outcome || outcome.error().code != EINTR) return answer<R>(outcome);
+        test_cancel();
+        run_pending_signals();
+        if (count() != before) return answer<R>(outcome);
+    }
 }
-/// futex_wait() that pthread_cancel() and signals end early: woken. The caller looks for itself what it was, with
-/// test_cancel() and run_pending_signals(), when it holds nothing any more.
-Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never(),
-                       Meanwhile meanwhile = Meanwhile::nothing);
+/// futex_wait() that pthread_cancel() and signals end early: woken. The caller looks for itself what it was.
+Slept interruptible_wait(const u32& word, u32 expected, Instant deadline, Meanwhile meanwhile);
+/// The same for callers that hold nothing: handlers have run. They look with test_cancel().
+Slept cancellable_wait(const u32& word, u32 expected, Instant deadline = Instant::never());
 /// Wakes `thread` from a cancellable_wait(), or from the next one, and interrupts what it computes.
 void poke(__ringlet_thread& thread);
 /// Wakes every thread of the application in the same way.

@@ -1,6 +1,7 @@
 /* Signals that come while a thread computes. */
 #include "cases.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -127,6 +128,42 @@ CASE(timer_create, computing) {
   result("delete", timer_delete(timer));
   say("seen=%d", seen >= 3);
 }
+/* Calls that wait are left, and hold nothing any more. */
+CASE(siglongjmp, out_of_read) {
+  int p[2];
+  char b;
+  signal(SIGPIPE, SIG_IGN);
+  pipe(p);
+  handle(SIGALRM, leave);
+  if (sigsetjmp(place, 1) == 0) {
+    every(20000, 0);
+    read(p[0], &b, 1);
+  }
+  result("close", close(p[0]));
+  result("write", write(p[1], "x", 1));
+  close(p[1]);
+  say("seen=%d", (int)seen);
+}
+CASE(siglongjmp, out_of_poll) {
+  int p[2];
+  pipe(p);
+  handle(SIGALRM, leave);
+  for (volatile int i = 0; i < 10; ++i) {
+    struct pollfd fds[3] = {{p[0], POLLIN, 0}, {p[0], POLLIN, 0}, {p[0], POLLIN, 0}};
+    if (sigsetjmp(place, 1) != 0) continue;
+    every(2000, 0);
+    poll(fds, 3, -1);
+  }
+  char stack[4096];
+  memset(stack, 0x55, sizeof stack);
+  __asm__ volatile("" ::"r"(stack) : "memory");
+  result("write", write(p[1], "x", 1));
+  char b = 0;
+  result("read", read(p[0], &b, 1));
+  say("seen=%d got=%c", (int)seen, b);
+  close(p[0]);
+  close(p[1]);
+}
 static volatile int started;
 static void *spin(void *p) {
   started = 1;
@@ -176,4 +213,5 @@ CASE(sigaction, context) {
 
 CASES(interruptions, ENTRY(alarm, computing), ENTRY(setitimer, computing), ENTRY(setitimer, endless_loop),
       ENTRY(setitimer, endless_calls), ENTRY(setitimer, registers), ENTRY(setitimer, blocked),
-      ENTRY(timer_create, computing), ENTRY(pthread_kill, computing), ENTRY(sigaction, context))
+      ENTRY(siglongjmp, out_of_read), ENTRY(siglongjmp, out_of_poll), ENTRY(timer_create, computing), ENTRY(pthread_kill, computing),
+      ENTRY(sigaction, context))
