@@ -38,6 +38,12 @@ class Signals(unittest.TestCase):
                 self.assertNotIn("handler: ", text)
                 self.assertNotIn("still here", text)
 
+    @per_machine("q35")
+    def test_the_kind_of_a_floating_point_fault(self, machine):
+        with self.guest(machine, "float") as vm:
+            vm.wait(b"still here", 30)
+            self.assertEqual(vm.output.count(b"float: signal=1 division=1"), 2)  # the first leaves the unit as it should be
+
     @per_machine("q35", "virt")
     def test_ctrl_c_ends_what_computes(self, machine):
         for name in ("spin", "faults"):
