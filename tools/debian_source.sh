@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets the source of a Debian package, with Debian's patches, once, and prints its folder.
-# Usage: tools/debian_source.sh PACKAGE...   Needs dpkg-dev; no root: the lists of sources are the script's own, made from
-# the machine's lists of binary packages. Kept in $RINGLET_CACHE, or $XDG_CACHE_HOME/ringlet, or ~/.cache/ringlet.
+# Usage: tools/debian_source.sh [--upstream] PACKAGE...   --upstream: as its authors made it, without the patches.
+# Needs dpkg-dev; no root: the lists of sources are the script's own, made from the machine's lists of binary packages. Kept in $RINGLET_CACHE, or $XDG_CACHE_HOME/ringlet, or ~/.cache/ringlet.
 set -euo pipefail
 cache=${RINGLET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringlet}/debian
 
@@ -29,22 +29,25 @@ source_lines() {
     done
 }
 
-fetch() {  # PACKAGE: into $cache/PACKAGE
+fetch() {  # PACKAGE FOLDER
     local work
     work=$(mktemp -d "$cache/fetch.XXXXXX")
     mkdir -p "$work/lists/partial" "$work/unpacked"
     source_lines | sed 's/signed-by= */signed-by=/' >"$work/sources.list"
     local options=(-o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$work/lists"
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= -o Debug::NoLocking=1)
-    (cd "$work/unpacked" && apt-get "${options[@]}" -qq update && apt-get "${options[@]}" -qq source "$1") >"$cache/$1.log" 2>&1 ||
-        { tail -n 5 "$cache/$1.log" >&2; rm -rf "$work"; return 1; }
-    mv "$(find "$work/unpacked" -mindepth 1 -maxdepth 1 -type d | head -n 1)" "$cache/$1"
+    (cd "$work/unpacked" && apt-get "${options[@]}" -qq update && apt-get "${options[@]}" -qq source ${upstream:+--tar-only} "$1" &&
+        if [ -n "$upstream" ]; then tar -xf ./*.orig.tar.*; fi) >"$2.log" 2>&1 || { tail -n 5 "$2.log" >&2; rm -rf "$work"; return 1; }
+    mv "$(find "$work/unpacked" -mindepth 1 -maxdepth 1 -type d | head -n 1)" "$2"
     rm -rf "$work"
 }
 
-[ $# -gt 0 ] || { sed -n '2,4s/^# //p' "$0"; exit 2; }
+upstream=
+[ "${1:-}" != --upstream ] || { upstream=.upstream; shift; }
+[ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
 mkdir -p "$cache"
 for package in "$@"; do
-    [ -d "$cache/$package" ] || fetch "$package"
-    echo "$cache/$package"
+    folder=$cache/$package$upstream
+    [ -d "$folder" ] || fetch "$package" "$folder"
+    echo "$folder"
 done

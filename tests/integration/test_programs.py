@@ -4,13 +4,14 @@
 import gzip
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Workspace, expand, main, per_machine  # noqa: E402
-from vm import BUILD, VM, image  # noqa: E402
+from vm import BUILD, ROOT, VM, image  # noqa: E402
 
 MACHINES = ("q35", "virt")
 
@@ -104,6 +105,29 @@ class Programs(unittest.TestCase):
         with VM(machine, net=False, appliance="lua", memory="16M", append="-- /primes.lua 30000") as vm:
             vm.wait(b"3245 primes below 30000", timeout=60)
             self.assertEqual(vm.exit_status(), 0)
+
+    @ported("lua51")
+    @per_machine(*MACHINES)
+    def test_lua_by_its_own_tests(self, machine):
+        """The official tests of 5.1 by run.lua, on ext4: what is left out must be what is expected, and nothing else."""
+        package = subprocess.run([f"{ROOT}/tools/debian_source.sh", "--upstream", "golang-github-yuin-gopher-lua"],
+                                 capture_output=True, text=True, timeout=120)
+        if package.returncode:
+            self.skipTest("Debian's source package with the tests could not be had")
+        tree = self.space.file(f"{machine}.lua51")
+        shutil.copytree(package.stdout.strip() + "/_lua5.1-tests", tree)
+        shutil.copy(f"{ROOT}/tests/integration/appliances/lua51/run.lua", tree)
+        os.mkdir(f"{tree}/tmp")
+        path = self.space.ext4(f"{machine}.lua51.img", tree, size="16M")
+        with VM(machine, net=False, appliance="lua51", memory="256M", extra=disk(path), append="-- /run.lua") as vm:
+            self.assertEqual(vm.exit_status(150), 0, vm.tail())
+        said = vm.output.decode("latin-1").replace("\r", "")
+        self.assertEqual(re.findall("FAIL .*", said), [])
+        self.assertEqual(re.findall("^(?:SKIP|PART) (.*?): ", said, re.M), [
+            "main.lua", "strings.lua", *["literals.lua"] * 2, "attrib.lua", "code.lua", "big.lua", "pm.lua", "api.lua", "closure.lua",
+            *["math.lua"] * 3, "verybig.lua", "files.lua"])
+        self.assertEqual(re.findall("^passed .*", said, re.M), ["passed 18, failed 0, skipped 4"])
+        self.assertEqual(subprocess.run(["e2fsck", "-fn", path], capture_output=True, timeout=60).returncode, 0)
 
     @ported("zlib-example", "zlib")
     @per_machine(*MACHINES)
