@@ -24,7 +24,7 @@ constexpr Service kServices[] = {{7, "echo", echo},        {9, "discard", discar
 
 Result<> run() {
     Loop loop(network());
-    if (!prepare_lent()) return fail(Error::no_memory);
+    if (!prepare_text()) return fail(Error::no_memory);
     for (const Service& service : kServices) TRY(loop.listen(service));
     TRY(loop.datagrams(7, Answer::echo));
     TRY(loop.datagrams(9, Answer::nothing));

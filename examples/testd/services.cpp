@@ -89,42 +89,41 @@ namespace {
 
 // The 95 printable characters, in lines of 72, each line one further: the whole repeats after 95 lines.
 constexpr usize kLine = 74, kPattern = 95 * kLine;
-constexpr auto kText = [] {
-    std::array<char, 2 * kPattern> all{};
-    for (usize i = 0; i < all.size(); ++i) {
-        const usize line = i / kLine, column = i % kLine;
-        all[i] = column == 72 ? '\r' : column == 73 ? '\n' : char(' ' + (line + column) % 95);
-    }
-    return all;
-}();
+constinit Bytes all_text;  // the pattern, again and again
 
-constinit Bytes lasting_text;  // the pattern, again and again
+/// What comes next, at most `most` bytes.
+Bytes next_text(const Client& c, usize most) {
+    return all_text.subspan(c.at, std::min(most, all_text.size() - c.at));
+}
 
 }  // namespace
 
+bool prepare_text() {
+    constexpr usize kTimes = 32;
+    auto* all = new (std::nothrow) std::byte[kTimes * kPattern];
+    if (all == nullptr) return false;
+    for (usize i = 0; i < kTimes * kPattern; ++i) {
+        const usize line = i / kLine, column = i % kLine;
+        all[i] = std::byte(column == 72 ? '\r' : column == 73 ? '\n' : ' ' + (line + column) % 95);
+    }
+    all_text = {all, kTimes * kPattern};
+    return true;
+}
+
 Wants chargen(Client& c) {
     for (int i = 0; i < kPieces; ++i) {
-        const auto n = c.stream.try_write(std::as_bytes(std::span(kText)).subspan(c.at, kPattern));
+        const auto n = c.stream.try_write(next_text(c, 64 * 1024));
         if (!n) return after(n.error(), Wants::to_write);
-        c.at = (c.at + *n) % kPattern;
+        c.at = (c.at + *n) % all_text.size();
     }
     return Wants::to_write;
 }
 
-bool prepare_lent() {
-    constexpr usize kTimes = 32;
-    auto* all = new (std::nothrow) std::byte[kTimes * kPattern];
-    if (all == nullptr) return false;
-    for (usize i = 0; i < kTimes; ++i) std::memcpy(all + i * kPattern, kText.data(), kPattern);
-    lasting_text = {all, kTimes * kPattern};
-    return true;
-}
-
 Wants lent(Client& c) {
     for (int i = 0; i < kPieces; ++i) {
-        const auto n = c.stream.try_lend(lasting_text.subspan(c.at));
+        const auto n = c.stream.try_lend(next_text(c, all_text.size()));
         if (!n) return after(n.error(), Wants::to_write);
-        c.at = (c.at + *n) % lasting_text.size();
+        c.at = (c.at + *n) % all_text.size();
     }
     return Wants::to_write;
 }

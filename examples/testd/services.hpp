@@ -86,7 +86,7 @@ Wants daytime(Client& client);
 Wants chargen(Client& client);
 Wants lent(Client& client);
 /// Makes what lent() lends, once, before anybody connects. False: memory is out.
-bool prepare_lent();
+bool prepare_text();
 Wants deaf(Client& client);
 Wants http(Client& client);
 
