@@ -1,4 +1,5 @@
-// The packet pool: a stack of free slots, most recently used first (its memory is likeliest still in the cache).
+// The packet pool: blocks of slots, in each a stack of the free ones, most recently used first (its memory is likeliest
+// still in the cache). Single buffers come from blocks of which others are in use, so that blocks stay whole for runs.
 // Context: the network monitor.
 #include "net/packet_queue.hpp"
 
@@ -8,11 +9,8 @@ namespace ringlet::net {
 
 void PacketBuffer::give_back(Slot* s) {
     if (s->more != nullptr) release(std::exchange(s->more, nullptr));
-    PacketPool& pool = *s->pool;
-    if (s->readers != 0) return pool.end_view(s);
-    s->next = pool.head_;
-    pool.head_ = s;
-    ++pool.free_;
+    if (s->readers != 0) return s->pool->end_view(s);
+    s->pool->add_free(s);
 }
 
 /// A chain of slots behind a first one. Loops, for a chain may be long and the stack is not.
@@ -39,7 +37,7 @@ std::optional<PacketBuffer> PacketBuffer::take_rest() {
 
 usize PacketBuffer::buffers() const {
     usize n = 0;
-    for (const Slot* s = slot_; s != nullptr; s = s->more) n += slot_->pool->owns_memory(s) ? 1 : 0;
+    for (const Slot* s = slot_; s != nullptr; s = s->more) n += slot_->pool->pages(s);
     return n;
 }
 
@@ -110,38 +108,79 @@ bool PacketQueue::push_back_cut(PacketBuffer p, usize room, PacketPool& pool) {
 PacketPool::PacketPool(MutableBytes memory, DmaAddr dma) : memory_(memory.data()), dma_(dma) {
     const usize count = memory.size() / PacketBuffer::kSize;
     slots_ = new (std::nothrow) Slot[count + count / 2];
-    if (slots_ == nullptr) return;  // total() == 0 tells
+    blocks_ = new (std::nothrow) Block[count / PacketBuffer::kRun + 1];
+    if (slots_ == nullptr || blocks_ == nullptr) return;  // total() == 0 tells
     for (usize i = count; i != count + count / 2; ++i) {
         slots_[i].pool = this;
         slots_[i].next = views_;
         views_ = &slots_[i];
     }
     free_views_ = count / 2;
-    // Backwards, so that the first packets handed out are the lowest addresses.
-    for (usize i = count; i-- != 0;) {
+    for (usize i = 0; i != count; ++i) {
         slots_[i].pool = this;
         slots_[i].base = memory_ + i * PacketBuffer::kSize;
-        slots_[i].next = head_;
-        head_ = &slots_[i];
     }
-    total_ = free_ = count;
+    // Backwards, so that the first packets handed out are the lowest addresses. A last block of fewer is never whole.
+    for (usize i = count; i-- != 0;) add_free(&slots_[i]);
+    total_ = count;
 }
 
 PacketPool::~PacketPool() {
     ASSERT(free_ == total_ && free_views_ == total_ / 2);
     delete[] slots_;
+    delete[] blocks_;
+}
+
+void PacketPool::add_free(Slot* s) {
+    Block& b = blocks_[usize(s - slots_) / PacketBuffer::kRun];
+    s->next = std::exchange(b.free, s);
+    ++free_;
+    if (++b.count == 1) return partial_.push_front(b);
+    if (b.count != PacketBuffer::kRun) return;
+    partial_.remove(b);
+    whole_.push_front(b);
+}
+
+void PacketPool::add_free_run(Slot* s) {
+    s->readers = 0;
+    for (u16 i = 0; i != PacketBuffer::kRun; ++i) s[i].next = i + 1 < PacketBuffer::kRun ? &s[i + 1] : nullptr;
+    Block& b = blocks_[usize(s - slots_) / PacketBuffer::kRun];
+    b.free = s;
+    b.count = PacketBuffer::kRun;
+    whole_.push_front(b);
+    free_ += PacketBuffer::kRun;
 }
 
 std::optional<PacketBuffer> PacketPool::allocate() {
-    Slot* slot = head_;
-    if (slot == nullptr) {
-        ++exhausted_;
-        return std::nullopt;
+    if (partial_.empty()) {
+        Block* split = whole_.pop_front();
+        if (split == nullptr) {
+            ++exhausted_;
+            return std::nullopt;
+        }
+        partial_.push_front(*split);
     }
-    head_ = slot->next;
+    Block& b = partial_.front();
+    Slot* slot = std::exchange(b.free, b.free->next);
+    if (--b.count == 0) partial_.remove(b);
     --free_;
     slot->next = nullptr;
     slot->begin = slot->end = PacketBuffer::kHeadroom;
+    slot->followers = 0;
+    slot->meta = {};
+    return PacketBuffer(slot);
+}
+
+std::optional<PacketBuffer> PacketPool::allocate_run() {
+    Block* b = whole_.pop_front();
+    if (b == nullptr) return std::nullopt;
+    Slot* slot = &slots_[usize(b - blocks_) * PacketBuffer::kRun];
+    b->free = nullptr;
+    b->count = 0;
+    free_ -= PacketBuffer::kRun;
+    slot->next = nullptr;
+    slot->readers = Slot::kRun;
+    slot->begin = slot->end = 0;
     slot->followers = 0;
     slot->meta = {};
     return PacketBuffer(slot);
@@ -216,16 +255,17 @@ std::optional<PacketBuffer> PacketPool::lend(Bytes bytes, DmaAddr dma, Loan* loa
 /// The end of a view or a loan, or of a buffer's owner while it has views: the last one out gives the memory back.
 void PacketPool::end_view(Slot* s) {
     Slot* of = s->is_view() ? &slots_[s->readers & ~Slot::kView] : s;
-    if (owns_memory(of)) {
-        if (s == of) {
+    if (const u16 pages = this->pages(of); pages != 0) {
+        if (s != of) {
+            give_view(s);
+            if ((--of->readers & ~Slot::kRun) != 0 || of->next != of) return;
+            orphans_ -= pages;
+        } else if (s->readers != Slot::kRun) {
             s->next = s;  // the mark of an orphan
-            ++orphans_;
+            orphans_ += pages;
             return;
         }
-        give_view(s);
-        if (--of->readers != 0 || of->next != of) return;
-        --orphans_;
-        PacketBuffer back(of);
+        of->is_run() ? add_free_run(of) : add_free(of);
         return;
     }
     const bool is_last = --of->readers == 0;

@@ -1,9 +1,10 @@
 // A packet: one 4 KiB DMA buffer with a movable window, or a chain of them (fragments) when it is larger than a frame.
-// Two kinds have no memory of their own: views, which read part of another one, and what applications lent
-// (net/loan.hpp). Exactly one owner at a time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved,
-// never copied, never counted; destroyed means back in the pool, the whole chain. Metadata lives outside the DMA
-// memory, so a device cannot change it. A chain's headers lie in its first buffer; data(), size(), push, pull and
-// append mean that buffer. Context: a pool and its buffers belong to one monitor (the network's); nothing here locks.
+// A run is sixteen buffers in a row that are one: what is written in bulk lies in runs. Two kinds have no memory of
+// their own: views, which read part of another one, and what applications lent (net/loan.hpp). Exactly one owner at a
+// time: pool -> driver -> device -> driver -> stack -> socket -> pool. Moved, never copied, never counted; destroyed
+// means back in the pool, the whole chain. Metadata lives outside the DMA memory, so a device cannot change it. A
+// chain's headers lie in its first buffer; data(), size(), push, pull and append mean that buffer. Context: a pool and
+// its buffers belong to one monitor (the network's); nothing here locks.
 #pragma once
 
 #include <cstring>
@@ -12,6 +13,7 @@
 
 #include "lib/assert.hpp"
 #include "lib/bytes.hpp"
+#include "lib/list.hpp"
 #include "lib/strong.hpp"
 #include "net/loan.hpp"
 
@@ -38,6 +40,7 @@ class PacketQueue;
 class PacketBuffer {
 public:
     static constexpr usize kSize = 4096;     ///< a page: half as many for a large segment as there would be of 2 KiB
+    static constexpr u16 kRun = 16;          ///< buffers of a run, 64 KiB
     static constexpr usize kHeadroom = 128;  ///< virtio header + Ethernet + IP + TCP with options
 
     PacketBuffer(PacketBuffer&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
@@ -53,7 +56,10 @@ public:
     MutableBytes data() const { return {slot_->base + slot_->begin, usize(slot_->end - slot_->begin)}; }
     usize size() const { return usize(slot_->end - slot_->begin); }
     usize headroom() const { return slot_->begin; }
-    usize tailroom() const { return slot_->end < kSize ? kSize - slot_->end : 0; }  ///< none behind a view or a loan
+    usize tailroom() const {  ///< none behind a view or a loan
+        const usize all = slot_->is_run() ? kRun * kSize : kSize;
+        return slot_->end < all ? all - slot_->end : 0;
+    }
     /// The device's name for data().front().
     DmaAddr dma() const;
 
@@ -104,12 +110,10 @@ public:
     }
 
     // --- chains -----------------------------------------------------------------------------------------------------
-    /// Buffers in the packet, at least 1.
+    /// Parts of the packet, at least 1.
     u16 fragments() const { return u16(slot_->followers + 1); }
-    /// Of those, how many with memory of their own (views and loans have none).
+    /// Buffers whose memory it owns: kRun for a run, none for a view or a loan.
     usize buffers() const;
-    /// Of the first: has it memory of its own?
-    bool owns_memory() const;
     /// Bytes in all windows.
     usize total_size() const { return slot_->more == nullptr ? size() : size_across(); }
     /// Puts one more buffer (or a chain) behind the last; its metadata is forgotten.
@@ -142,10 +146,12 @@ private:
         u32 begin = 0, end = 0;
         u16 followers = 0;  ///< of the first buffer of a chain: how many are behind it
         PacketMeta meta;
-        u32 readers = 0;  ///< views of it that are alive, and of a loan its owner; of a view: kView | whose, by number
+        u32 readers = 0;  ///< views of it that are alive, and of a loan its owner; of a view: kView | whose, by number;
+                          ///< of a run: kRun too
 
-        static constexpr u32 kView = u32{1} << 31;
+        static constexpr u32 kView = u32{1} << 31, kRun = u32{1} << 30;
         bool is_view() const { return (readers & kView) != 0; }
+        bool is_run() const { return (readers & kRun) != 0; }
         void point_at(std::byte* first, u32 length);
     };
     explicit PacketBuffer(Slot* s) : slot_(s) {}
@@ -175,6 +181,9 @@ public:
 
     /// An empty packet whose window starts at kHeadroom; nothing when the pool is empty.
     std::optional<PacketBuffer> allocate();
+    /// An empty packet of kRun buffers, whose window starts at its first byte; nothing when no run is free as a whole,
+    /// which is no shortage: there may be single ones.
+    std::optional<PacketBuffer> allocate_run();
     /// `bytes` as a packet that reads them where they are, of any length; `loan` is held until the last view of them is
     /// gone. Nothing, and nothing held, when they are not as far from their device address as the pool is from its own
     /// (then views could not tell theirs), or when half of the views are in use.
@@ -199,12 +208,21 @@ public:
 private:
     friend class PacketBuffer;
     using Slot = PacketBuffer::Slot;
-    bool owns_memory(const Slot* s) const { return s < slots_ + total_; }
+    /// The slots of one run, the single ones among them.
+    struct Block : ListNode<> {
+        Slot* free = nullptr;
+        u32 count = 0;  ///< free ones
+    };
+    /// Buffers whose memory is `s`'s.
+    u16 pages(const Slot* s) const { return s >= slots_ + total_ ? 0 : s->is_run() ? PacketBuffer::kRun : 1; }
+    void add_free(Slot* s);
+    void add_free_run(Slot* s);
     Slot* take_view();
     void give_view(Slot* s);
     void end_view(Slot* s);
     Slot* slots_ = nullptr;  // total_ with memory of their own, then total_ / 2 for views and loans
-    Slot* head_ = nullptr;
+    Block* blocks_ = nullptr;
+    List<Block> whole_, partial_;  // all of their slots are free, or some are; the most recently used first
     Slot* views_ = nullptr;
     std::byte* memory_ = nullptr;
     DmaAddr dma_;
@@ -214,9 +232,6 @@ private:
 
 inline DmaAddr PacketBuffer::dma_of(const Slot* s) {
     return s->pool->dma_ + (reinterpret_cast<u64>(s->base) + s->begin - reinterpret_cast<u64>(s->pool->memory_));
-}
-inline bool PacketBuffer::owns_memory() const {
-    return slot_->pool->owns_memory(slot_);
 }
 inline DmaAddr PacketBuffer::dma() const {
     return dma_of(slot_);

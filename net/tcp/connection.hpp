@@ -290,7 +290,8 @@ private:
 
     std::array<Instant, kTimers> timers_;
     Instant last_heard_{}, last_sent_{}, stalled_since_{}, challenge_window_{};
-    Instant held_since_{};  ///< the front of send_ has been there
+    Instant held_since_{};  ///< since then the peer has taken less than a buffer of send_:
+    u32 held_taken_ = 0;    ///< so many bytes
     RttEstimator rtt_;
     Congestion congestion_;
     Scoreboard board_;

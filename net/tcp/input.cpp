@@ -317,9 +317,12 @@ void Connection::acknowledge(const Segment& s, News& news, Instant now) {
     measure(s, news, now);
     const u32 data = std::min(s.ack - data_start_, send_.size());
     if (data != 0) {
-        const u32 buffers = send_.buffers();
         send_.drop(data);
-        if (send_.buffers() != buffers) held_since_ = now;
+        held_taken_ += data;
+        if (held_taken_ >= PacketBuffer::kSize || send_.buffers() == 0) {
+            held_taken_ = 0;
+            held_since_ = now;
+        }
         write_refused_ = false;
     }
     data_start_ += data;

@@ -9,13 +9,7 @@ u32 SendBuffer::write(Bytes from) {
     while (copied < wanted) {
         PacketQueue::Ref last = chunks_.back();
         if (!last || last->tailroom() == 0) {
-            if (memory_.held >= (buffers_ < 2 ? memory_.hard : memory_.soft)) break;
-            auto fresh = memory_.pool.allocate();
-            if (!fresh) break;
-            fresh->window(0, 0);
-            chunks_.push_back(std::move(*fresh));
-            ++memory_.held;
-            ++buffers_;
+            if (!extend(wanted - copied)) break;
             last = chunks_.back();
         }
         const u32 n = std::min(wanted - copied, static_cast<u32>(last->tailroom()));
@@ -25,6 +19,24 @@ u32 SendBuffer::write(Bytes from) {
     size_ += copied;
     if (copied == 0 && wanted != 0 && size_ == 0) memory_.refused = true;
     return copied;
+}
+
+/// Adds an empty chunk for `more` bytes: a run where they would fill half of one, together with what was written before
+/// unless something lent is in between.
+bool SendBuffer::extend(u32 more) {
+    constexpr u32 kRun = PacketBuffer::kRun, kWorthRun = kRun * PacketBuffer::kSize / 2;
+    const PacketQueue::Ref last = chunks_.back();
+    const u32 before = last && last->buffers() != 0 ? buffers_ * u32{PacketBuffer::kSize} : 0;
+    std::optional<PacketBuffer> fresh;
+    if (before + more >= kWorthRun && memory_.held + kRun <= memory_.soft) fresh = memory_.pool.allocate_run();
+    if (!fresh && memory_.held < (buffers_ < 2 ? memory_.hard : memory_.soft)) fresh = memory_.pool.allocate();
+    if (!fresh) return false;
+    fresh->window(0, 0);
+    const u32 taken = static_cast<u32>(fresh->buffers());
+    memory_.held += taken;
+    buffers_ += taken;
+    chunks_.push_back(std::move(*fresh));
+    return true;
 }
 
 u32 SendBuffer::borrow(Bytes from, DmaAddr dma, Loan* loan) {
@@ -87,10 +99,9 @@ void SendBuffer::drop(u32 n) {
         n -= here;
         for (Cursor* c : {&newest_, &again_})
             if (c->chunk == first) *c = {};
-        if (first->owns_memory()) {
-            --buffers_;
-            --memory_.held;
-        }
+        const u32 returned = static_cast<u32>(first->buffers());
+        buffers_ -= returned;
+        memory_.held -= returned;
         chunks_.pop_front();
     }
 }

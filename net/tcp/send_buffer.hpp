@@ -1,7 +1,7 @@
-// Bytes written and not yet acknowledged, in order: copied into packet buffers, which a device may read, or lent by the
-// application (net/loan.hpp). A large segment gets views of either instead of another copy (PacketPool::view). All
-// connections share one budget of buffers, so that senders cannot starve reception; what is lent costs none.
-// Context: the network monitor.
+// Bytes written and not yet acknowledged, in order: copied into packet buffers, in bulk into runs of them, which a
+// device may read, or lent by the application (net/loan.hpp). A large segment gets views of either instead of another
+// copy (PacketPool::view). All connections share one budget of buffers, so that senders cannot starve reception; what
+// is lent costs none. Context: the network monitor.
 #pragma once
 
 #include <algorithm>
@@ -67,6 +67,7 @@ private:
         u32 offset;  ///< in the chunk's window
     };
     Place find(u32 offset);
+    bool extend(u32 more);
 
     // Every buffer is full to its end unless it is the last or something lent is behind it, and each begins at its
     // first byte unless the front was dropped.

@@ -1,6 +1,9 @@
 // Packets, addresses, checksums, SipHash: against independent models and published vectors.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -51,6 +54,65 @@ TEST_CASE("packet pool: conserves its buffers, gives nothing when empty") {
         held.pop_back();
     }
     CHECK(pool.free() == 4);
+}
+
+TEST_CASE("packet pool: a run is sixteen buffers in a row of which none is in use") {
+    constexpr usize kRun = PacketBuffer::kRun, kBytes = kRun * PacketBuffer::kSize;
+    std::vector<std::byte> memory((2 * kRun + 3) * PacketBuffer::kSize);
+    PacketPool pool(memory, DmaAddr(0x1000'0000));
+    auto first = pool.allocate();  // of the three that are no run
+    auto run = pool.allocate_run();
+    REQUIRE(run);
+    CHECK(run->buffers() == kRun);
+    CHECK(run->fragments() == 1);
+    CHECK(run->size() == 0);
+    CHECK(run->tailroom() == kBytes);
+    CHECK(pool.free() == kRun + 2);
+    std::memset(run->append(kBytes).data(), 0x5a, kBytes);
+    CHECK(run->tailroom() == 0);
+
+    // Single buffers come from what is no run, and from the other one only when that is used up.
+    std::vector<PacketBuffer> singles;
+    for (int i = 0; i < 3; ++i) singles.push_back(*pool.allocate());
+    CHECK_FALSE(pool.allocate_run());
+    CHECK(pool.exhausted() == 0);
+    for (usize i = 3; i < kRun + 2; ++i) singles.push_back(*pool.allocate());
+    CHECK(pool.free() == 0);
+    CHECK_FALSE(pool.allocate());
+    for (PacketBuffer& p : singles) std::memset(p.append(p.tailroom()).data(), 0, p.tailroom());
+    CHECK(std::ranges::all_of(run->data(), [](std::byte b) { return b == std::byte{0x5a}; }));
+
+    // A run outlives its owner for its views, as a buffer does.
+    auto view = pool.view(*run, 5000, 50'000);
+    REQUIRE(view);
+    CHECK(view->buffers() == 0);
+    CHECK(view->tailroom() == 0);
+    CHECK(view->dma().raw == run->dma().raw + 5000);
+    run.reset();
+    CHECK(pool.orphans() == kRun);
+    CHECK(pool.free() == 0);
+    view.reset();
+    CHECK(pool.orphans() == 0);
+    CHECK(pool.free() == kRun);
+
+    // Its buffers may go out one by one; it is whole again when the last of them is back, whatever their order.
+    std::vector<PacketBuffer> parts;
+    for (usize i = 0; i < kRun; ++i) parts.push_back(*pool.allocate());
+    while (!parts.empty()) {
+        CHECK_FALSE(pool.allocate_run());
+        std::swap(parts[parts.size() / 3], parts.back());
+        parts.pop_back();
+    }
+    auto again = pool.allocate_run();
+    REQUIRE(again);
+    CHECK(again->tailroom() == kBytes);
+    again.reset();
+    singles.clear();
+    first.reset();
+    CHECK(pool.free() == pool.total());
+    auto both = std::array{pool.allocate_run(), pool.allocate_run()};
+    CHECK((both[0] && both[1]));
+    CHECK_FALSE(pool.allocate_run());
 }
 
 TEST_CASE("packet: headers go on and come off, short ones are refused") {

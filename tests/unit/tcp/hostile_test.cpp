@@ -233,6 +233,41 @@ TEST_CASE("Peers that take nothing give back the memory that others need to writ
     CHECK(t.tcp->stats().stalled_evicted == 24);  // nobody is in need any more
 }
 
+TEST_CASE("Who takes a buffer in five seconds has not stalled, though its memory comes back as a run") {
+    Config config = Harness::defaults();
+    config.send_buffer_bytes = 64 * 1024;
+    Harness t(config, 64);
+    t.listen(64);
+    const auto open = [&](u16 port, const std::string& text) {
+        t.peer_port = port;
+        t.send(0, 0, S);
+        t.drain();
+        t.send(1, 1, A);
+        t.h = *t.tcp->accept(t.listener);
+        return t.write(text).has_value();
+    };
+    REQUIRE(open(999, std::string(40'000, 'x')));
+    const Handle slow = t.h;
+    const u32 slow_isn = t.our_isn;
+    u16 writers = 0;
+    while (open(u16(1000 + writers), "x")) ++writers;
+    CHECK(writers == 24 - PacketBuffer::kRun);
+    for (int i = 0; i < 52; ++i) {
+        t.advance(Duration::from_ms(100));
+        t.drain();
+        if (i == 30) t.peer_port = 999, t.our_isn = slow_isn, t.send(1, 1 + 4100, A);
+        (void)t.write("x");
+    }
+    CHECK(t.tcp->stats().stalled_evicted == writers);
+    CHECK_FALSE(t.tcp->readiness(slow).error);
+    for (int i = 0; i < 52; ++i) {
+        t.advance(Duration::from_ms(100));
+        t.drain();
+        for (u16 w = 0; w < writers; ++w) (void)open(u16(2000 + i * writers + w), "x");
+    }
+    CHECK(t.tcp->readiness(slow).error == Error::timed_out);
+}
+
 TEST_CASE("Challenge ACKs are limited: an ACK ping-pong dies out") {
     Harness t;
     t.to_established();

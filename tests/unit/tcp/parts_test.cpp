@@ -230,19 +230,25 @@ std::string string_at(SendBuffer& b, u32 offset, u32 length) {
 }  // namespace
 
 TEST_CASE("The send buffer grows, lends and shrinks without losing a byte") {
-    TestPool t(64);
+    // In single buffers, and in runs as long as there are any.
+    const auto [bound, longest, buffers] =
+        GENERATE(std::tuple(20'000u, 3000u, 64u), std::tuple(200'000u, 50'000u, 256u));
+    TestPool t(buffers);
     SendMemory memory{t.pool};
-    memory.soft = memory.hard = 16;
-    SendBuffer b(memory, 20'000);
+    memory.soft = memory.hard = buffers / 4 * 3;
+    SendBuffer b(memory, bound);
     std::deque<std::pair<PacketBuffer, std::string>> lent;  // to a slow device, with what it must read
     std::mt19937 random(3);
     std::string model;
     char next = 'a';
+    usize most = 0;
     for (int i = 0; i < 5000; ++i) {
-        std::string s(1 + random() % 3000, ' ');
+        std::string s(1 + random() % longest, ' ');
         for (char& c : s) c = next = static_cast<char>(next == 'z' ? 'a' : next + 1);
         const u32 n = b.write(bytes_of(s));
-        CHECK(n == std::min<usize>(s.size(), 20'000 - model.size()));
+        const usize wanted = std::min<usize>(s.size(), bound - model.size());
+        CHECK((n == wanted || (n < wanted && t.pool.free() + 16 > buffers / 4)));
+        most = std::max<usize>(most, b.buffers());
         model += s.substr(0, n);
         next = model.empty() ? 'a' : model.back();
         CHECK(b.size() == model.size());
@@ -267,13 +273,14 @@ TEST_CASE("The send buffer grows, lends and shrinks without losing a byte") {
         b.drop(gone);
         model.erase(0, gone);
     }
+    CHECK(most >= bound / PacketBuffer::kSize);
     b.release();
     CHECK(b.size() == 0);
     CHECK(memory.held == 0);
-    CHECK(t.pool.free() + t.pool.orphans() + lent.size() == 64);
+    CHECK(t.pool.free() + t.pool.orphans() + lent.size() == buffers);
     lent.clear();
     CHECK(t.pool.orphans() == 0);
-    CHECK(t.pool.free() == 64);
+    CHECK(t.pool.free() == buffers);
     CHECK(b.write(bytes_of("again")) == 5);
 }
 
@@ -297,6 +304,29 @@ TEST_CASE("Send buffers share a budget: who has two buffers waits sooner than wh
     b.release();
     c.release();
     CHECK(memory.held == 0);
+}
+
+TEST_CASE("Bulk is written into runs, as long as the budget and the pool have any") {
+    TestPool t(64);
+    SendMemory memory{t.pool};
+    memory.soft = 40, memory.hard = 44;
+    constexpr u32 kBuffer = PacketBuffer::kSize, kRun = PacketBuffer::kRun;
+    SendBuffer a(memory, 1'000'000), b(memory, 1'000'000);
+    CHECK(a.write(bytes_of(std::string(20'000, 'a'))) == 20'000);  // not yet worth a run
+    CHECK(a.buffers() == 5);
+    CHECK(a.write(bytes_of(std::string(20'000, 'b'))) == 20'000);  // now it is
+    CHECK(a.buffers() == 5 + kRun);
+    CHECK(a.write(bytes_of(std::string(kRun * kBuffer, 'c'))) == kRun * kBuffer);
+    CHECK(a.buffers() == 5 + 2 * kRun);
+    CHECK(memory.held == a.buffers());
+    CHECK(b.write(bytes_of(std::string(64'000, 'd'))) == 3 * kBuffer);  // no third: single ones, up to the budget
+    CHECK(string_at(a, 20'479, 2) == "bb");
+    CHECK(string_at(a, 39'999, 2) == "bc");
+    a.drop(5 * kBuffer + 1);
+    CHECK(a.buffers() == 2 * kRun);  // held until the last byte of it is gone
+    a.drop(kRun * kBuffer - 1);
+    CHECK(a.buffers() == kRun);
+    CHECK(memory.held == kRun + 3);
 }
 
 TEST_CASE("Deadlines come out in order, put off or brought forward") {
