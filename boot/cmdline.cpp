@@ -21,32 +21,32 @@ std::string_view take_word(std::string_view& rest) {
     usize end = start;
     for (bool quoted = false; end < rest.size() && (quoted || !is_blank(rest[end])); ++end)
         if (rest[end] == '"') quoted = !quoted;
-    const std::string_view word = rest.substr(start, end - start);
+    const std::string_view word = substring(rest, start, end - start);
     rest.remove_prefix(end);
     return word;
 }
 
 std::string_view unquote(std::string_view text) {
-    if (text.size() >= 2 && text.front() == '"' && text.back() == '"') return text.substr(1, text.size() - 2);
+    if (text.size() >= 2 && text.front() == '"' && text.back() == '"') return substring(text, 1, text.size() - 2);
     return text;
 }
 
 }  // namespace
 
 CommandLine::CommandLine(std::string_view line) {
-    line = line.substr(0, std::min({line.size(), kMaxBytes, line.find('\0')}));
+    line = substring(line, 0, std::min({line.size(), kMaxBytes, line.find('\0')}));
     kernel_ = line;
     std::string_view rest = line;
     for (usize words = 0; words < kMaxWords; ++words) {
         const std::string_view word = take_word(rest);
         if (word.empty()) return;
         if (word != "--") continue;
-        kernel_ = line.substr(0, static_cast<usize>(word.data() - line.data()));
+        kernel_ = substring(line, 0, static_cast<usize>(word.data() - line.data()));
         while (!rest.empty() && is_blank(rest.front())) rest.remove_prefix(1);
         application_ = rest;
         return;
     }
-    kernel_ = line.substr(0, line.size() - rest.size());
+    kernel_ = substring(line, 0, line.size() - rest.size());
 }
 
 void CommandLine::for_each(FunctionRef<bool(std::string_view, std::optional<std::string_view>)> visit) const {
@@ -58,7 +58,7 @@ void CommandLine::for_each(FunctionRef<bool(std::string_view, std::optional<std:
         const usize equals = word.find('=');
         const bool more = equals == std::string_view::npos
                               ? visit(word, std::nullopt)
-                              : visit(word.substr(0, equals), unquote(word.substr(equals + 1)));
+                              : visit(substring(word, 0, equals), unquote(substring(word, equals + 1)));
         if (!more) return;
     }
 }
@@ -144,21 +144,21 @@ std::optional<IpOption> parse_ip(std::string_view text) {
     else
         ip.mode = IpOption::Mode::fixed;
     const usize comma = text.find(',');
-    const std::string_view first = text.substr(0, comma);
+    const std::string_view first = substring(text, 0, comma);
     const usize slash = first.find('/');
     if (slash == std::string_view::npos) return std::nullopt;
-    const auto address = net::Ipv4Addr::parse(first.substr(0, slash));
-    const auto prefix = parse_number<u8>(first.substr(slash + 1));
+    const auto address = net::Ipv4Addr::parse(substring(first, 0, slash));
+    const auto prefix = parse_number<u8>(substring(first, slash + 1));
     if (!address || !prefix || *prefix == 0 || *prefix > 32) return std::nullopt;
     if (address->is_unspecified() || address->is_multicast() || address->is_loopback()) return std::nullopt;
     ip.address = *address;
     ip.prefix = *prefix;
     if (comma == std::string_view::npos) return ip;
-    const std::string_view others = text.substr(comma + 1);
+    const std::string_view others = substring(text, comma + 1);
     const usize second = others.find(',');
     for (const auto& [part, to] :
-         {std::pair{others.substr(0, second), &ip.gateway},
-          std::pair{second == std::string_view::npos ? "" : others.substr(second + 1), &ip.dns}}) {
+         {std::pair{substring(others, 0, second), &ip.gateway},
+          std::pair{second == std::string_view::npos ? "" : substring(others, second + 1), &ip.dns}}) {
         if (part.empty()) continue;
         const auto parsed = net::Ipv4Addr::parse(part);
         if (!parsed) return std::nullopt;
@@ -171,13 +171,13 @@ std::optional<net::RouteInfo> parse_route(std::string_view text) {
     const usize slash = text.find('/'), comma = text.find(',');
     if (slash == std::string_view::npos || comma == std::string_view::npos || slash > comma) return std::nullopt;
     std::string_view metric;
-    std::string_view router = text.substr(comma + 1);
+    std::string_view router = substring(text, comma + 1);
     if (const usize second = router.find(','); second != std::string_view::npos) {
-        metric = router.substr(second + 1);
-        router = router.substr(0, second);
+        metric = substring(router, second + 1);
+        router = substring(router, 0, second);
     }
-    const auto destination = net::Ipv4Addr::parse(text.substr(0, slash));
-    const auto prefix = parse_number<u8>(text.substr(slash + 1, comma - slash - 1));
+    const auto destination = net::Ipv4Addr::parse(substring(text, 0, slash));
+    const auto prefix = parse_number<u8>(substring(text, slash + 1, comma - slash - 1));
     const auto by = router == "link" ? net::Ipv4Addr{} : net::Ipv4Addr::parse(router);
     const auto cost = metric.empty() ? u16{0} : parse_number<u16>(metric);
     if (!destination || !prefix || *prefix > 32 || !by || !cost) return std::nullopt;
@@ -193,15 +193,15 @@ std::optional<Ip6Option> parse_ip6(std::string_view text) {
     }
     const auto take = [&text] {
         const usize comma = text.find(',');
-        const std::string_view part = text.substr(0, comma);
+        const std::string_view part = substring(text, 0, comma);
         text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
         return part;
     };
     const std::string_view first = take();
     const usize slash = first.find('/');
     if (slash == std::string_view::npos) return std::nullopt;
-    const auto address = net::IpAddr::parse(first.substr(0, slash));
-    const auto prefix = parse_number<u8>(first.substr(slash + 1));
+    const auto address = net::IpAddr::parse(substring(first, 0, slash));
+    const auto prefix = parse_number<u8>(substring(first, slash + 1));
     if (!address || address->is_ipv4() || address->is_unspecified() || address->is_multicast() ||
         address->is_loopback() || !prefix || *prefix == 0 || *prefix > 128)
         return std::nullopt;
@@ -258,15 +258,15 @@ bool named_before(const CommandLine& line, std::string_view key) {
 
 void bad_value(TextSink complain, std::string_view key, std::string_view value, std::string_view wanted) {
     char text[200];
-    complain(format_to(text, "command line: {}={} is not understood: {}", key, value.substr(0, 60), wanted));
+    complain(format_to(text, "command line: {}={} is not understood: {}", key, substring(value, 0, 60), wanted));
 }
 
 /// Takes the next part off a list separated by commas; nothing behind the last.
 std::optional<std::string_view> take_part(std::optional<std::string_view>& list) {
     if (!list) return std::nullopt;
     const usize comma = list->find(',');
-    const std::string_view part = list->substr(0, comma);
-    list = comma == std::string_view::npos ? std::nullopt : std::optional(list->substr(comma + 1));
+    const std::string_view part = substring(*list, 0, comma);
+    list = comma == std::string_view::npos ? std::nullopt : std::optional(substring(*list, comma + 1));
     return part;
 }
 
@@ -295,8 +295,8 @@ template <usize kMost> bool parse_hosts(std::string_view text, FixedVector<net::
     while (const auto part = take_part(list)) {
         const usize equals = part->find('=');
         if (equals == 0 || equals == std::string_view::npos) return false;
-        const auto address = net::IpAddr::parse(part->substr(equals + 1));
-        if (!address || !to.try_push_back({part->substr(0, equals), *address})) return false;
+        const auto address = net::IpAddr::parse(substring(*part, equals + 1));
+        if (!address || !to.try_push_back({substring(*part, 0, equals), *address})) return false;
     }
     return true;
 }
@@ -326,10 +326,10 @@ bool read_interface_option(std::string_view key, std::string_view value, Options
     usize number = 0;
     if (key.starts_with("net")) {
         const usize dot = key.find('.');
-        const auto n = dot == key.npos ? std::nullopt : parse_number<u8>(key.substr(3, dot - 3));
+        const auto n = dot == key.npos ? std::nullopt : parse_number<u8>(substring(key, 3, dot - 3));
         if (!n || *n >= net::kMostInterfaces) return false;
         number = *n;
-        word = key.substr(dot + 1);
+        word = substring(key, dot + 1);
     }
     if (word == "ip") {
         if (const auto ip = parse_ip(value))
@@ -360,7 +360,7 @@ Options read_options(const CommandLine& line, TextSink complain) {
     usize unknown_bytes = 0;
     const auto add_unknown = [&](std::string_view key) {
         if (named_before(line, key)) return;
-        for (const std::string_view piece : {std::string_view(" "), key.substr(0, 40)})
+        for (const std::string_view piece : {std::string_view(" "), substring(key, 0, 40)})
             for (const char c : piece)
                 if (unknown_bytes < sizeof(unknown)) unknown[unknown_bytes++] = c;
     };
@@ -414,7 +414,7 @@ std::optional<u64> parse_size(std::string_view text) {
     if (text.ends_with('M')) scale = 1_MiB;
     if (scale != 1) text.remove_suffix(1);
     const bool hex = text.starts_with("0x");
-    const auto n = parse_number<u64>(hex ? text.substr(2) : text, hex ? 16 : 10);
+    const auto n = parse_number<u64>(hex ? substring(text, 2) : text, hex ? 16 : 10);
     u64 bytes;
     if (!n || __builtin_mul_overflow(*n, scale, &bytes)) return std::nullopt;
     return bytes;
@@ -423,9 +423,9 @@ std::optional<u64> parse_size(std::string_view text) {
 std::optional<arch::VirtioMmio> parse_virtio_mmio(std::string_view text) {
     const usize at = text.find('@'), colon = text.find(':');
     if (at == std::string_view::npos || colon == std::string_view::npos || at > colon) return std::nullopt;
-    const auto bytes = parse_size(text.substr(0, at)), base = parse_size(text.substr(at + 1, colon - at - 1));
-    std::string_view irq = text.substr(colon + 1);
-    irq = irq.substr(0, irq.find(':'));
+    const auto bytes = parse_size(substring(text, 0, at)), base = parse_size(substring(text, at + 1, colon - at - 1));
+    std::string_view irq = substring(text, colon + 1);
+    irq = substring(irq, 0, irq.find(':'));
     const auto line = parse_number<u32>(irq);
     if (!bytes || !base || !line) return std::nullopt;
     return arch::VirtioMmio{{PhysAddr(*base), *bytes}, {*line, arch::Trigger::level, arch::Polarity::high}};

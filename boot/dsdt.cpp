@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "boot/virtio_mmio.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::boot {
 
@@ -34,7 +35,7 @@ std::optional<Bytes> package(Bytes in, usize at) {
 /// Name and body of the Device that begins at `at`, if one does. The same bytes inside of other data are
 /// taken for one only when a name follows.
 std::optional<Bytes> device_at(Bytes in, usize at) {
-    if (!text_of(in).substr(at).starts_with(kDeviceOp)) return std::nullopt;
+    if (!substring(text_of(in), at).starts_with(kDeviceOp)) return std::nullopt;
     const auto body = package(in, at + kDeviceOp.size());
     if (!body || body->size() < 4) return std::nullopt;
     const char first = text_of(*body).front();
@@ -48,7 +49,7 @@ usize find_own(Bytes body, std::string_view what) {
     for (usize at = 0; at < body.size(); ++at) {
         if (const auto inner = device_at(body, at))
             at = static_cast<usize>(inner->data() - body.data()) + inner->size() - 1;
-        else if (text.substr(at).starts_with(what))
+        else if (substring(text, at).starts_with(what))
             return at + what.size();
     }
     return kNone;
@@ -121,7 +122,7 @@ private:
 
     void say(Bytes device, std::string_view what) {
         char line[80];
-        complain_(format_to(line, "acpi: device {}: {}", text_of(device).substr(0, 4), what));
+        complain_(format_to(line, "acpi: device {}: {}", substring(text_of(device), 0, 4), what));
     }
 
     void virtio_mmio(Bytes device) {
@@ -144,7 +145,7 @@ private:
 
     /// GSI0 to GSI3: the interrupt link devices that _PRT refers to.
     void link(Bytes device) {
-        const std::string_view name = text_of(device).substr(0, 4);
+        const std::string_view name = substring(text_of(device), 0, 4);
         if (!name.starts_with("GSI") || name[3] < '0' || name[3] > '3') return;
         for_each_resource(device, [&](const Descriptor& d) {
             if (const auto line = line_of(d)) links_[name[3] - '0'] = line;

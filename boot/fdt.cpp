@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lib/endian.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::boot {
 
@@ -95,7 +96,7 @@ std::optional<u64> number_at(Bytes from, usize offset, u32 count) {
 }
 
 std::string_view without_unit(std::string_view name) {
-    return name.substr(0, name.find('@'));
+    return substring(name, 0, name.find('@'));
 }
 
 }  // namespace
@@ -304,7 +305,7 @@ bool FdtNode::path_is(std::string_view path) const {
     for (usize level = 1; level < depth_; ++level) {
         if (!path.starts_with('/')) return false;
         path.remove_prefix(1);
-        const std::string_view part = path.substr(0, path.find('/'));
+        const std::string_view part = substring(path, 0, path.find('/'));
         const std::string_view full = levels_[level].name;
         if (part != full && part != without_unit(full)) return false;
         path.remove_prefix(part.size());

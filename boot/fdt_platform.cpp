@@ -6,6 +6,7 @@
 #include "boot/fdt.hpp"
 #include "boot/ranges.hpp"
 #include "lib/endian.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::boot {
 
@@ -61,7 +62,7 @@ private:
 Result<> PlatformReader::run() {
     if (const auto chosen = fdt_.find("/chosen")) {
         const std::string_view out = chosen->text("stdout-path");
-        console_path_ = out.substr(0, out.find(':'));
+        console_path_ = substring(out, 0, out.find(':'));
         if (!console_path_.empty() && !console_path_.starts_with('/'))
             if (const auto aliases = fdt_.find("/aliases")) console_path_ = aliases->text(console_path_);
     }

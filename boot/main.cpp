@@ -28,6 +28,7 @@
 #include "boot/storage.hpp"
 #include "kernel/console.hpp"
 #include "kernel/mm/page_poison.hpp"
+#include "lib/parse.hpp"
 #include "shell/shell.hpp"
 
 #include RINGLET_APPLIANCE
@@ -204,7 +205,7 @@ char** environment_of(const CommandLine& command_line) {
             log(LogLevel::warning, "more than {} words env.NAME=value: the rest is left out", kMost);
             return false;
         }
-        const std::string_view name = key.substr(4), text = value.value_or("");
+        const std::string_view name = substring(key, 4), text = value.value_or("");
         char* entry = new (std::nothrow) char[name.size() + text.size() + 2];
         if (entry == nullptr) panic("out of memory for the environment of main()");
         environment[count++] = entry;

@@ -20,13 +20,13 @@ struct Word {
 std::optional<Word> take_apart(std::string_view key, const TunableGroup& group) {
     if (!key.starts_with(kPrefix)) return std::nullopt;
     key.remove_prefix(kPrefix.size());
-    if (!key.starts_with(group.driver) || key.substr(group.driver.size(), 1) != ".") return std::nullopt;
+    if (!key.starts_with(group.driver) || substring(key, group.driver.size(), 1) != ".") return std::nullopt;
     key.remove_prefix(group.driver.size() + 1);
     Word word{group.driver, key, std::nullopt};
     const usize dot = key.find('.');
     if (dot == key.npos) return word;
-    word.unit = parse_number<u32>(key.substr(0, dot));
-    if (word.unit) word.name = key.substr(dot + 1);
+    word.unit = parse_number<u32>(substring(key, 0, dot));
+    if (word.unit) word.name = substring(key, dot + 1);
     return word;
 }
 
@@ -38,7 +38,7 @@ const Tunable* find(const TunableGroup& group, std::string_view name) {
 
 std::optional<i64> parse_value(const Tunable& t, std::string_view text) {
     const bool negative = text.starts_with('-');
-    const auto magnitude = parse_number<u32>(text.substr(negative ? 1 : 0));
+    const auto magnitude = parse_number<u32>(substring(text, negative ? 1 : 0));
     if (!magnitude) return std::nullopt;
     const i64 value = negative ? -i64{*magnitude} : i64{*magnitude};
     if (value < t.least || value > t.most) return std::nullopt;
@@ -48,13 +48,13 @@ std::optional<i64> parse_value(const Tunable& t, std::string_view text) {
 void check_word(const TunableGroup& group, const Word& word, std::string_view key,
                 std::optional<std::string_view> value, TextSink complain) {
     char text[240];
-    const std::string_view shown = key.substr(0, 60);
+    const std::string_view shown = substring(key, 0, 60);
     const Tunable* const t = find(group, word.name);
     if (t == nullptr)
         complain(format_to(text, "command line: {}: {} has no such tunable", shown, group.driver));
     else if (!parse_value(*t, value.value_or("")))
         complain(format_to(text, "command line: {}={} is not understood: a number from {} to {}", shown,
-                           value.value_or("").substr(0, 40), t->least, t->most));
+                           substring(value.value_or(""), 0, 40), t->least, t->most));
 }
 
 }  // namespace
@@ -83,7 +83,8 @@ void check_tunables(const CommandLine& line, std::span<const TunableGroup* const
             }
         }
         char text[160];
-        complain(format_to(text, "command line: {}: this image has no driver with such a tunable", key.substr(0, 80)));
+        complain(
+            format_to(text, "command line: {}: this image has no driver with such a tunable", substring(key, 0, 80)));
         return true;
     });
 }

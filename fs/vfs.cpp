@@ -6,6 +6,8 @@
 #include <memory>
 #include <new>
 
+#include "lib/parse.hpp"
+
 namespace ringlet::fs {
 namespace {
 
@@ -15,7 +17,7 @@ std::string_view next_component(std::string_view& rest) {
     while (start < rest.size() && rest[start] == '/') ++start;
     usize end = start;
     while (end < rest.size() && rest[end] != '/') ++end;
-    const std::string_view name = rest.substr(start, end - start);
+    const std::string_view name = substring(rest, start, end - start);
     rest.remove_prefix(end);
     return name;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/vfs.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::fs {
 namespace {
@@ -11,7 +12,7 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view path) 
     while (!path.empty() && path.back() == '/') path.remove_suffix(1);
     usize at = path.size();
     while (at > 0 && path[at - 1] != '/') --at;
-    return {path.substr(0, at), path.substr(at)};
+    return {substring(path, 0, at), substring(path, at)};
 }
 
 }  // namespace
@@ -29,7 +30,7 @@ Result<> Vfs::mount(std::string_view where, FileSystem& fs, std::string_view sou
     if (where.empty() || where.front() != '/') return fail(Error::invalid);
     while (where.size() > 1 && where.back() == '/') where.remove_suffix(1);
     if (where.size() > kMaxMountPath) return fail(Error::name_too_long);
-    source = source.substr(0, kMaxSource);
+    source = substring(source, 0, kMaxSource);
     Ref<Inode> new_root = TRY(fs.root());
     if (new_root->type() != NodeType::directory) return fail(Error::not_directory);
     Ref<Inode> covered;

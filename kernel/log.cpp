@@ -8,6 +8,7 @@
 
 #include "kernel/sync/spinlock.hpp"
 #include "kernel/time/clock.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::kernel {
 
@@ -76,7 +77,7 @@ void send(void (*sink)(std::string_view), Instant when, std::string_view text) {
 }  // namespace
 
 void log_write(LogLevel level, std::string_view text) {
-    text = text.substr(0, kMaxText);
+    text = substring(text, 0, kMaxText);
     const Instant when = now();
     ring.lock()->append(when, level, text);
     const auto sink = console.load(std::memory_order_acquire);

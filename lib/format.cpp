@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lib/parse.hpp"
+
 namespace ringlet::detail {
 
 namespace {
@@ -70,19 +72,19 @@ void vformat(TextSink sink, std::string_view format, std::span<const FormatArg> 
             ++i;
             continue;
         }
-        if (literal != i) sink(format.substr(literal, i - literal));
+        if (literal != i) sink(substring(format, literal, i - literal));
         if (c == '}' || (i + 1 < format.size() && format[i + 1] == '{')) {
-            sink(format.substr(i, 1));
+            sink(substring(format, i, 1));
             i += i + 1 < format.size() && format[i + 1] == c ? 2 : 1;
         } else {
             const usize close = format.find('}', i);
             if (close == format.npos || next == args.size()) return;  // excluded by FormatString
-            emit(sink, args[next++], parse_spec(format.substr(i + 1, close - i - 1)));
+            emit(sink, args[next++], parse_spec(substring(format, i + 1, close - i - 1)));
             i = close + 1;
         }
         literal = i;
     }
-    if (literal != i) sink(format.substr(literal));
+    if (literal != i) sink(substring(format, literal));
 }
 
 std::string_view vformat_to(std::span<char> to, std::string_view format, std::span<const FormatArg> args) {

@@ -1,4 +1,4 @@
-// Numbers and words out of text (command lines, shell, headers). Never throws, never overflows. Context: any.
+// Parts, words and numbers out of text (command lines, shell, headers). Never throws, never overflows. Context: any.
 #pragma once
 
 #include <concepts>
@@ -8,6 +8,13 @@
 #include "lib/types.hpp"
 
 namespace ringlet {
+
+/// The `count` characters at `from`, as far as `text` has them. In place of text.substr(), which may throw: one call of
+/// that brings the unwinder into the image of a C program (tools/check_throws.py).
+constexpr std::string_view substring(std::string_view text, usize from, usize count = std::string_view::npos) {
+    if (from > text.size()) from = text.size();
+    return {text.data() + from, count < text.size() - from ? count : text.size() - from};
+}
 
 /// The whole of `text` as an unsigned number in `base` (10, or 16 without prefix); nothing if empty, foreign or too
 /// large.
@@ -37,7 +44,7 @@ constexpr std::string_view next_word(std::string_view& rest) {
     while (start < rest.size() && (rest[start] == ' ' || rest[start] == '\t')) ++start;
     usize end = start;
     while (end < rest.size() && rest[end] != ' ' && rest[end] != '\t') ++end;
-    const std::string_view word = rest.substr(start, end - start);
+    const std::string_view word = substring(rest, start, end - start);
     rest.remove_prefix(end);
     return word;
 }

@@ -10,7 +10,7 @@ std::optional<Ipv4Addr> Ipv4Addr::parse(std::string_view text) {
     for (int part = 0; part < 4; ++part) {
         const usize dot = text.find('.');
         if ((part == 3) != (dot == std::string_view::npos)) return std::nullopt;
-        const std::string_view digits = text.substr(0, dot);
+        const std::string_view digits = substring(text, 0, dot);
         // "010" is ten to some and eight to others: refuse what is ambiguous.
         if (digits.size() > 3 || (digits.size() > 1 && digits[0] == '0')) return std::nullopt;
         const auto octet = parse_number<u16>(digits);
@@ -25,7 +25,7 @@ std::optional<MacAddr> MacAddr::parse(std::string_view text) {
     MacAddr mac;
     if (text.size() != 3 * mac.octets.size() - 1) return std::nullopt;
     for (usize i = 0; i < mac.octets.size(); ++i) {
-        const auto octet = parse_number<u8>(text.substr(3 * i, 2), 16);
+        const auto octet = parse_number<u8>(substring(text, 3 * i, 2), 16);
         if (!octet || (i != 0 && text[3 * i - 1] != ':')) return std::nullopt;
         mac.octets[i] = *octet;
     }
@@ -45,7 +45,7 @@ bool parse_groups(std::string_view text, std::span<u16, 8> groups, usize& count)
     if (text.empty()) return true;
     for (;;) {
         const usize colon = text.find(':');
-        const std::string_view part = text.substr(0, colon);
+        const std::string_view part = substring(text, 0, colon);
         const bool last = colon == std::string_view::npos;
         if (last && part.find('.') != std::string_view::npos) {
             const auto dotted = Ipv4Addr::parse(part);
@@ -73,13 +73,13 @@ std::optional<IpAddr> IpAddr::parse(std::string_view text) {
     std::array<u16, 8> front{}, back{};
     usize before = 0, after = 0;
     const usize gap = text.find("::");
-    if (!parse_groups(text.substr(0, gap), front, before)) return std::nullopt;
+    if (!parse_groups(substring(text, 0, gap), front, before)) return std::nullopt;
     if (gap == std::string_view::npos) {
         if (before != 8) return std::nullopt;
     } else {
         // "::" stands for at least one group, stands once, and a dotted part comes last.
-        if (text.substr(0, gap).find('.') != std::string_view::npos) return std::nullopt;
-        if (!parse_groups(text.substr(gap + 2), back, after) || before + after > 7) return std::nullopt;
+        if (substring(text, 0, gap).find('.') != std::string_view::npos) return std::nullopt;
+        if (!parse_groups(substring(text, gap + 2), back, after) || before + after > 7) return std::nullopt;
         for (usize i = 0; i < after; ++i) front[8 - after + i] = back[i];
     }
     u64 halves[2] = {};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lib/bytes.hpp"
+#include "lib/parse.hpp"
 #include "lib/siphash.hpp"
 #include "lib/time.hpp"
 #include "net/dhcp_message.hpp"
@@ -32,7 +33,7 @@ public:
     };
 
     Dhcp(MacAddr mac, std::string_view hostname, SipKey key, Statistics& stats)
-        : mac_(mac), hostname_(hostname.substr(0, 63)), key_(key), stats_(stats) {}
+        : mac_(mac), hostname_(substring(hostname, 0, 63)), key_(key), stats_(stats) {}
 
     void start(Instant now);
     /// Forgets the lease without a word.

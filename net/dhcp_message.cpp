@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "lib/parse.hpp"
 #include "net/dns_name.hpp"
 
 namespace ringlet::net::dhcp {
@@ -292,9 +293,9 @@ void build(const Question& q, MutableBytes to) {
         const be16 largest = 1500;
         option(kMaxSize, std::as_bytes(std::span(&largest, 1)));
         option(kParameterList, std::as_bytes(std::span(kWanted)));
-        if (!q.hostname.empty()) option(kHostname, std::as_bytes(std::span(q.hostname.substr(0, 63))));
+        if (!q.hostname.empty()) option(kHostname, std::as_bytes(std::span(substring(q.hostname, 0, 63))));
     }
-    if (!q.message.empty()) option(kMessage, std::as_bytes(std::span(q.message.substr(0, 32))));
+    if (!q.message.empty()) option(kMessage, std::as_bytes(std::span(substring(q.message, 0, 32))));
     to[at] = std::byte{kEnd};
 }
 

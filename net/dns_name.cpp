@@ -1,6 +1,8 @@
 // RFC 1035 §3.1 and §4.1.4. Context: any.
 #include "net/dns_name.hpp"
 
+#include "lib/parse.hpp"
+
 namespace ringlet::net::dns {
 namespace {
 
@@ -29,7 +31,7 @@ std::optional<Name> Name::parse(std::string_view text) {
     Name name;
     while (true) {
         const usize dot = text.find('.');
-        const std::string_view label = text.substr(0, dot);
+        const std::string_view label = substring(text, 0, dot);
         for (const char c : label)
             if (!is_host_character(lower(static_cast<u8>(c)))) return std::nullopt;
         if (!name.add_label(std::as_bytes(std::span(label)))) return std::nullopt;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "lib/parse.hpp"
+
 namespace ringlet::net::dns {
 namespace {
 
@@ -19,7 +21,7 @@ std::string_view next_domain(std::string_view& list) {
     const usize begin = std::min(list.find_first_not_of(" ,"), list.size());
     list.remove_prefix(begin);
     const usize end = std::min(list.find_first_of(" ,"), list.size());
-    const std::string_view domain = list.substr(0, end);
+    const std::string_view domain = substring(list, 0, end);
     list.remove_prefix(end);
     return domain;
 }

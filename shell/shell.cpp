@@ -6,6 +6,8 @@
 #include <ringlet/console.hpp>
 #include <ringlet/system.hpp>
 
+#include "lib/parse.hpp"
+
 namespace ringlet::shell {
 
 namespace {
@@ -34,7 +36,7 @@ std::string_view split(std::string_view line, std::span<char> storage, Arguments
     if (storage.size() < line.size()) return "line too long";
     for (;;) {
         while (i < line.size() && is_space(line[i])) ++i;
-        if (out.count == 1 && out.rest.empty()) out.rest = line.substr(i);
+        if (out.count == 1 && out.rest.empty()) out.rest = substring(line, i);
         if (i == line.size()) return {};
         if (out.count == Arguments::kMax) return "too many words";
         const usize start = used;
@@ -88,7 +90,7 @@ void Shell::run() {
         char prompt[64];
         auto out = [](std::string_view s) { write_to_console(s); };
         auto completer = [this](std::string_view line, Completions& to) { complete(line, to); };
-        const auto shown = directory_length_ <= 40 ? directory() : directory().substr(directory_length_ - 40);
+        const auto shown = directory_length_ <= 40 ? directory() : substring(directory(), directory_length_ - 40);
         editor_.begin(format_to(prompt, "ringlet:{}$ ", shown), out);
         LineEditor::Event event;
         do event = editor_.key(read_key(), out, completer);
@@ -111,8 +113,8 @@ bool Shell::interrupted() {
 
 void Shell::complete(std::string_view line, Completions& out) {
     const usize space = line.rfind(' ');
-    const std::string_view word = line.substr(space == line.npos ? 0 : space + 1);
-    if (line.find_first_not_of(' ') != line.npos && line.substr(line.find_first_not_of(' ')).find(' ') != line.npos)
+    const std::string_view word = substring(line, space == line.npos ? 0 : space + 1);
+    if (line.find_first_not_of(' ') != line.npos && substring(line, line.find_first_not_of(' ')).find(' ') != line.npos)
         return complete_path(word, out);
     for_each_command([&](const Command& c) {
         if (c.name.starts_with(word)) out.add(c.name);
@@ -123,8 +125,8 @@ void Shell::complete(std::string_view line, Completions& out) {
 
 void Shell::complete_path(std::string_view word, Completions& out) {
     const usize slash = word.rfind('/');
-    const std::string_view parent = slash == word.npos ? std::string_view{} : word.substr(0, slash + 1);
-    const std::string_view prefix = word.substr(parent.size());
+    const std::string_view parent = slash == word.npos ? std::string_view{} : substring(word, 0, slash + 1);
+    const std::string_view prefix = substring(word, parent.size());
     char storage[1024];
     const auto path = absolute(parent.empty() ? "." : parent, storage);
     if (!path) return;

@@ -6,6 +6,7 @@
 #include "arch/port.hpp"
 #include "arch/x86_64/cpuid.hpp"
 #include "lib/assert.hpp"
+#include "lib/parse.hpp"
 
 /// GS points here from the first 64-bit instruction on (boot/x86_64/entry.S).
 extern "C" {
@@ -62,7 +63,7 @@ std::string_view cpu_model() {
         brand[4 * i + 3] = r.edx;
     }
     std::string_view text(reinterpret_cast<const char*>(brand), sizeof brand);
-    text = text.substr(0, text.find('\0'));
+    text = substring(text, 0, text.find('\0'));
     while (text.starts_with(' ')) text.remove_prefix(1);
     while (text.ends_with(' ')) text.remove_suffix(1);
     return text.empty() ? unknown : text;

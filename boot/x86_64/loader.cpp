@@ -14,6 +14,7 @@
 #include "arch/x86_64/page_tables.hpp"
 #include "boot/boot_info.hpp"
 #include "boot/x86_64/multiboot2.hpp"
+#include "lib/parse.hpp"
 
 /// What every protected function compares with; __stack_chk_fail() is the panic's.
 extern "C" {
@@ -45,7 +46,7 @@ bool overlaps_image(u64 start, u64 bytes) {
 std::string_view keep_command_line(std::string_view line) {
     if (line.size() > sizeof command_line) {
         say("RINGLET BOOT: command line cut after 2048 characters\r\n");
-        line = line.substr(0, sizeof command_line);
+        line = substring(line, 0, sizeof command_line);
     }
     return {command_line, line.copy(command_line, sizeof command_line)};
 }

@@ -7,6 +7,7 @@
 #include "arch/mmio.hpp"
 #include "arch/paging.hpp"
 #include "arch/port.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet {
 namespace {
@@ -90,7 +91,7 @@ void Ns16550::put(char c) {
 
 void Ns16550::write(std::string_view text) {
     while (!text.empty()) {
-        const auto piece = text.substr(0, room_);
+        const auto piece = substring(text, 0, room_);
         text.remove_prefix(piece.size());
         if (!wait_for_room()) continue;
         for (char c : piece) write_register(kData, static_cast<u8>(c));

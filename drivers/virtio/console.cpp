@@ -6,6 +6,7 @@
 
 #include "kernel/console.hpp"
 #include "kernel/port.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::virtio {
 
@@ -18,7 +19,7 @@ std::optional<ConsoleMessage> read_console_message(Bytes written) {
 
 std::string_view read_port_name(Bytes rest) {
     std::string_view name(reinterpret_cast<const char*>(rest.data()), rest.size());
-    name = name.substr(0, name.find('\0'));
+    name = substring(name, 0, name.find('\0'));
     if (name.size() > kernel::PortDriver::kMaxName) return {};
     for (const char c : name)
         if (c <= ' ' || c > '~') return {};

@@ -5,6 +5,7 @@
 #include "fs/ext4/checker.hpp"
 #include "fs/ext4/dir_block.hpp"
 #include "fs/ext4/hash.hpp"
+#include "lib/parse.hpp"
 
 namespace ringlet::fs::ext4 {
 
@@ -17,7 +18,7 @@ struct Printable {
     char text[40];
     usize length;
     explicit Printable(std::string_view name) : length(std::min(name.size(), sizeof(text))) {
-        std::ranges::transform(name.substr(0, length), text,
+        std::ranges::transform(substring(name, 0, length), text,
                                [](char c) { return static_cast<u8>(c) < 0x20 || c == 0x7f ? '?' : c; });
     }
     std::string_view view() const { return {text, length}; }

@@ -4,6 +4,7 @@
 
 #include <ringlet/system.hpp>
 
+#include "lib/parse.hpp"
 #include "shell/commands/walk.hpp"
 
 namespace ringlet::shell {
@@ -17,7 +18,7 @@ struct Paths {
 };
 
 std::string_view last_name(std::string_view path) {
-    return path.substr(path.rfind('/') + 1);
+    return substring(path, path.rfind('/') + 1);
 }
 
 using Action = Outcome (*)(Shell&, std::string_view command, std::string_view from, std::string_view to, bool flag);
@@ -73,7 +74,7 @@ Outcome move_one(Shell& shell, std::string_view command, std::string_view from, 
 Result<> make_all(std::string_view path) {
     for (usize end = 0; end != path.npos;) {
         end = path.find('/', end + 1);
-        const auto part = path.substr(0, end);
+        const auto part = substring(path, 0, end);
         const auto made = files().create_directory(part);
         if (made || (made.error() != Error::exists && made.error() != Error::read_only)) {
             if (!made) return made;

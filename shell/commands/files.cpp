@@ -3,6 +3,7 @@
 #include <memory>
 #include <new>
 
+#include "lib/parse.hpp"
 #include "shell/commands/commands.hpp"
 
 namespace ringlet::shell {
@@ -186,7 +187,7 @@ Outcome ls(Shell& shell, const Arguments& args) {
     bool detailed = false, all = false;
     usize first = 1;
     for (; first < args.count && args[first].starts_with('-') && args[first].size() > 1; ++first)
-        for (const char c : args[first].substr(1)) {
+        for (const char c : substring(args[first], 1)) {
             if (c == 'l')
                 detailed = true;
             else if (c == 'a')

@@ -181,7 +181,7 @@ Outcome show_all() {
 /// Takes an interface's name off the front; without one it is the first that is meant.
 u8 take_interface(Arguments& args) {
     const auto number =
-        args.count > 2 && args[1].starts_with("net") ? parse_number<u8>(args[1].substr(3)) : std::nullopt;
+        args.count > 2 && args[1].starts_with("net") ? parse_number<u8>(substring(args[1], 3)) : std::nullopt;
     if (!number) return 0;
     for (usize i = 2; i < args.count; ++i) args.words[i - 1] = args.words[i];
     --args.count;

@@ -117,7 +117,7 @@ void print_statistics() {
 /// "net1" is 1; nothing: no name of an interface that is there.
 std::optional<u8> interface_number(std::string_view name) {
     if (!name.starts_with("net")) return std::nullopt;
-    const auto number = parse_number<u8>(name.substr(3));
+    const auto number = parse_number<u8>(substring(name, 3));
     return number && *number < network().interface_count() ? number : std::nullopt;
 }
 
@@ -199,8 +199,8 @@ Outcome route(Shell&, const Arguments& args) {
     if (adds ? count != 4 && count != 5 : args[1] != "del" || args.count != 3) return Outcome::usage;
     const usize slash = args[2].find('/');
     if (slash == std::string_view::npos) return Outcome::usage;
-    const auto destination = Ipv4Addr::parse(args[2].substr(0, slash));
-    const auto prefix = parse_number<u8>(args[2].substr(slash + 1));
+    const auto destination = Ipv4Addr::parse(substring(args[2], 0, slash));
+    const auto prefix = parse_number<u8>(substring(args[2], slash + 1));
     if (!destination || !prefix) return Outcome::usage;
     Result<> done;
     if (adds) {

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <new>
 
+#include "lib/parse.hpp"
+
 namespace ringlet::shell {
 
 bool read_flags(const Arguments& args, std::string_view known, std::span<bool> set, usize& first) {
     for (first = 1; first < args.count && args[first].size() > 1 && args[first].starts_with('-'); ++first) {
         if (args[first] == "--") return ++first, true;
-        for (const char c : args[first].substr(1)) {
+        for (const char c : substring(args[first], 1)) {
             const usize at = known.find(c);
             if (at == known.npos) return false;
             set[at] = true;
@@ -102,7 +104,7 @@ Outcome copy_tree(Shell& shell, std::string_view command, std::string_view from,
     Stat made;  // the directory made first: met again, it is a copy of itself
     const auto done = walk->run(from, [&](std::string_view path, NodeType type, When when) -> Result<> {
         if (shell.interrupted()) return fail(Error::cancelled);
-        std::string_view below = path.substr(from.size());
+        std::string_view below = substring(path, from.size());
         if (below.starts_with('/')) below.remove_prefix(1);
         TRY(copy->set(to, below));
         if (when == When::after) return {};

@@ -54,6 +54,18 @@ TEST_CASE("parse_number rejects what is not wholly a number") {
     CHECK(next_word(rest).empty());
 }
 
+TEST_CASE("a part of a text is cut to what there is") {
+    const std::string_view text = "ringlet";
+    CHECK(substring(text, 0, 4) == "ring");
+    CHECK(substring(text, 4) == "let");
+    CHECK(substring(text, 4, 100) == "let");
+    CHECK(substring(text, 6, std::string_view::npos - 1) == "t");
+    CHECK(substring(text, 7).data() == text.data() + 7);
+    CHECK(substring(text, 8).empty());
+    CHECK(substring(text, std::string_view::npos, 2).empty());
+    CHECK(substring({}, 0).empty());
+}
+
 TEST_CASE("TRY passes errors on and values through") {
     CHECK(quarter(8).value() == 2);
     CHECK(quarter(6).error() == Error::invalid);
