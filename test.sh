@@ -98,6 +98,7 @@ if wants images || wants integration; then
         alone one "$arch build" sh -c "cmake --preset $arch ${launcher[*]} -DRINGLET_PORTS=ON && cmake --build --preset $arch"
         image="build/$arch/examples/httpd/httpd"
         beside tap "$arch libraries" tools/check_sysroot.py "build/$arch" "$arch"
+        beside tap "$arch: nothing throws" tools/check_throws.py "build/$arch"
         one "$arch image" tools/check_image.py "$image" --stripped "$image.stripped"
     done
     beside tap "unnamed parts are absent" tools/check_absent.py build/x86_64

@@ -21,6 +21,14 @@ extern "C" {
     panic("stack smashing: a function's canary was overwritten");
 }
 
+// libstdc++'s own end in std::terminate(), for which a C program would have the whole unwinder in its image.
+[[noreturn]] void __cxa_pure_virtual() {
+    panic("pure virtual function called");
+}
+[[noreturn]] void __cxa_deleted_virtual() {
+    panic("deleted virtual function called");
+}
+
 /// Destructors of globals ask whose they are; there is one image.
 void* __dso_handle = nullptr;
 /// Tells the linker script that constructors are run.

@@ -23,11 +23,6 @@ namespace {
 class RealTimer final : public Alarm {
     void ring(u64) override { signal_process(SIGALRM); }
 };
-RealTimer& real_timer() {
-    alignas(RealTimer) static std::byte storage[sizeof(RealTimer)];
-    static RealTimer* const timer = new (storage) RealTimer;  // never destroyed: its thread runs on
-    return *timer;
-}
 
 class Timer final : public Alarm {
 public:
@@ -68,8 +63,17 @@ private:
 constexpr usize kMostTimers = 64;
 struct Timers {
     Timer* all[kMostTimers] = {};
+    RealTimer* real = nullptr;
 };
 constinit kernel::Guarded<Timers, kernel::Rank::descriptor, kernel::Mutex> timers;
+
+/// Made by the first call, and never destroyed: the alarms' thread runs on.
+RealTimer& real_timer() {
+    alignas(RealTimer) static constinit std::byte storage[sizeof(RealTimer)];
+    auto held = timers.lock();
+    if (held->real == nullptr) held->real = new (storage) RealTimer;
+    return *held->real;
+}
 
 Outcome<timer_t> create(clockid_t clock, const sigevent* event) {
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return refuse(EINVAL);
