@@ -24,7 +24,8 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 #   NAME-run      boots it on this terminal; NAME-debug the same, waiting for gdb
 #   NAME-report   where its bytes are
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
-# is the last thing in rodata, so it moves no text.
+# is in rodata, behind the text, so it moves no function; nor do the frame tables, which the second link leaves out when
+# the first has found no unwinder.
 function(ringlet_add_appliance name)
   cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS;RUN" ${ARGN})
   if(APP_UNPARSED_ARGUMENTS)
@@ -135,24 +136,30 @@ endfunction()
 # Both links, and what is made from the image.
 function(ringlet_link name runtime libraries bare)
   set(script "${RINGLET_ROOT}/linker/${RINGLET_ARCH}.ld")
+  set(no_frames "${RINGLET_ROOT}/linker/no_frames.ld")
   set(symbols "${CMAKE_CURRENT_BINARY_DIR}/${name}.symbols.S")
+  set(options "${CMAKE_CURRENT_BINARY_DIR}/${name}.options")
   get_property(group GLOBAL PROPERTY RINGLET_ROOMS)
   list(APPEND group ${libraries} ${runtime})
   list(JOIN group "," group)
   foreach(pass IN ITEMS ${name}.pass1 ${name})
     add_executable(${pass} $<TARGET_OBJECTS:${name}.objects> $<TARGET_OBJECTS:${name}.root>)
     target_link_libraries(${pass} PRIVATE ringlet_flags "$<LINK_GROUP:RESCAN,${group}>")
-    target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections
-      -Wl,-z,noexecstack -Wl,-z,max-page-size=4096 "-Wl,-T,${script}" "-L${RINGLET_SYSROOT}/lib")
+    if(pass STREQUAL name)
+      target_link_options(${pass} PRIVATE "@${options}")
+    endif()
+    # -n: loaders read the file, none maps it, so that its parts need not begin at pages there.
+    target_link_options(${pass} PRIVATE -nostdlib -static -no-pie -Wl,-n -Wl,--build-id=none -Wl,--gc-sections
+      -Wl,-z,noexecstack "-Wl,-T,${script}" "-L${RINGLET_SYSROOT}/lib")
     if(NOT bare)
       target_link_options(${pass} PRIVATE -Wl,--eh-frame-hdr)
     endif()
     set_target_properties(${pass} PROPERTIES LINK_DEPENDS "${script}" LINKER_LANGUAGE CXX)
   endforeach()
-  add_custom_command(OUTPUT "${symbols}" VERBATIM
+  add_custom_command(OUTPUT "${symbols}" BYPRODUCTS "${options}" VERBATIM
     COMMAND python3 "${RINGLET_ROOT}/tools/symbols.py" --nm ${RINGLET_TOOL_PREFIX}nm --elf $<TARGET_FILE:${name}.pass1>
-            --out "${symbols}"
-    DEPENDS ${name}.pass1 "${RINGLET_ROOT}/tools/symbols.py")
+            --out "${symbols}" --options "${options}" --no-frames "${no_frames}"
+    DEPENDS ${name}.pass1 "${no_frames}" "${RINGLET_ROOT}/tools/symbols.py")
   target_sources(${name} PRIVATE "${symbols}")
   target_link_options(${name} PRIVATE "-Wl,-Map=${CMAKE_CURRENT_BINARY_DIR}/${name}.map")
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM

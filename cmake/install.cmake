@@ -22,7 +22,7 @@ foreach(folder IN ITEMS arch boot drivers fs kernel lib net sdk/include shell)
   install(DIRECTORY ${folder}/ DESTINATION share/ringlet/${folder} FILES_MATCHING PATTERN "*.hpp")
 endforeach()
 install(FILES boot/main.cpp DESTINATION share/ringlet/boot)
-install(FILES linker/${RINGLET_ARCH}.ld DESTINATION share/ringlet/linker)
+install(FILES linker/${RINGLET_ARCH}.ld linker/no_frames.ld DESTINATION share/ringlet/linker)
 install(FILES cmake/flags.cmake cmake/appliance.cmake cmake/media.cmake cmake/check_limit.cmake DESTINATION share/ringlet/cmake)
 install(PROGRAMS tools/symbols.py tools/image_size.py tools/pack_rootfs.py tools/iso.sh tools/debian_source.sh
         DESTINATION share/ringlet/tools)

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the table of function names that the panic screen reads (format: kernel/symbols.hpp).
 
-    tools/symbols.py --nm NM --elf pass1.elf --out symbols.S
+    tools/symbols.py --nm NM --elf pass1.elf --out symbols.S [--options FILE --no-frames SCRIPT]
 
 Runs NM on the image of a first link and writes assembler source with one section, .ringlet.symbols, for the second
 link. The section lies behind all code, so the addresses stay as they were. Names are demangled, without parameter
 lists, return types and long template arguments, and compressed by replacing frequent pairs of bytes by single ones.
-`--nm-output FILE` reads what nm printed instead of running it (tests).
+`--nm-output FILE` reads what nm printed instead of running it (tests). `--options` writes what else the second link is
+to be given: the linker script that leaves out the frame tables, when the image has no unwinder to read them.
 """
 import argparse
 import collections
@@ -155,6 +156,8 @@ def main():
     parser.add_argument("--elf", help="image of the first link")
     parser.add_argument("--nm-output", help="what `nm -C` printed, in a file")
     parser.add_argument("--out", required=True, help="assembler source to write")
+    parser.add_argument("--options", help="linker options to write, for the second link")
+    parser.add_argument("--no-frames", metavar="SCRIPT", help="leaves out the frame tables")
     parser.add_argument("--stats", action="store_true", help="print the sizes")
     args = parser.parse_args()
     if (args.elf is None) == (args.nm_output is None):
@@ -169,6 +172,10 @@ def main():
     table = build(start, end, listed)
     with open(args.out, "w", encoding="ascii") as f:
         f.write(assembler(table))
+    if args.options:
+        frames_are_read = any(name == "_Unwind_Find_FDE" for _, name in listed)
+        with open(args.options, "w", encoding="utf-8") as f:
+            f.write("" if frames_are_read else f'"-Wl,-T,{args.no_frames}"\n')
     if args.stats:
         print(f"{len(listed)} functions, {end - start} bytes of code, table {len(table)} bytes "
               f"({100 * len(table) / max(end - start, 1):.1f} %)")
