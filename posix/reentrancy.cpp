@@ -1,4 +1,5 @@
 // newlib's state of a thread (errno, strtok, …) and its locks.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -72,6 +73,17 @@ void __retarget_lock_release_recursive(_LOCK_T lock) {
 }
 void __retarget_lock_release(_LOCK_T lock) {
     pthread_mutex_unlock(&lock->mutex);
+}
+
+// A stream that newlib made of a string has no lock.
+void flockfile(FILE* stream) {
+    if ((stream->_flags & __SSTR) == 0) __retarget_lock_acquire_recursive(stream->_lock);
+}
+int ftrylockfile(FILE* stream) {
+    return (stream->_flags & __SSTR) != 0 || __retarget_lock_try_acquire_recursive(stream->_lock) ? 0 : -1;
+}
+void funlockfile(FILE* stream) {
+    if ((stream->_flags & __SSTR) == 0) __retarget_lock_release_recursive(stream->_lock);
 }
 
 }  // extern "C"

@@ -1,4 +1,6 @@
 // main() in an image with the C and C++ libraries: a thread of its own, constructors of globals, main(), exit().
+#include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -48,6 +50,15 @@ extern const char ringlet_has_cxx_runtime;
 /// newlib's: makes stdin, stdout and stderr of its global state, which is what exit() flushes. Only in an image that
 /// has streams.
 [[gnu::weak]] void __sinit(struct _reent*);
+
+/// Never called, and so not in any image. newlib has these two of its own; a reference from here, which is linked
+/// first, has the linker find those of print_calls.cpp before it comes to newlib's archive.
+int _vfprintf_r(_reent*, FILE*, const char*, va_list);
+int _svfprintf_r(_reent*, FILE*, const char*, va_list);
+void ringlet_prefer(const char* format, va_list arguments) {
+    _vfprintf_r(nullptr, nullptr, format, arguments);
+    _svfprintf_r(nullptr, nullptr, format, arguments);
+}
 
 /// For posix_spawn and the like, and for exit() of newlib, which calls it when it runs destructors.
 void _fini() {

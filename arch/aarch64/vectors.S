@@ -8,8 +8,7 @@
     b       \kind
     .endm
 
-    .section .text.vectors, "ax"
-    .balign 0x800
+    .section .text.vectors, "ax"         // the linker script aligns it to 2 KiB
     .global ringlet_vectors
 ringlet_vectors:
     vector  fault_from_thread            // current EL, SP_EL0: synchronous

@@ -231,8 +231,7 @@ ringlet_link_address:
     .quad   __image_start
 efi_leave_end:
 
-    .section .data.early_tables, "aw"
-    .balign 4096
+    .section .data.early_tables, "aw"    // the linker script has it where a page begins
 early_level0:
     .quad   early_level1 + 3
     .zero   4096 - 8

@@ -4,8 +4,9 @@
 #include <stdarg.h>
 #include <time.h>
 
-#define GROUPS(X) \
-  X(files) X(trees) X(threads) X(signals) X(faults) X(interruptions) X(times) X(sockets) X(readiness) X(pipes) X(memory) X(system)
+#define GROUPS(X)                                                                                                         \
+  X(files) X(stdio) X(trees) X(threads) X(signals) X(faults) X(interruptions) X(times) X(sockets) X(readiness) X(pipes) \
+  X(memory) X(system)
 #define DECLARE(g)                           \
   extern const struct test_case g##_cases[]; \
   extern const int g##_count;
