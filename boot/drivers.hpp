@@ -4,11 +4,11 @@
 // TO ADD A DRIVER
 //  1. sdk/include/ringlet/config.hpp: its header, a switch (`bool balloon`) and its configuration (`balloon_driver`).
 //  2. Here: one line in AllDrivers. A driver that needs nothing but its device is
-//         Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>,
+//         Plain<kC.balloon, kC.balloon_driver, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>,
 //     and is started by `static Result<std::unique_ptr<D>> D::probe(virtio::Device, std::string_view name)`, named
 //     Spec::kUnit and a number ("balloon0"), and kept for ever; with a thread when it is virtio::Serviced. One that
 //     needs more, or gives something to the rest of the system, gets a struct like Nics or Disks below: kNamed, kType,
-//     start(), and whatever it must keep.
+//     kFeatures, start(), and whatever it must keep.
 //  3. If it has run-time settings (`XTunables`): a table in boot/driver_tunables.{hpp,cpp}, `kTunables` in its struct
 //  here,
 //     read_tunables() in start(), and a section in docs/tunables.md.
@@ -52,9 +52,10 @@ void report_failure(std::string_view name, Error error);
 void poll_for_ever(void (*poll)(void* driver), void* driver);
 
 /// A driver that needs nothing but its device.
-template <bool kIsNamed, class Spec, class Driver> struct Plain {
+template <bool kIsNamed, auto kConfig, class Spec, class Driver> struct Plain {
     static constexpr bool kNamed = kIsNamed;
     static constexpr u16 kType = Spec::kDeviceId;
+    static constexpr auto kFeatures = kConfig.features;
     u32 units = 0;
 
     void start(virtio::Device device, Surroundings&) {
@@ -72,6 +73,7 @@ template <bool kIsNamed, class Spec, class Driver> struct Plain {
 template <const ApplianceConfig& kC> struct Nics {
     static constexpr bool kNamed = kC.net;
     static constexpr u16 kType = virtio::NetSpec::kDeviceId;
+    static constexpr auto kFeatures = kC.net_driver.features;
     using Driver = virtio::Net<kC.net_driver>;
     static constexpr const TunableGroup* kTunables = &kNetTunables;
     std::array<Driver*, net::kMostInterfaces> all{};
@@ -101,6 +103,7 @@ template <const ApplianceConfig& kC> struct Nics {
 template <const ApplianceConfig& kC> struct Disks {
     static constexpr bool kNamed = kC.blk;
     static constexpr u16 kType = virtio::BlkSpec::kDeviceId;
+    static constexpr auto kFeatures = kC.blk_driver.features;
     static constexpr const TunableGroup* kTunables = &kBlkTunables;
     u32 units = 0;
 
@@ -119,6 +122,7 @@ template <const ApplianceConfig& kC> struct Disks {
 template <const ApplianceConfig& kC> struct ScsiHosts {
     static constexpr bool kNamed = kC.scsi;
     static constexpr u16 kType = virtio::ScsiSpec::kDeviceId;
+    static constexpr auto kFeatures = kC.scsi_driver.features;
     static constexpr const TunableGroup* kTunables = &kScsiTunables;
     virtio::ScsiRegistry registry{.on_disk = [](void*, fs::BlockDevice& disk) { add_disk(disk); },
                                   .on_gone = [](void*, fs::BlockDevice& disk) { remove_disk(disk); }};
@@ -137,6 +141,7 @@ template <const ApplianceConfig& kC> struct ScsiHosts {
 template <const ApplianceConfig& kC> struct Consoles {
     static constexpr bool kNamed = kC.console;
     static constexpr u16 kType = virtio::ConsoleSpec::kDeviceId;
+    static constexpr auto kFeatures = kC.console_driver.features;
     u32 units = 0;
 
     void start(virtio::Device device, Surroundings& around) {
@@ -155,7 +160,7 @@ using AllDrivers = std::tuple<  //
     Nics<kC>,                   //
     Disks<kC>,                  //
     ScsiHosts<kC>,              //
-    Plain<kC.rng, virtio::RngSpec, virtio::Rng<kC.rng_driver>>,
-    Plain<kC.balloon, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>, Consoles<kC>>;
+    Plain<kC.rng, kC.rng_driver, virtio::RngSpec, virtio::Rng<kC.rng_driver>>,
+    Plain<kC.balloon, kC.balloon_driver, virtio::BalloonSpec, virtio::Balloon<kC.balloon_driver>>, Consoles<kC>>;
 
 }  // namespace ringlet::boot

@@ -21,6 +21,7 @@
 #include "boot/cmdline.hpp"
 #include "boot/devices.hpp"
 #include "boot/discover.hpp"
+#include "boot/memory_plan.hpp"
 #include "boot/packed_root.hpp"
 #include "boot/power_button.hpp"
 #include "boot/reports.hpp"
@@ -89,12 +90,6 @@ void settle_console(const arch::Platform& platform, bool taken, const Options& o
     listen_to_serial(platform);
 }
 
-u32 packet_buffers(u64 ram_bytes) {
-    if (kAppliance.packet_buffers != 0) return kAppliance.packet_buffers;
-    const u64 wanted = ram_bytes / 16 / net::PacketBuffer::kSize;
-    return static_cast<u32>(wanted < 128 ? 128 : wanted > 2048 ? 2048 : wanted);
-}
-
 /// What the command line says about interface `number`.
 net::InterfaceConfig interface_config(const Options& options, usize number) {
     net::InterfaceConfig config;
@@ -124,13 +119,12 @@ net::StackConfig stack_config(const Options& options, u64 ram_bytes) {
     if (!options.probe) config.probe_interval = {};
     config.hostname = kAppliance.name;
     kernel::random_fill(std::as_writable_bytes(std::span(config.secret)));
-    // One takes 2 to 4 KiB while little is under way: a quarter of the memory at most, a word of it in the tables.
-    config.tcp.max_connections = static_cast<u32>(std::clamp<u64>(ram_bytes / 16_KiB, 128, 65536));
+    config.tcp.max_connections = most_connections(ram_bytes);
     return config;
 }
 
 net::PacketPool* make_packet_pool(u64 ram_bytes) {
-    const u32 count = packet_buffers(ram_bytes);
+    const u32 count = packet_buffers(kAppliance, ram_bytes);
     auto region = kernel::DmaRegion::allocate(usize{count} * net::PacketBuffer::kSize);
     if (!region) return nullptr;
     auto* memory = new (std::nothrow) kernel::DmaRegion(std::move(*region));  // for ever, as the pool

@@ -6,7 +6,7 @@
 #include <ringlet/file.hpp>
 #include <ringlet/mount.hpp>
 
-#include "fs/block_cache.hpp"
+#include "boot/memory_plan.hpp"
 #include "fs/ext4/ext4.hpp"
 #include "fs/memfs.hpp"
 #include "fs/partition.hpp"
@@ -114,13 +114,6 @@ void log_failure(std::string_view device, std::string_view what) {
     log(LogLevel::error, "{}: {}", device, what);
 }
 
-/// A cache that a filesystem can be written with is worth its memory, where there is some.
-u64 cache_bytes(const StorageOptions& options) {
-    if (options.cache_bytes != 0) return options.cache_bytes;
-    const u64 least = options.ram_bytes >= 16_MiB ? 1_MiB : 0;
-    return std::max(fs::recommended_cache_bytes(options.ram_bytes), least);
-}
-
 /// Half a KiB each: at most a hundredth of the memory.
 u32 inodes_to_keep(const StorageOptions& options) {
     return static_cast<u32>(std::clamp<u64>(options.ram_bytes / 64_KiB, 64, 16384));
@@ -129,7 +122,7 @@ u32 inodes_to_keep(const StorageOptions& options) {
 Result<std::unique_ptr<fs::FileSystem>> open_filesystem(fs::BlockDevice& device, const StorageOptions& options,
                                                         Access access) {
     fs::MountText why;
-    const fs::Ext4Options how{.cache_bytes = cache_bytes(options),
+    const fs::Ext4Options how{.cache_bytes = cache_bytes(options.cache_bytes, options.ram_bytes),
                               .inode_cache = inodes_to_keep(options),
                               .writable = access == Access::read_write && !device.read_only(),
                               .on_failure = log_failure};

@@ -22,7 +22,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 #   NAME-iso      NAME.iso, which boots as a CD and as a disk; ROOTFS is a partition of it
 #   NAME-libvirt  NAME.xml, a libvirt domain
 #   NAME-run      boots it on this terminal; NAME-debug the same, waiting for gdb
-#   NAME-report   where its bytes are
+#   NAME-report   where its bytes are, what is in it, drivers with their features, and what memory it takes
 # The symbol table needs two links: the first finds the function addresses, the second carries their names. The table
 # is in rodata, behind the text, so it moves no function; nor do the frame tables, which the second link leaves out when
 # the first has found no unwinder.
@@ -85,6 +85,7 @@ function(ringlet_add_appliance name)
   ringlet_link(${name} "${runtime}" "${APP_LIBRARIES}" "${APP_BARE}")
 
   ringlet_limit(${name} "${APP_LIMIT}")
+  ringlet_report(${name} "${APP_MEMORY}" "${APP_LIMIT}")
   ringlet_disks(${name} "${APP_ROOTFS}" "${APP_ROOTFS_SIZE}" "${APP_DISK}")
   ringlet_run_targets(${name} "${APP_MEMORY}" "${APP_RUN}" "${command_line}")
   ringlet_iso(${name} "${APP_ROOTFS}" "${APP_ARGS}")
@@ -168,19 +169,41 @@ function(ringlet_link name runtime libraries bare)
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND ${RINGLET_TOOL_PREFIX}objcopy -O binary $<TARGET_FILE:${name}> "${CMAKE_CURRENT_BINARY_DIR}/${name}.bin")
   endif()
-  add_custom_target(${name}-report VERBATIM DEPENDS ${name}
+endfunction()
+
+# "64K" as a number; nothing is 0.
+function(ringlet_bytes size variable)
+  string(REPLACE "K" " * 1024" bytes "0${size}")
+  string(REPLACE "M" " * 1024 * 1024" bytes "${bytes}")
+  string(REPLACE "G" " * 1024 * 1024 * 1024" bytes "${bytes}")
+  string(REGEX REPLACE "^0([1-9])" "\\1" bytes "${bytes}")
+  math(EXPR bytes "${bytes}")
+  set(${variable} ${bytes} PARENT_SCOPE)
+endfunction()
+
+# What the configuration says is compiled into an object of its own, when somebody asks.
+function(ringlet_report name memory limit)
+  ringlet_bytes("${memory}" memory_bytes)
+  ringlet_bytes("${limit}" limit_bytes)
+  add_library(${name}.description OBJECT EXCLUDE_FROM_ALL "${RINGLET_ROOT}/boot/description.cpp")
+  target_link_libraries(${name}.description PRIVATE ringlet_flags)
+  set_target_properties(${name}.description PROPERTIES CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS ON
+    INTERPROCEDURAL_OPTIMIZATION OFF)
+  target_compile_definitions(${name}.description PRIVATE "RINGLET_DESCRIBED_RAM=${memory_bytes}"
+    "$<TARGET_PROPERTY:${name}.root,COMPILE_DEFINITIONS>")
+  add_custom_target(${name}-report VERBATIM DEPENDS ${name} ${name}.description
     COMMAND python3 "${RINGLET_ROOT}/tools/image_size.py" "${CMAKE_CURRENT_BINARY_DIR}/${name}.map" --top 25
-            --symbols $<TARGET_FILE:${name}> --nm ${RINGLET_TOOL_PREFIX}nm)
+            --symbols $<TARGET_FILE:${name}> --nm ${RINGLET_TOOL_PREFIX}nm
+    COMMAND python3 "${RINGLET_ROOT}/tools/appliance_report.py" --description $<TARGET_OBJECTS:${name}.description>
+            --image $<TARGET_FILE:${name}> --stripped "${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped" --limit ${limit_bytes}
+            --prefix "${RINGLET_TOOL_PREFIX}")
 endfunction()
 
 function(ringlet_limit name limit)
   if(NOT limit)
     return()
   endif()
-  string(REPLACE "K" " * 1024" bytes "${limit}")
-  string(REPLACE "M" " * 1024 * 1024" bytes "${bytes}")
-  string(REPLACE "G" " * 1024 * 1024 * 1024" bytes "${bytes}")
-  math(EXPR bytes "${bytes}")
+  ringlet_bytes("${limit}" bytes)
   add_custom_command(TARGET ${name} POST_BUILD VERBATIM
     COMMAND ${CMAKE_COMMAND} -DFILE=${CMAKE_CURRENT_BINARY_DIR}/${name}.stripped -DLIMIT=${bytes}
             -P "${RINGLET_ROOT}/cmake/check_limit.cmake")

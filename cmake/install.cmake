@@ -21,10 +21,10 @@ install(TARGETS ${libraries} ARCHIVE DESTINATION lib/ringlet/${RINGLET_ARCH})
 foreach(folder IN ITEMS arch boot drivers fs kernel lib net sdk/include shell)
   install(DIRECTORY ${folder}/ DESTINATION share/ringlet/${folder} FILES_MATCHING PATTERN "*.hpp")
 endforeach()
-install(FILES boot/main.cpp DESTINATION share/ringlet/boot)
+install(FILES boot/main.cpp boot/description.cpp DESTINATION share/ringlet/boot)
 install(FILES linker/${RINGLET_ARCH}.ld linker/no_frames.ld DESTINATION share/ringlet/linker)
 install(FILES cmake/flags.cmake cmake/appliance.cmake cmake/media.cmake cmake/check_limit.cmake DESTINATION share/ringlet/cmake)
-install(PROGRAMS tools/symbols.py tools/image_size.py tools/pack_rootfs.py tools/iso.sh tools/debian_source.sh
+install(PROGRAMS tools/symbols.py tools/image_size.py tools/appliance_report.py tools/pack_rootfs.py tools/iso.sh tools/debian_source.sh
         DESTINATION share/ringlet/tools)
 install(FILES tools/packages.sh DESTINATION share/ringlet/tools)
 install(PROGRAMS qemu-run.sh DESTINATION share/ringlet)

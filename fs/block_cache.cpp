@@ -53,10 +53,6 @@ PinnedBytes BlockRef::into_view(usize offset, usize length) && {
     return PinnedBytes(bytes, &Pin::release, std::exchange(entry_, nullptr));
 }
 
-u64 recommended_cache_bytes(u64 ram_bytes) {
-    return std::clamp<u64>(ram_bytes / 32, 64_KiB, 16_MiB);
-}
-
 Result<std::unique_ptr<BlockCache>> BlockCache::create(BlockDevice& device, u32 block_size, u64 max_bytes) {
     const BlockLimits limits = device.limits();
     if (!std::has_single_bit(block_size) || block_size < kMinBlock || block_size > kMaxBlock)

@@ -13,6 +13,7 @@
 // nobody changes it, and while somebody changes it (BlockEdit) it is not sent.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -170,7 +171,9 @@ struct BlockCacheStats {
 
 /// How much memory to spend on a machine with so much RAM: 1/32 of it, 64 KiB (4 MiB gives 128 KiB) to 16
 /// MiB.
-u64 recommended_cache_bytes(u64 ram_bytes);
+constexpr u64 recommended_cache_bytes(u64 ram_bytes) {
+    return std::clamp<u64>(ram_bytes / 32, 64_KiB, 16_MiB);
+}
 
 class BlockCache {
 public:

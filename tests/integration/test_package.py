@@ -51,6 +51,16 @@ CONFIG = """#pragma once
 #include <ringlet/config.hpp>
 inline constexpr ringlet::ApplianceConfig kAppliance{.name = "web", .shell = false, .net = false};
 """
+OTHER_CONFIG = """#pragma once
+#include <ringlet/config.hpp>
+using enum ringlet::virtio::Common;
+inline constexpr ringlet::ApplianceConfig kAppliance{
+    .power_button = false,
+    .ipv6 = false,
+    .net_driver = {.features = {.required = {version_1, ringlet::virtio::NetSpec::Feature::mac}, .optional = {event_idx}}},
+    .blk = false, .rng = false, .pci_legacy = false, .mmio = false, .mmio_legacy = false,
+    .main_stack_bytes = 96 * 1024, .packet_buffers = 40};
+"""
 
 
 def run(*command, **more):
@@ -70,6 +80,7 @@ class Package(unittest.TestCase):
                 assert done.returncode == 0, done.stdout[-3000:]
         cls.project = cls.space.tree("my project", {
             "CMakeLists.txt": PROJECT.encode(), "main.cpp": MAIN.encode(), "appliance.hpp": CONFIG.encode(),
+            "other.hpp": OTHER_CONFIG.encode(),
             "www/index.html": b"hello from the disk\n",
             "third/CMakeLists.txt": b"add_library(third STATIC third.c)\n"
                                     b"target_include_directories(third PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})\n",
@@ -110,6 +121,39 @@ class Package(unittest.TestCase):
         self.assertEqual(media.returncode, 0, media.stdout[-3000:])
         for name in ("web.iso", "web.xml"):
             self.assertTrue(os.path.exists(os.path.join(folder, name)))
+
+    def report(self, folder):
+        """The words of web-report behind its tables of sizes, and those tables."""
+        done = run("cmake", "--build", folder, "--target", "web-report")
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:])
+        sizes, _, rest = done.stdout.partition("\nname ")
+        return " ".join(("name " + rest).split()), sizes
+
+    def test_report(self):
+        folder, _ = self.build("x86_64", "reported", "-GNinja", "-DMORE=LIMIT;2M")
+        said, sizes = self.report(folder)
+        for room in ("kernel", "posix", "fs", "application"):
+            self.assertRegex(sizes, rf"(?m)^{room} +\d+ +\d+ +\d+ +\d+$")
+        stripped = os.path.getsize(os.path.join(folder, "web.stripped"))
+        for words in ("name web parts power_button filesystems buses pci pci_legacy mmio mmio_legacy driver: block",
+                      "topology config_wce", "driver: entropy required nothing", f"file {stripped:,} bytes stripped",
+                      "of LIMIT (2 MiB)", "main() 256 KiB of stack", "in a guest with 16 MiB (MEMORY)", "block cache 1 MiB"):
+            self.assertIn(words, said)
+        self.assertEqual(re.findall(r"driver: (\S+)", said), ["block", "entropy"])
+        self.assertNotIn("packet buffers", said)
+        header = run("readelf", "-lW", os.path.join(folder, "web")).stdout
+        loads = [(int(a, 16), int(n, 16)) for a, n in re.findall(r"LOAD +\S+ +(\S+) +\S+ +\S+ +(\S+)", header)]
+        loaded = max(a + n for a, n in loads) - min(a for a, _ in loads)
+        self.assertIn(f"loaded {loaded:,} bytes", said)
+
+    def test_report_of_another_configuration(self):
+        folder, _ = self.build("x86_64", "reported otherwise", "-GNinja", "-DMORE=CONFIG;other.hpp;MEMORY;32M")
+        said, _ = self.report(folder)
+        self.assertIn("parts shell TCP/IP dns sntp buses pci driver: network required mac version_1 optional event_idx memory", said)
+        for words in ("main() 96 KiB of stack", "32 MiB (MEMORY)", "packet buffers 40 of 4 KiB: 160 KiB", "TCP 2,048 connections"):
+            self.assertIn(words, said)
+        self.assertNotIn("block cache", said)
+        self.assertNotIn("LIMIT", said)
 
     def test_make_and_debug(self):
         folder, built = self.build("x86_64", "make", "-G", "Unix Makefiles", "-DCMAKE_BUILD_TYPE=Debug")
