@@ -85,7 +85,9 @@ def announced(dump):
 
 def spoil_receive_ring(vm, debugger):
     """Every posted descriptor becomes one that QEMU must refuse (its next one does not exist): at the next frame the
-    device wants a reset."""
+    device wants a reset. QEMU forgets that when the frame comes while the guest stands still, hence the pause: its user network
+    still acknowledges the answer."""
+    time.sleep(0.5)
     path = next(d["path"] for d in vm.qmp_command("x-query-virtio") if d["name"] == "virtio-net")
     queue = vm.qmp_command("x-query-virtio-queue-status", path=path, queue=0)
     debugger.write(queue["vring-desc"], struct.pack("<QIHH", 0x1000, 1, 3, 0xffff) * queue["vring-num"])
