@@ -343,7 +343,7 @@ class Offload(unittest.TestCase):
             self.assertEqual(vm.shell("offloads 0"), "ok\n")
             merged, summed, packets = upload()
             self.assertEqual((merged, summed), (0, 0))
-            self.assertGreater(packets, 20)
+            self.assertGreater(packets, 2)   # the server may refuse the upload after the first ones
             self.assertEqual(vm.shell(f"offloads {1 << 1 | 1 << 7}"), "ok\n")   # GUEST_CSUM, GUEST_TSO4
             self.assertGreater(upload()[0], 0)
             self.assertIn("failed", vm.shell(f"offloads {1 << 10}"))   # UFO was never agreed
