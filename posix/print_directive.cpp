@@ -55,7 +55,8 @@ Length take_length(const char*& at) {
     case 'h':
         return *++at == 'h' ? ++at, Length::byte : Length::half;
     case 'l':
-        return *++at == 'l' ? ++at, Length::wide : Length::wide;
+        if (at[1] == 'l') ++at;
+        return ++at, Length::wide;
     case 'j':
     case 'z':
     case 't':

@@ -75,6 +75,7 @@ fault_entry:
         fxsave64 (%rsp)
         xorl    %ebp, %ebp
         call    ringlet_fault
+take_back:                              // rsp: what FXSAVE saved; rbx: struct Registers
         fxrstor64 (%rsp)
         movq    %rbx, %rsp
         addq    $8, %rsp
@@ -147,12 +148,7 @@ ringlet_divert:
         movq    %rbx, %rdi
         call    ringlet_diverted
         cli
-        fxrstor64 (%rsp)
-        movq    %rbx, %rsp
-        addq    $8, %rsp
-        POP_REGISTERS
-        addq    $16, %rsp
-        iretq
+        jmp     take_back
         .balign 4
 default_mxcsr:
         .long   0x1f80                  // all exceptions masked, rounding to nearest
