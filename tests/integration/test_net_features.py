@@ -330,10 +330,12 @@ class Offload(unittest.TestCase):
         with Tap() as tap, TapVM(machine, tap, appliance="nic") as vm:
             vm.ready()
 
+            send = "import socket, sys; s = socket.create_connection(('10.9.0.2', 9), 60); s.sendall(sys.stdin.buffer.read()); " \
+                   "s.shutdown(socket.SHUT_WR); s.recv(1)"
+
             def upload():
                 before = values(vm)
-                subprocess.run([*tap.inside, "curl", "-sS", "--max-time", "60", "-o", "/dev/null", "--data-binary", "@-",
-                                "http://10.9.0.2/"], input=self.content[:1 << 20], capture_output=True)
+                subprocess.run([*tap.inside, "python3", "-c", send], input=self.content[:1 << 20], check=True, timeout=60)
                 counted = values(vm)
                 return [counted[name] - before[name] for name in ("rxq0.host_lro", "rxq0.csum", "rxq0.ipackets")]
 
@@ -343,7 +345,7 @@ class Offload(unittest.TestCase):
             self.assertEqual(vm.shell("offloads 0"), "ok\n")
             merged, summed, packets = upload()
             self.assertEqual((merged, summed), (0, 0))
-            self.assertGreater(packets, 2)   # the server may refuse the upload after the first ones
+            self.assertGreater(packets, 500)
             self.assertEqual(vm.shell(f"offloads {1 << 1 | 1 << 7}"), "ok\n")   # GUEST_CSUM, GUEST_TSO4
             self.assertGreater(upload()[0], 0)
             self.assertIn("failed", vm.shell(f"offloads {1 << 10}"))   # UFO was never agreed

@@ -1,7 +1,8 @@
-// httpd, and in its shell `offloads BITS` (GUEST_* feature bits that net0 shall have in force; prints "ok" or the error)
-// and `values` (all that the devices count, by name).
+// httpd, a discard service (RFC 863) on TCP port 9, and in its shell `offloads BITS` (GUEST_* feature bits that net0
+// shall have in force; prints "ok" or the error) and `values` (all that the devices count, by name).
 #include <ringlet/network.hpp>
 #include <ringlet/system.hpp>
+#include <ringlet/thread.hpp>
 
 #include "boot/reports.hpp"
 #include "drivers/virtio/device_info.hpp"
@@ -35,6 +36,16 @@ void values(TextSink to, std::string_view) {
     });
 }
 
+void discard() {
+    auto listener = TcpListener::bind(network(), 9);
+    static std::byte buffer[16384];
+    while (listener) {
+        auto peer = listener->accept();
+        if (!peer) return;
+        for (auto n = peer->read(buffer); n && *n != 0;) n = peer->read(buffer);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -45,5 +56,6 @@ int main(int argc, char** argv) {
         {"values", "values", "what the devices count", values},
     };
     set_reports(kReports);
+    if (auto sink = Thread::spawn({.name = "discard", .stack_bytes = 8192}, discard)) sink->detach();
     return httpd_main(argc, argv);
 }
