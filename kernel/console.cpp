@@ -12,9 +12,9 @@ namespace ringlet::kernel {
 namespace {
 
 // Single producer (the serial interrupt), single consumer (the reader): `head` is the producer's, `tail` the
-// reader's. Both move `data`: whoever touches it has interrupts off.
+// reader's. `data` is replaced once, by console_on_input(): whoever touches it has interrupts off.
 struct InputRing {
-    static constexpr u32 kSize = 256, kLargest = 65536;
+    static constexpr u32 kSize = 256, kWide = 16384;
     char small[kSize] = {};
     char* data = small;
     u32 size = kSize;
@@ -27,10 +27,8 @@ struct InputRing {
         const arch::IrqGuard off;
         return data[index % size];
     }
-    /// Twice the room: the producer's. False: that is not to be had.
-    bool grow();
-    /// Everything was read: the reader's.
-    void shrink();
+    /// Room for `kWide`, if that is to be had. Context: thread.
+    void widen();
     /// The reader is done with everything before `to`.
     void release(u32 to);
 };
@@ -43,24 +41,13 @@ constinit std::atomic<void (*)()> room_made{nullptr};
 constinit std::atomic<void (*)(char)> arrived{nullptr};
 constinit std::atomic<bool> claimed{false};
 
-bool InputRing::grow() {
-    if (size == kLargest) return false;
-    auto* const wider = static_cast<char*>(heap_allocate(2 * size));
-    if (wider == nullptr) return false;
+void InputRing::widen() {
+    auto* const wide = size == kWide ? nullptr : static_cast<char*>(heap_allocate(kWide));
+    if (wide == nullptr) return;
     const arch::IrqGuard off;
-    for (u32 i = tail.load(); i != head.load(); ++i) wider[i % (2 * size)] = data[i % size];
-    if (data != small) heap_free(data);
-    data = wider;
-    size *= 2;
-    return true;
-}
-
-void InputRing::shrink() {
-    const arch::IrqGuard off;
-    if (data == small || tail.load() != head.load()) return;
-    heap_free(data);
-    data = small;
-    size = kSize;
+    for (u32 i = tail.load(); i != head.load(); ++i) wide[i % kWide] = data[i % size];
+    data = wide;
+    size = kWide;
 }
 
 // Store, fence, look, as in Event: either the producer sees the room or the reader sees that it waits.
@@ -71,11 +58,6 @@ void InputRing::release(u32 to) {
     if (head.load(std::memory_order_acquire) - to > size / 2) return;  // a few at a time are not worth it
     held_back.store(false, std::memory_order_relaxed);
     if (const auto resume = room_made.load(std::memory_order_acquire)) resume();
-}
-
-/// For the producer.
-bool has_room() {
-    return !input.is_full() || (arrived.load(std::memory_order_relaxed) != nullptr && input.grow());
 }
 
 }  // namespace
@@ -110,7 +92,7 @@ void console_write(std::string_view text) {
 }
 
 void console_input(char c) {
-    if (!has_room()) {
+    if (input.is_full()) {
         input.overruns.fetch_add(1, std::memory_order_relaxed);
         return;
     }
@@ -129,6 +111,7 @@ bool console_claim_input() {
 }
 
 void console_on_input(void (*tell)(char)) {
+    input.widen();
     arrived.store(tell, std::memory_order_release);
 }
 
@@ -142,7 +125,6 @@ std::optional<char> console_read(Instant deadline) {
         if (tail != input.head.load(std::memory_order_acquire)) {
             const char c = input.at(tail);
             input.release(tail + 1);
-            if (input.size != InputRing::kSize) input.shrink();
             return c;
         }
         if (!input_arrived.wait_until(deadline)) return std::nullopt;
@@ -150,7 +132,7 @@ std::optional<char> console_read(Instant deadline) {
 }
 
 bool console_input_full() {
-    if (has_room()) return false;
+    if (!input.is_full()) return false;
     input.held_back.store(true, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with InputRing::release()
     if (input.is_full()) return true;

@@ -19,7 +19,7 @@ void console_use_panic_output();
 bool console_attached();
 /// Sends `text`, each '\n' as "\r\n". Context: any.
 void console_write(std::string_view text);
-/// A character arrived. Dropped (and counted) when nobody has read the last 256, or 65536 with console_on_input().
+/// A character arrived. Dropped (and counted) when nobody has read the last 256, or 16384 with console_on_input().
 /// Context: any, interrupts included, holding no lock of rank <= heap.
 void console_input(char c);
 /// The next character typed; nothing when the deadline passes first. Context: thread; one reader at a time.
@@ -27,8 +27,8 @@ std::optional<char> console_read(Instant deadline);
 /// There is one reader: true for the first who asks to be it. Context: any.
 bool console_claim_input();
 /// `arrived` is called for each character that can be read now, from the context of console_input(). Set once, before
-/// there is a reader. What nobody reads is kept then in as much memory as it takes: the character that interrupts a
-/// program which does not read must not wait with the sender, behind it.
+/// there is a reader. More of what nobody reads is kept from then on: the character that interrupts a program which
+/// does not read must not wait with the sender, behind the rest. Context: thread.
 void console_on_input(void (*arrived)(char c));
 /// Has something been typed that is not read yet? Context: any.
 bool console_input_pending();

@@ -307,7 +307,7 @@ TEST_CASE("Console input: a full ring holds the device back until half of it is 
 }
 
 TEST_CASE("Console input: whoever looks for signals sees them behind what nobody reads") {
-    test::HeapRam ram(4_MiB);
+    static test::HeapRam ram(4_MiB);  // the console keeps what it takes
     const arch::MmioRange regions[] = {ram.range(0, 4_MiB)};
     REQUIRE(page_allocator_init(regions, {}, test::kAllMapped));
     static u32 seen = 0, marks = 0;
@@ -317,24 +317,21 @@ TEST_CASE("Console input: whoever looks for signals sees them behind what nobody
     console_input('!');  // not from the ring's beginning
     CHECK(console_read(Instant{0}) == '!');
     const u64 lost = console_overruns();
-    for (u32 i = 0; i < 65535; ++i) {
+    for (u32 i = 0; i < 16383; ++i) {
         if (console_input_full()) FAIL("full after " << i);
         console_input(typed(i));
     }
     console_input('\3');
     CHECK(marks == 1);
-    CHECK(seen == 65537);
+    CHECK(seen == 16385);
     CHECK(console_input_full());  // that is the most
     console_input('x');
     CHECK(console_overruns() == lost + 1);
     u32 right = 0;
-    for (u32 i = 0; i < 65535; ++i) right += console_read(Instant{0}) == typed(i);
-    CHECK(right == 65535);
+    for (u32 i = 0; i < 16383; ++i) right += console_read(Instant{0}) == typed(i);
+    CHECK(right == 16383);
     CHECK(console_read(Instant{0}) == '\3');
     console_on_input(nullptr);
-    for (u32 i = 0; i < 256; ++i) console_input('y');
-    CHECK(console_input_full());  // small again
-    for (u32 i = 0; i < 256; ++i) CHECK(console_read(Instant{0}) == 'y');
     CHECK_FALSE(console_input_pending());
 }
 
