@@ -425,10 +425,11 @@ private:
                 reaped = s->requests.reap(clock, Patience::none, done, build, finish);
             else if (!patient && !session_.polled())
                 lost_interrupts_.add();
-            const Instant deadline = s->requests.earliest_deadline();
-            if (deadline <= now) timeouts_.add();
-            if (s->requests.broken() || deadline <= now) sick |= u32{1} << i;
-            next = std::min({next, reaped.look_by, s->requests.next_look(now)});
+            const Instant due = s->requests.next_look(now);
+            const bool late = due <= now;
+            if (late) timeouts_.add();
+            if (late || s->requests.broken()) sick |= u32{1} << i;
+            next = std::min({next, reaped.look_by, due});
             if (session_.polled() && !s->requests.idle()) next = std::min(next, now + kPollInterval);
         }
         complete_all(done);

@@ -38,7 +38,8 @@ void PackedRing::reset() {
     for (u16 i = 0; i < size_; ++i) shadow_[i] = {.next = u16(i + 1 < size_ ? i + 1 : 0), .table = IndirectPool::kNone};
     tables_.reset();
     free_ = size_;
-    free_id_ = in_flight_ = pending_ = pending_descs_ = untold_ = oldest_ = 0;
+    free_id_ = in_flight_ = pending_ = pending_descs_ = oldest_ = 0;
+    untold_ = 0;
     batch_last_ = kNoBatch;
     published_ = options_.first_index;
     next_ = used_at_ = options_.first_index % size_;
@@ -122,8 +123,7 @@ void PackedRing::place(u64 addr, u32 len, u16 id, u16 flags) {
 /// The batch becomes visible.
 void PackedRing::show() {
     published_ += std::exchange(pending_, u16{0});
-    // No more than are in the ring: what is back was seen.
-    untold_ = u16(std::min(untold_ + std::exchange(pending_descs_, u16{0}), size_ - free_));
+    untold_ += std::exchange(pending_descs_, u16{0});
     position_ = u16(next_ | (avail_bits_ & kAvail) << 8);
     descs()[first_].flags.store(first_flags_, std::memory_order_release);  // §2.8.16: everything else before it
     std::atomic_thread_fence(std::memory_order_seq_cst);  // §2.8.20.1: flags before the device's events; pairs with the
@@ -131,7 +131,7 @@ void PackedRing::show() {
 }
 
 bool PackedRing::wants_kick() {
-    untold_ = u16(std::min<u32>(untold_, u32{size_} - free_));
+    untold_ = std::min(untold_, u32{size_} - free_);  // what is back was seen
     if (untold_ == 0) return false;
     const Events& e = *device_events();
     const u16 mode = e.flags.load(std::memory_order_acquire) & 3;  // the offset was written before

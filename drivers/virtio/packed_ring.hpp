@@ -139,7 +139,7 @@ private:
     u16 pending_ = 0, pending_descs_ = 0;  ///< pushed but not published: chains, descriptors
     u16 first_ = 0, first_flags_ = 0;      ///< the descriptor that holds those back, and what it will get
     u16 position_ = 0;
-    u16 untold_ = 0;     ///< descriptors published since the last kick, as far as the device may not have seen them
+    u32 untold_ = 0;     ///< descriptors published since the last kick, as far as the device may not have seen them
     u32 published_ = 0;  ///< chains ever published
     u16 oldest_ = 0;     ///< IN_ORDER: the id of the oldest chain in flight
     u32 batch_last_ = kNoBatch;  ///< IN_ORDER: the id that ends the batch being taken

@@ -97,7 +97,7 @@ public:
     void wait(Request& r) { waiting_.push_back(r); }
 
     /// Gives the device what fits, with at most one kick. Returns when somebody must look, at the latest: reap(), which
-    /// also rings a bell that was left out, and overdue(). `clock()` is the time, asked for only when something needs
+    /// also rings a bell that was left out, and next_look(). `clock()` is the time, asked for only when something needs
     /// it, here and in reap().
     template <class Clock, class Build> Instant feed(Clock&& clock, Build&& build) {
         Instant earliest = Instant::never();
@@ -152,12 +152,6 @@ public:
     }
     bool patient() const { return patient_; }
 
-    bool overdue(Instant now) { return earliest_deadline() <= now; }
-    /// `visit(request)` may move its deadline: for a driver that can abort one request.
-    template <class F> void for_each_overdue(Instant now, F&& visit) {
-        for (Request& r : sent_)
-            if (r.deadline <= now) visit(r);
-    }
     /// Ends those that wait and for which `which(request)` holds: their unit is gone.
     template <class F> void drop_waiting(Error error, Requests& done, F&& which) {
         Requests kept;
@@ -169,14 +163,11 @@ public:
         }
         while (Request* r = kept.pop_front()) waiting_.push_back(*r);
     }
-    /// When the first of those in flight runs out of time.
-    Instant earliest_deadline() {
-        Instant first = Instant::never();
-        for (Request& r : sent_) first = std::min(first, r.deadline);
-        return first;
-    }
+    /// When to look again at what is in flight: not after `now` if some of it has run out of time.
     Instant next_look(Instant now) {
-        return sent_.empty() ? Instant::never() : std::min(earliest_deadline(), now + kSecondLook);
+        Instant next = sent_.empty() ? Instant::never() : now + kSecondLook;
+        for (Request& r : sent_) next = std::min(next, r.deadline);
+        return next;
     }
 
     /// After a reset, token by token as Virtqueue::drain() and Session::restart_queue() give them back; then
