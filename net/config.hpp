@@ -168,10 +168,20 @@ struct Ipv6AddressInfo {
 };
 std::string_view to_string(Ipv6AddressInfo::State s);
 
+/// What a router told of itself (RFC 4191): prefix length 0 is a default route.
+struct Ipv6Route {
+    IpAddr prefix;
+    u8 length = 0;
+    i8 preference = 0;  ///< -1 low, 0 medium, 1 high
+    IpAddr router;
+    Instant until = Instant::never();
+};
+
 struct Ipv6Info {
     std::array<Ipv6AddressInfo, 8> addresses{};
-    std::array<IpAddr, 4> routers{}, dns{};
-    usize addresses_used = 0, routers_used = 0, dns_used = 0;
+    std::array<Ipv6Route, 12> routes{};
+    std::array<IpAddr, 4> dns{};
+    usize addresses_used = 0, routes_used = 0, dns_used = 0;
 };
 
 /// Somebody else with an address of ours (RFC 5227).

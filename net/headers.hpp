@@ -122,7 +122,7 @@ struct RedirectMessage {
 static_assert(sizeof(RedirectMessage) == 40 && alignof(RedirectMessage) == 1);
 
 namespace nd_option {
-inline constexpr u8 source_address = 1, target_address = 2, prefix = 3, redirected = 4, mtu = 5, dns = 25;
+inline constexpr u8 source_address = 1, target_address = 2, prefix = 3, redirected = 4, mtu = 5, route = 24, dns = 25;
 }
 
 /// RFC 4861 §4.6.2.
@@ -133,6 +133,13 @@ struct PrefixOption {
     static constexpr u8 kOnLink = 0x80, kAutonomous = 0x40;
 };
 static_assert(sizeof(PrefixOption) == 32 && alignof(PrefixOption) == 1);
+
+/// RFC 4191 §2.3; 0, 8 or 16 bytes of prefix follow.
+struct RouteOption {
+    u8 type, length, prefix_length, flags;  ///< flags: two bits of preference, as in RouterAdvertisement
+    be32 lifetime;
+};
+static_assert(sizeof(RouteOption) == 8 && alignof(RouteOption) == 1);
 
 struct UdpHeader {
     be16 source_port, destination_port, length, checksum;

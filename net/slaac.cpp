@@ -1,4 +1,4 @@
-// RFC 4862 §5, RFC 4861 §6.3.4, RFC 8106 §5.3.1. Context: the network monitor.
+// RFC 4862 §5, RFC 4861 §6.3.4, RFC 4191 §3, RFC 8106 §5.3.1. Context: the network monitor.
 #include "net/slaac.hpp"
 
 #include <algorithm>
@@ -31,6 +31,18 @@ template <class T, usize N, class F> bool remove_if(std::array<T, N>& list, usiz
     const auto end = std::remove_if(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(count), gone);
     const auto left = static_cast<usize>(end - list.begin());
     return std::exchange(count, left) != left;
+}
+
+/// RFC 4191 §2.1: 01 high, 00 medium, 11 low; nothing for 10, which means medium in the header (§2.2) and makes an
+/// option void (§2.3).
+std::optional<i8> preference_of(u8 flags) {
+    static constexpr std::optional<i8> kMeaning[] = {i8{0}, i8{1}, std::nullopt, i8{-1}};
+    return kMeaning[flags >> 3 & 3];
+}
+
+IpAddr first_bits(const IpAddr& a, unsigned length) {
+    const auto kept = [](unsigned bits) { return bits == 0 ? 0 : ~u64{0} << (64 - bits); };
+    return IpAddr::of(a.high() & kept(std::min(length, 64u)), a.low() & kept(length > 64 ? length - 64 : 0));
 }
 
 template <class T, usize N> T* find(std::array<T, N>& list, usize count, const IpAddr& address) {
@@ -69,7 +81,7 @@ void Slaac::start(const MacAddr& mac, const Ipv6Config& fixed, Instant now) {
     if (!fixed.address.is_unspecified()) {
         add_tentative({.info = {.address = fixed.address, .prefix = fixed.prefix}}, now);
         prefixes_[prefix_count_++] = {fixed.address, fixed.prefix, Instant::never(), true};
-        if (!fixed.gateway.is_unspecified()) routers_[router_count_++] = {fixed.gateway, Instant::never(), true};
+        if (!fixed.gateway.is_unspecified()) routes_[route_count_++] = {{.router = fixed.gateway}, true};
     }
     for (const IpAddr& dns : fixed.dns)
         if (!dns.is_unspecified()) dns_[dns_count_++] = {dns, Instant::never(), true};
@@ -79,7 +91,7 @@ void Slaac::start(const MacAddr& mac, const Ipv6Config& fixed, Instant now) {
 }
 
 void Slaac::stop() {
-    address_count_ = prefix_count_ = router_count_ = dns_count_ = 0;
+    address_count_ = prefix_count_ = route_count_ = dns_count_ = 0;
     requests_ = 0;
     solicit_ = false;
     solicitations_left_ = 0;
@@ -112,7 +124,9 @@ void Slaac::on_router_advertisement(const IpAddr& router, Bytes message, u16 lin
     next_solicitation_ = Instant::never();
     if (std::exchange(solicit_, false)) --requests_;
     if (ra->hop_limit != 0) hop_limit_ = ra->hop_limit;
-    set_router(router, Duration::from_s(ra->lifetime), ra->flags, now);
+    // Before the options: a route of length 0 among them has the last word (RFC 4191 §3.1).
+    set_route({.preference = preference_of(ra->flags).value_or(0), .router = router}, Duration::from_s(ra->lifetime),
+              now);
     for (Bytes options = message.subspan(sizeof(RouterAdvertisement)); options.size() >= 8;) {
         const usize length = usize{static_cast<u8>(options[1])} * 8;
         if (length == 0 || length > options.size()) return;  // checked before; here for whoever calls
@@ -126,6 +140,9 @@ void Slaac::on_router_advertisement(const IpAddr& router, Bytes message, u16 lin
             if (const u32 mtu = *read_at<be32>(option, 4); length == 8 && mtu >= 1280 && mtu <= link_mtu)
                 mtu_ = static_cast<u16>(mtu);
             break;
+        case nd_option::route:
+            on_route(option, router, now);
+            break;
         case nd_option::dns:
             on_dns(option, now);
             break;
@@ -136,29 +153,50 @@ void Slaac::on_router_advertisement(const IpAddr& router, Bytes message, u16 lin
     }
 }
 
-void Slaac::set_router(const IpAddr& router, Duration valid, u8 flags, Instant now) {
-    Router* r = find(routers_, router_count_, router);
+/// RFC 4191 §2.3, §3.1.
+void Slaac::on_route(Bytes option, const IpAddr& router, Instant now) {
+    const auto o = *read_at<RouteOption>(option, 0);
+    const Bytes bits = option.subspan(sizeof(RouteOption));
+    const auto preference = preference_of(o.flags);
+    if (!preference || o.prefix_length > 128 || bits.size() > 16 || o.prefix_length > bits.size() * 8) return;
+    std::array<std::byte, 16> padded{};
+    std::ranges::copy(bits, padded.begin());
+    const IpAddr prefix = first_bits(IpAddr::from(padded), o.prefix_length);
+    // Nobody routes what is the link's, a group's or another protocol's.
+    if (prefix.is_link_local() || prefix.is_multicast() || prefix.is_ipv4()) return;
+    set_route({prefix, o.prefix_length, *preference, router}, lifetime(o.lifetime), now);
+}
+
+void Slaac::set_route(const Ipv6Route& r, Duration valid, Instant now) {
+    const auto same = [&](const Route& x) {
+        return x.router == r.router && x.length == r.length && x.prefix == r.prefix;
+    };
     if (valid.ns == 0) {
-        if (r != nullptr && !r->fixed) forget_router(router);
+        changed_ |= remove_if(routes_, route_count_, [&](const Route& x) { return same(x) && !x.fixed; });
         return;
     }
-    if (r == nullptr) {
-        if (router_count_ == kRouters) {
+    Route* known = nullptr;
+    usize defaults = 0;
+    for (Route& x : routes()) {
+        if (same(x)) known = &x;
+        defaults += x.length == 0;
+    }
+    if (known == nullptr) {
+        const bool full = r.length == 0 ? defaults == kRouters : route_count_ - defaults == kRoutes - kRouters;
+        if (full) {
             ++stats_.nd_too_many;
             return;
         }
-        r = &routers_[router_count_++];
-        *r = {router, now};
+        known = &routes_[route_count_++];
+        *known = {r};
         changed_ = true;
     }
-    // RFC 4191 §2.2: 01 high, 00 medium, 11 low, 10 means medium.
-    const u8 bits = flags >> 3 & 3;
-    r->preference = bits == 1 ? i8{1} : bits == 3 ? i8{-1} : i8{0};
-    if (!r->fixed) schedule(r->until = now + valid);
+    known->preference = r.preference;
+    if (!known->fixed) schedule(known->until = ends(now, valid));
 }
 
 void Slaac::forget_router(const IpAddr& router) {
-    changed_ |= remove_if(routers_, router_count_, [&](const Router& r) { return r.address == router; });
+    changed_ |= remove_if(routes_, route_count_, [&](const Route& r) { return r.router == router; });
 }
 
 void Slaac::on_prefix(const PrefixOption& o, Instant now) {
@@ -276,10 +314,10 @@ void Slaac::poll(Instant now) {
         return gone;
     });
     changed_ |= remove_if(prefixes_, prefix_count_, expired);
-    changed_ |= remove_if(routers_, router_count_, expired);
+    changed_ |= remove_if(routes_, route_count_, expired);
     changed_ |= remove_if(dns_, dns_count_, expired);
     for (usize i = 0; i < prefix_count_; ++i) schedule(prefixes_[i].until);
-    for (usize i = 0; i < router_count_; ++i) schedule(routers_[i].until);
+    for (const Route& r : routes()) schedule(r.until);
     for (usize i = 0; i < dns_count_; ++i) schedule(dns_[i].until);
     if (now >= next_solicitation_) {
         if (!std::exchange(solicit_, true)) ++requests_;
@@ -344,27 +382,35 @@ bool Slaac::is_on_link(const IpAddr& address) const {
 }
 
 bool Slaac::is_router(const IpAddr& address) const {
-    return find(const_cast<Slaac*>(this)->routers_, router_count_, address) != nullptr;
+    return std::ranges::any_of(routes(), [&](const Route& r) { return r.router == address; });
 }
 
-/// RFC 4861 §6.3.6: the preferred one that is not known to be dead; of dead ones the first.
 std::optional<u8> Slaac::route_length(const IpAddr& destination, const Ndp& ndp, Instant now) const {
     std::optional<u8> longest;
     for (usize i = 0; i < prefix_count_; ++i) {
         const Prefix& p = prefixes_[i];
         if (same_prefix(p.prefix, destination, p.length) && p.length >= longest.value_or(0)) longest = p.length;
     }
-    if (!longest && next_hop(destination, ndp, now)) longest = u8{0};
-    return longest;
+    if (longest) return longest;
+    const Route* r = best_route(destination, ndp, now);
+    return r == nullptr ? std::nullopt : std::optional(r->length);
 }
 
 std::optional<IpAddr> Slaac::next_hop(const IpAddr& destination, const Ndp& ndp, Instant now) const {
     if (is_on_link(destination)) return destination;
-    const Router* best = nullptr;
-    const auto value = [&](const Router& r) { return r.preference - (ndp.is_unreachable(r.address, now) ? 10 : 0); };
-    for (usize i = 0; i < router_count_; ++i)
-        if (best == nullptr || value(routers_[i]) > value(*best)) best = &routers_[i];
-    return best == nullptr ? std::nullopt : std::optional(best->address);
+    const Route* r = best_route(destination, ndp, now);
+    return r == nullptr ? std::nullopt : std::optional(r->router);
+}
+
+/// A router that is not known to be dead, then the longest prefix, then the preference; of equals the first.
+const Slaac::Route* Slaac::best_route(const IpAddr& destination, const Ndp& ndp, Instant now) const {
+    const Route* best = nullptr;
+    const auto value = [&](const Route& r) {
+        return (ndp.is_unreachable(r.router, now) ? 0 : 1024) + r.length * 4 + r.preference;
+    };
+    for (const Route& r : routes())
+        if (same_prefix(r.prefix, destination, r.length) && (best == nullptr || value(r) > value(*best))) best = &r;
+    return best;
 }
 
 namespace {
@@ -414,8 +460,8 @@ std::optional<IpAddr> Slaac::source_for(const IpAddr& destination) const {
 void Slaac::describe(Ipv6Info& to) const {
     to.addresses_used = std::min(address_count_, to.addresses.size());
     for (usize i = 0; i < to.addresses_used; ++i) to.addresses[i] = addresses_[i].info;
-    to.routers_used = std::min(router_count_, to.routers.size());
-    for (usize i = 0; i < to.routers_used; ++i) to.routers[i] = routers_[i].address;
+    to.routes_used = std::min(route_count_, to.routes.size());
+    for (usize i = 0; i < to.routes_used; ++i) to.routes[i] = routes_[i];
     to.dns_used = std::min(dns_count_, to.dns.size());
     for (usize i = 0; i < to.dns_used; ++i) to.dns[i] = dns_[i].address;
 }

@@ -1,8 +1,8 @@
 // Our IPv6 addresses and what routers tell us: stateless autoconfiguration (RFC 4862) with stable opaque interface
-// identifiers (RFC 7217), duplicate address detection, on-link prefixes and default routers (RFC 4861 §6.3), their
-// preference (RFC 4191), MTU and DNS servers (RFC 8106), source address selection (RFC 6724). Every list is bounded and
-// what does not fit is counted, so that a flood of advertisements costs nothing but itself. Sans-IO.
-// Context: the network monitor.
+// identifiers (RFC 7217), duplicate address detection, on-link prefixes and default routers (RFC 4861 §6.3), more
+// specific routes and preferences (RFC 4191, a host of type C), MTU and DNS servers (RFC 8106), source address
+// selection (RFC 6724). Every list is bounded and what does not fit is counted, so that a flood of advertisements costs
+// nothing but itself. Sans-IO. Context: the network monitor.
 #pragma once
 
 #include <array>
@@ -24,8 +24,9 @@ bool same_prefix(const IpAddr& a, const IpAddr& b, unsigned length);
 
 class Slaac {
 public:
-    static constexpr usize kAddresses = 8, kPrefixes = 8, kRouters = 4, kDnsServers = 4;
-    static constexpr int kSolicitations = 3;  ///< RFC 4861 §10
+    static constexpr usize kAddresses = 8, kPrefixes = 8, kDnsServers = 4;
+    static constexpr usize kRouters = 4, kRoutes = 12;  ///< default routes; those and the more specific ones
+    static constexpr int kSolicitations = 3;            ///< RFC 4861 §10
     static constexpr Duration kSolicitationInterval = Duration::from_s(4);
     static constexpr Duration kProbeTime = Duration::from_s(1);  ///< RFC 4862 §5.4: one probe, RetransTimer
     static constexpr u8 kIdRetries = 3;                          ///< RFC 7217 §6: IDGEN_RETRIES
@@ -49,7 +50,7 @@ public:
     void on_router_advertisement(const IpAddr& router, Bytes message, u16 link_mtu, Instant now);
     /// Somebody else has, or wants, `address` (RFC 4862 §5.4.3, §5.4.4). True: it was tentative, and is given up.
     bool on_duplicate(const IpAddr& address, Instant now);
-    /// RFC 4861 §7.2.5: it advertises itself as a host now.
+    /// RFC 4861 §7.2.5: it advertises itself as a host now. All its routes go.
     void forget_router(const IpAddr& router);
 
     void poll(Instant now);
@@ -88,11 +89,8 @@ private:
         Instant until;
         bool fixed = false;  ///< by configuration: no router changes it
     };
-    struct Router {
-        IpAddr address;
-        Instant until;
+    struct Route : Ipv6Route {
         bool fixed = false;
-        i8 preference = 0;
     };
     struct Dns {
         IpAddr address;
@@ -101,7 +99,13 @@ private:
     };
     void on_prefix(const PrefixOption& o, Instant now);
     void on_dns(Bytes option, Instant now);
-    void set_router(const IpAddr& router, Duration lifetime, u8 flags, Instant now);
+    void on_route(Bytes option, const IpAddr& router, Instant now);
+    /// Adds it, changes it, or with lifetime 0 removes it. `r.until` is not looked at.
+    void set_route(const Ipv6Route& r, Duration lifetime, Instant now);
+    std::span<Route> routes() { return {routes_.data(), route_count_}; }
+    std::span<const Route> routes() const { return {routes_.data(), route_count_}; }
+    /// The best to what is not on the link (RFC 4191 §3.2); nullptr: none.
+    const Route* best_route(const IpAddr& destination, const Ndp& ndp, Instant now) const;
     void form_address(const IpAddr& prefix, Duration valid, Duration preferred, Instant now);
     void add_tentative(Address a, Instant now);
     IpAddr with_identifier(const IpAddr& prefix, u8 conflicts) const;
@@ -116,9 +120,9 @@ private:
     u64 counter_ = 0;
     std::array<Address, kAddresses> addresses_{};
     std::array<Prefix, kPrefixes> prefixes_{};
-    std::array<Router, kRouters> routers_{};
+    std::array<Route, kRoutes> routes_{};
     std::array<Dns, kDnsServers> dns_{};
-    usize address_count_ = 0, prefix_count_ = 0, router_count_ = 0, dns_count_ = 0;
+    usize address_count_ = 0, prefix_count_ = 0, route_count_ = 0, dns_count_ = 0;
     u32 requests_ = 0;  // probes due, and one for the solicitation
     bool solicit_ = false, changed_ = false;
     int solicitations_left_ = 0;

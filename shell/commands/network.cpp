@@ -44,7 +44,14 @@ void print_ipv6(const net::Ipv6Info& info) {
         if (!a.valid_until.is_never()) print(" valid {} s", (a.valid_until - now()).ms() / 1000);
         print("\n");
     }
-    for (usize i = 0; i < info.routers_used; ++i) print("  inet6 gateway {}\n", address.of(info.routers[i]));
+    for (const net::Ipv6Route& r : std::span(info.routes).first(info.routes_used)) {
+        if (r.length == 0)
+            print("  inet6 gateway {}", address.of(r.router));
+        else
+            print("  inet6 route {}/{} by {}", address.of(r.prefix), r.length, AddressText().of(r.router));
+        constexpr std::string_view kMeaning[] = {" last resort", "", " preferred"};
+        print("{}\n", kMeaning[r.preference + 1]);
+    }
     for (usize i = 0; i < info.dns_used; ++i) print("  inet6 dns {}\n", address.of(info.dns[i]));
 }
 

@@ -79,6 +79,14 @@ inline Frame prefix_option(const IpAddr& prefix, u8 length = 64, u8 flags = 0xc0
     append(f, prefix);
     return f;
 }
+/// RFC 4191 §2.3, in `units` of 8 bytes.
+inline Frame route_option(const IpAddr& prefix, u8 length, u32 valid = 1800, u8 flags = 0, u8 units = 3) {
+    Frame f{24, units, length, flags, 0, 0, 0, 0};
+    put32(f, 4, valid);
+    append(f, prefix);
+    f.resize(units * 8u);
+    return f;
+}
 inline Frame router_advertisement(const Frame& options, u16 lifetime = 1800, u8 flags = 0) {
     Frame f{134, 0, 0, 0, 64, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     put16(f, 6, lifetime);

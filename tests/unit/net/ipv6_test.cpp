@@ -275,14 +275,15 @@ TEST_CASE("RFC 4862 §5.5.3: addresses from prefixes, deprecated and gone in tim
     const IpAddr us = h.settle_with_router();
     CHECK(same_prefix(us, kPrefix, 64));
     const auto info = [&] { return h.stack.interface().ipv6; };
-    CHECK(info().routers_used == 1);
-    CHECK(info().routers[0] == kRouter6);
+    CHECK(info().routes_used == 1);
+    CHECK(info().routes[0].router == kRouter6);
+    CHECK(info().routes[0].length == 0);
     SECTION("deprecated after the preferred lifetime, gone after the valid one") {
         h.run(Duration::from_s(14400));
         CHECK(info().addresses[1].state == State::deprecated);
         h.run(Duration::from_s(86400 - 14400));
         CHECK(info().addresses_used == 1);
-        CHECK(info().routers_used == 0);
+        CHECK(info().routes_used == 0);
     }
     SECTION("a valid lifetime of zero leaves two hours (e.2)") {
         h.give(from_router(router_advertisement(prefix_option(kPrefix, 64, 0xc0, 0, 0))));
@@ -294,7 +295,7 @@ TEST_CASE("RFC 4862 §5.5.3: addresses from prefixes, deprecated and gone in tim
     }
     SECTION("a router that says 0 is no router any more") {
         h.give(from_router(router_advertisement({}, 0)));
-        CHECK(info().routers_used == 0);
+        CHECK(info().routes_used == 0);
         CHECK(h.stack.connect({kFar6, 80}, h.now).error() == Error::unreachable);
     }
     SECTION("what makes no address") {
@@ -364,6 +365,7 @@ TEST_CASE("A flood of router advertisements costs a bounded amount, and the firs
     for (u32 i = 0; i < 2000; ++i) {
         const IpAddr router = IpAddr::of(u64{0xfe80} << 48, 0x5000 + i);
         Frame o = prefix_option(IpAddr::of(u64{0x2001'0db8} << 32 | (0x8000'0000 + i), 0));
+        append(o, route_option(IpAddr::of(u64{0x2001'0db8} << 32 | (0x9000'0000 + i), 0), 64));
         append(o, link_address(1, {{2, 2, 0, 0, u8(i >> 8), u8(i)}}));
         h.give(icmp6(router, kAllNodes, router_advertisement(o)));
         h.output_all(h.now);
@@ -373,8 +375,9 @@ TEST_CASE("A flood of router advertisements costs a bounded amount, and the firs
     CHECK(info.addresses_used == Slaac::kAddresses);
     CHECK(info.addresses[1].address == us);
     CHECK(info.addresses[1].state == State::preferred);
-    CHECK(info.routers_used == Slaac::kRouters);
-    CHECK(info.routers[0] == kRouter6);
+    CHECK(info.routes_used == Slaac::kRoutes);
+    CHECK(std::ranges::count(info.routes, 0, &Ipv6Route::length) == Slaac::kRouters);
+    CHECK(info.routes[0].router == kRouter6);
     CHECK(h.stats().nd_too_many > 2000);
 }
 
@@ -434,7 +437,108 @@ TEST_CASE("RFC 4861 §6.3.6, RFC 4191: the better router, and another when it is
     CHECK(hop() == kRouterMac);
     // A router that says it is none is dropped at once (§7.2.5).
     h.give(icmp6(kRouter6, h.link_local(), advertisement(kRouter6, 0x40), 255, kRouterMac));
-    CHECK(h.stack.interface().ipv6.routers_used == 1);
+    CHECK(h.stack.interface().ipv6.routes_used == 1);
+}
+
+TEST_CASE("RFC 4191 §3: more specific routes") {
+    Statistics stats;
+    Ndp ndp({5, 6}, stats);
+    Slaac slaac({1, 2}, {3, 4}, stats);
+    Instant now{1};
+    const IpAddr a = ip("fe80::a"), b = ip("fe80::b"), c = ip("fe80::c");
+    const auto say = [&](const IpAddr& router, const Frame& options, u16 lifetime = 0, u8 flags = 0) {
+        slaac.on_router_advertisement(router, bytes_of(router_advertisement(options, lifetime, flags)), 1500, now);
+    };
+    const auto hop = [&](const char* to) { return slaac.next_hop(ip(to), ndp, now).value_or(IpAddr{}); };
+    slaac.start(kOurMac, {}, now);
+    say(a, {}, 1800);
+    say(b, route_option(ip("2001:db8:b::"), 48, 600));
+    CHECK(hop("2001:db8:b::1") == b);  // the longer prefix, of a router that is none for the rest
+    CHECK(hop("2001:db8:c::1") == a);
+    CHECK(slaac.is_router(b));
+    CHECK(slaac.route_length(ip("2001:db8:b::1"), ndp, now) == 48);
+    CHECK(slaac.route_length(ip("2001:db8:c::1"), ndp, now) == 0);
+
+    SECTION("of equal length the preferred one") {
+        say(c, route_option(ip("2001:db8:b::"), 48, 600, 0x18));
+        CHECK(hop("2001:db8:b::1") == b);
+        say(c, route_option(ip("2001:db8:b::"), 48, 600, 0x08));
+        CHECK(hop("2001:db8:b::1") == c);
+        say(c, route_option(ip("2001:db8:b:1::"), 64, 600, 0x18));
+        say(b, route_option(ip("2001:db8:b::"), 48, 600, 0x08));
+        CHECK(hop("2001:db8:b:1::5") == c);  // length before preference
+        CHECK(hop("2001:db8:b:2::5") == b);  // of equals the first
+        CHECK(slaac.route_length(ip("2001:db8:b:1::5"), ndp, now) == 64);
+    }
+    SECTION("they end with their time, or when they are told to") {
+        now = now + Duration::from_s(599);
+        slaac.poll(now);
+        CHECK(hop("2001:db8:b::1") == b);
+        now = now + Duration::from_s(1);
+        slaac.poll(now);
+        CHECK(hop("2001:db8:b::1") == a);
+        CHECK_FALSE(slaac.is_router(b));
+        say(b, route_option(ip("2001:db8:b::"), 48, ~u32{0}));
+        now = now + Duration::from_s(1000);
+        slaac.poll(now);
+        CHECK(hop("2001:db8:b::1") == b);  // for ever
+        say(b, route_option(ip("2001:db8:b::"), 48, 0));
+        CHECK(hop("2001:db8:b::1") == a);
+    }
+    SECTION("a router's lifetime is not that of its routes; a host's are all void") {
+        say(a, route_option(ip("2001:db8:a::"), 48), 0);
+        CHECK(hop("2001:db8:c::1") == IpAddr{});
+        CHECK(hop("2001:db8:a::1") == a);
+        slaac.forget_router(a);
+        CHECK(hop("2001:db8:a::1") == IpAddr{});
+    }
+    SECTION("one of length 0 overrides the header") {
+        say(c, route_option({}, 0, 600, 0x08, 1), 1800, 0x18);
+        CHECK(hop("2001:db8:c::1") == c);
+        say(c, route_option({}, 0, 0, 0x08, 2), 1800);
+        CHECK(hop("2001:db8:c::1") == a);
+    }
+    SECTION("only the first bits count, whatever else is in it") {
+        say(c, route_option(ip("2001:db8:d::77"), 48, 600, 0, 2));  // 8 bytes of prefix
+        CHECK(hop("2001:db8:d:5::1") == c);
+        say(c, route_option(ip("2001:db8:d::99"), 48, 0, 0, 3));  // the same one
+        CHECK(hop("2001:db8:d:5::1") == a);
+        say(c, route_option(ip("2001:db8:e::77"), 127));
+        CHECK(hop("2001:db8:e::76") == c);
+        CHECK(hop("2001:db8:e::78") == a);
+    }
+    SECTION("what makes no sense is ignored") {
+        say(c, route_option(ip("2001:db8:b::"), 64, 600, 0x10));      // preference 10
+        say(c, route_option(ip("2001:db8:b::"), 65, 600, 0x08, 2));   // more bits than it has
+        say(c, route_option({}, 1, 600, 0x08, 1));                    // likewise
+        say(c, route_option(ip("2001:db8:b::"), 129, 600, 0x08, 3));  // more than there are
+        say(c, route_option(ip("2001:db8:b::"), 64, 600, 0x08, 4));   // too long
+        say(c, route_option(ip("fe80::"), 64, 600, 0x08));
+        say(c, route_option(ip("ff00::"), 8, 600, 0x08));
+        CHECK_FALSE(slaac.is_router(c));
+        CHECK(hop("2001:db8:b::1") == b);
+    }
+}
+
+TEST_CASE("RFC 4191 §3.2: a route by a router that does not answer is passed over") {
+    Host6 h;
+    h.settle_with_router();
+    const IpAddr other = ip("fe80::fd");
+    constexpr MacAddr kOtherMac{{2, 0, 0, 0, 0, 0xfd}};
+    Frame options = link_address(1, kOtherMac);
+    append(options, route_option(kFar6, 64));
+    h.give(icmp6(other, kAllNodes, router_advertisement(options, 0), 255, kOtherMac));
+    const auto hop = [&] {
+        const auto s = *h.stack.udp().open({{}, 0});
+        REQUIRE(h.stack.send_to(s, {kFar6, 7}, text("x"), h.now));
+        const auto out = h.run({});
+        h.stack.udp().close(s);
+        return out.empty() ? MacAddr{} : *read_at<MacAddr>(bytes_of(out[0]), 0);
+    };
+    CHECK(hop() == kOtherMac);
+    h.run(Duration::from_s(10));
+    h.give(from_router(router_advertisement(link_address(1, kRouterMac))));
+    CHECK(hop() == kRouterMac);
 }
 
 TEST_CASE("RFC 4861 §8: redirects are believed from our router alone") {
