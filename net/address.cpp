@@ -121,7 +121,20 @@ std::string_view to_text(const Endpoint& e, std::span<char, kEndpointText> to) {
     char text[kAddressText];
     const std::string_view address = to_text(e.address, std::span<char, kAddressText>(text));
     if (e.address.is_ipv4()) return format_to(to, "{}:{}", address, e.port);
+    if (e.scope != 0 && e.address.is_link_local()) return format_to(to, "[{}%net{}]:{}", address, e.scope - 1, e.port);
     return format_to(to, "[{}]:{}", address, e.port);
+}
+
+std::optional<Endpoint> parse_zoned(std::string_view text) {
+    const usize mark = text.find('%');
+    const auto address = IpAddr::parse(substring(text, 0, mark));
+    if (!address) return std::nullopt;
+    if (mark == std::string_view::npos) return Endpoint{*address};
+    const std::string_view zone = substring(text, mark + 1);
+    const bool named = zone.starts_with("net");
+    const auto number = parse_number<u8>(named ? substring(zone, 3) : zone);
+    if (!number || !address->is_link_local() || (!named && *number == 0)) return std::nullopt;
+    return Endpoint{*address, 0, static_cast<u16>(named ? *number + 1 : *number)};
 }
 
 std::string_view to_text(const MacAddr& a, std::span<char, 18> to) {

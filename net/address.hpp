@@ -106,8 +106,11 @@ std::string_view to_text(Ipv4Addr a, std::span<char, 16> to);
 inline constexpr usize kAddressText = 40;
 /// The text of RFC 5952, or the dotted one of an IPv4 address, into `to`.
 std::string_view to_text(const IpAddr& a, std::span<char, kAddressText> to);
-inline constexpr usize kEndpointText = kAddressText + 8;
-/// "10.0.2.15:80", "[fe80::1]:80".
+/// An address with, perhaps, its zone (RFC 4007 §11): "fe80::1%net0", or "fe80::1%1", whose number is the scope. Only
+/// what is local to a link has one. The port is 0.
+std::optional<Endpoint> parse_zoned(std::string_view text);
+inline constexpr usize kEndpointText = kAddressText + 16;
+/// "10.0.2.15:80", "[2001:db8::1]:80", "[fe80::1%net0]:80".
 std::string_view to_text(const Endpoint& e, std::span<char, kEndpointText> to);
 /// "52:54:00:12:34:56" into `to`.
 std::string_view to_text(const MacAddr& a, std::span<char, 18> to);

@@ -1,6 +1,7 @@
 // <netdb.h>: names to addresses by the resolver of net/api, names of services by a short table. Context: thread.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ public:
     explicit Answer(const addrinfo& hints) : hints_(hints) {}
     ~Answer() { freeaddrinfo(first_); }
     /// For each kind of socket that is asked for. False: no memory.
-    bool add(const net::IpAddr& a, u16 port) {
+    bool add(const net::IpAddr& a, u16 port, u16 scope = 0) {
         if (hints_.ai_family == AF_INET && !a.is_ipv4()) return true;
         const bool maps = hints_.ai_family == AF_INET6;
         if (maps && a.is_ipv4() && (hints_.ai_flags & AI_V4MAPPED) == 0) return true;
@@ -83,7 +84,7 @@ public:
             if (hints_.ai_protocol != 0 && hints_.ai_protocol != protocol) continue;
             auto* node = new (std::nothrow) Node;
             if (node == nullptr) return false;
-            const SocketAddress address = posix::address_of({a, port}, family);
+            const SocketAddress address = posix::address_of({a, port, scope}, family);
             node->address = address.bytes;
             node->info = {.ai_flags = hints_.ai_flags,
                           .ai_family = family,
@@ -140,8 +141,8 @@ int look_up(const char* host, const char* service, const addrinfo& hints, addrin
     bool complete = true;
     if (host == nullptr) {
         complete = add_own(answer, hints, *port);
-    } else if (const auto literal = net::IpAddr::parse(host)) {
-        complete = answer.add(*literal, *port);
+    } else if (const auto literal = net::parse_zoned(host)) {
+        complete = answer.add(literal->address, *port, literal->scope);
         if (complete && answer.empty()) return EAI_NONAME;
     } else if ((hints.ai_flags & AI_NUMERICHOST) != 0) {
         return EAI_NONAME;
@@ -157,6 +158,14 @@ int look_up(const char* host, const char* service, const addrinfo& hints, addrin
     if (answer.empty()) return EAI_NONAME;
     *out = answer.take();
     return 0;
+}
+
+/// Behind an address that means something on one interface only: which (RFC 4007 §11).
+void add_zone(const net::Endpoint& e, char* text) {
+    if (e.scope == 0 || !e.address.is_link_local()) return;
+    char* const zone = text + strlen(text);
+    *zone = '%';
+    if (if_indextoname(e.scope, zone + 1) == nullptr) snprintf(zone + 1, IF_NAMESIZE, "%u", e.scope);
 }
 
 bool put(const char* text, char* to, socklen_t size) {
@@ -227,12 +236,13 @@ int getnameinfo(const sockaddr* address, socklen_t size, char* host, size_t host
     const auto endpoint = endpoint_of(a, a.family());
     if (!endpoint) return EAI_FAMILY;
     if ((flags & NI_NAMEREQD) != 0 && host != nullptr) return EAI_NONAME;
+    char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
     const void* raw = a.family() == AF_INET
                           ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(&a.bytes)->sin_addr)
                           : &reinterpret_cast<const sockaddr_in6*>(&a.bytes)->sin6_addr;
-    if (host != nullptr && host_size != 0 &&
-        inet_ntop(a.family(), raw, host, static_cast<socklen_t>(host_size)) == nullptr)
-        return EAI_OVERFLOW;
+    inet_ntop(a.family(), raw, text, INET6_ADDRSTRLEN);
+    add_zone(*endpoint, text);
+    if (host != nullptr && host_size != 0 && !put(text, host, static_cast<socklen_t>(host_size))) return EAI_OVERFLOW;
     if (service == nullptr || service_size == 0) return 0;
     char digits[8];
     snprintf(digits, sizeof digits, "%u", endpoint->port);

@@ -55,21 +55,21 @@ void print_ipv6(const net::Ipv6Info& info) {
     for (usize i = 0; i < info.dns_used; ++i) print("  inet6 dns {}\n", address.of(info.dns[i]));
 }
 
-Outcome ping_loop(Shell& shell, const IpAddr& target, u64 count, u16 bytes) {
+Outcome ping_loop(Shell& shell, const Endpoint& to, u64 count, u16 bytes) {
     AddressText address;
     u64 answered = 0;
     for (u64 i = 0; i < count; ++i) {
         if (i != 0) sleep_for(Duration::from_ms(200));
         if (shell.interrupted()) break;
-        const auto reply = network().ping(target, bytes, Duration::from_s(2));
+        const auto reply = network().ping(to.address, bytes, Duration::from_s(2), to.scope);
         if (!reply) {
-            print("{}: {}\n", address.of(target), reply.error());
+            print("{}: {}\n", address.of(to.address), reply.error());
             continue;
         }
         ++answered;
         const i64 us = reply->round_trip.us();
-        print("{} bytes from {}: seq={} ttl={} time={}.{:03} ms\n", reply->bytes, address.of(target), i + 1, reply->ttl,
-              us / 1000, us % 1000);
+        print("{} bytes from {}: seq={} ttl={} time={}.{:03} ms\n", reply->bytes, address.of(to.address), i + 1,
+              reply->ttl, us / 1000, us % 1000);
     }
     print("{} of {} answered\n", answered, count);
     return answered != 0 ? Outcome::done : Outcome::failed;
@@ -239,11 +239,11 @@ Outcome ping(Shell& shell, const Arguments& args) {
             return Outcome::usage;
     }
     if (i + 1 != args.count || args[i].starts_with('-')) return Outcome::usage;
-    auto target = IpAddr::parse(args[i]);
+    auto target = net::parse_zoned(args[i]);
     if (!target && name_lookup != nullptr) {
         const auto found = name_lookup(args[i]);
         if (!found) return complain("ping", args[i], found.error());
-        target = *found;
+        target = Endpoint{*found};
     }
     if (!target) {
         print("ping: '{}' is not an address\n", args[i]);

@@ -2,6 +2,7 @@
 #include "cases.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -378,6 +379,21 @@ CASE(getnameinfo, numeric) {
   say("%s", service);
   say("small=%d", getnameinfo(NAME(a), host, 3, NULL, 0, NI_NUMERICHOST) == EAI_OVERFLOW);
 }
+CASE(getnameinfo, zone) {
+  char text[60] = "fe80::1%", host[60];
+  if_indextoname(1, text + strlen(text));
+  struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *r;
+  say("%d", getaddrinfo(text, "80", &hints, &r));
+  say("scope=%u", ((struct sockaddr_in6 *)r->ai_addr)->sin6_scope_id);
+  say("%d", getnameinfo(r->ai_addr, r->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST));
+  say("same=%d", strcmp(text, host) == 0);
+  freeaddrinfo(r);
+  say("number=%d", getaddrinfo("fe80::1%1", "80", &hints, &r));
+  say("scope=%u", ((struct sockaddr_in6 *)r->ai_addr)->sin6_scope_id);
+  freeaddrinfo(r);
+  say("unknown=%d", getaddrinfo("fe80::1%nowhere", "80", &hints, &r) == EAI_NONAME);
+  say("not local=%d", getaddrinfo("127.0.0.1%1", "80", &hints, &r) == EAI_NONAME);
+}
 
 CASES(sockets, ENTRY(socket, outcomes), ENTRY(bind, outcomes), ENTRY(bind, unix_name), ENTRY(listen, outcomes),
       ENTRY(accept, outcomes), ENTRY(connect, outcomes), ENTRY(connect, datagram_refused), ENTRY(send, stream),
@@ -385,4 +401,4 @@ CASES(sockets, ENTRY(socket, outcomes), ENTRY(bind, outcomes), ENTRY(bind, unix_
       ENTRY(getpeername, outcomes), ENTRY(setsockopt, outcomes), ENTRY(setsockopt, timeout), ENTRY(getsockopt, error),
       ENTRY(sendto, datagrams), ENTRY(sendmsg, pieces), ENTRY(socketpair, stream), ENTRY(socketpair, datagrams),
       ENTRY(inet_pton, texts), ENTRY(inet_ntop, texts), ENTRY(inet_addr, texts), ENTRY(getaddrinfo, literals),
-      ENTRY(getnameinfo, numeric))
+      ENTRY(getnameinfo, numeric), ENTRY(getnameinfo, zone))

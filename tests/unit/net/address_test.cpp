@@ -118,6 +118,24 @@ TEST_CASE("Endpoints as text") {
           "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
 
+TEST_CASE("RFC 4007 §11: zones") {
+    const IpAddr local = *IpAddr::parse("fe80::1");
+    CHECK(parse_zoned("fe80::1") == Endpoint{local});
+    CHECK(parse_zoned("10.0.0.1") == Endpoint{Ipv4Addr::of(10, 0, 0, 1)});
+    CHECK(parse_zoned("fe80::1%net0") == Endpoint{local, 0, 1});
+    CHECK(parse_zoned("fe80::1%3") == Endpoint{local, 0, 3});
+    CHECK(parse_zoned("ff02::1%net1") == Endpoint{*IpAddr::parse("ff02::1"), 0, 2});
+    CHECK(parse_zoned("fe80::1%net255") == Endpoint{local, 0, 256});
+    for (const char* wrong : {"fe80::1%", "fe80::1%net", "fe80::1%eth0", "fe80::1%0", "fe80::1%net0%1", "fe80::1%-1",
+                              "fe80::1%net256", "2001:db8::1%net0", "10.0.0.1%net0", "%net0", ""})
+        CHECK_FALSE(parse_zoned(wrong));
+    char text[kEndpointText];
+    CHECK(to_text(Endpoint{local, 80, 2}, text) == "[fe80::1%net1]:80");
+    CHECK(to_text(Endpoint{*IpAddr::parse("2001::1"), 80, 2}, text) == "[2001::1]:80");  // it needs none
+    CHECK(to_text(Endpoint{*IpAddr::parse("febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 65535, 65535}, text) ==
+          "[febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff%net65534]:65535");
+}
+
 TEST_CASE("One pseudo-header for both families") {
     const auto sum = [](std::initializer_list<u32> words) {
         u32 s = 0;
