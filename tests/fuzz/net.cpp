@@ -64,6 +64,7 @@ void append(Frame& f, const IpAddr& a) {
 
 constexpr MacAddr kOurMac{{2, 0, 0, 0, 0, 1}};
 constexpr Ipv4Addr kOurs = Ipv4Addr::of(10, 0, 0, 1), kPeer = Ipv4Addr::of(10, 0, 0, 9);
+constexpr Ipv4Addr kOursToo = Ipv4Addr::of(10, 0, 1, 1);  // of the second interface, whose hardware address is the same
 
 struct World {
     Loan loan{[](Loan&) {}};
@@ -71,7 +72,7 @@ struct World {
     PacketPool pool;
     Stack stack;
     Instant now{1};
-    IpAddr us;
+    IpAddr us, us_too;
     UdpHandle udp;
     net::tcp::Handle listener;
     std::vector<net::tcp::Handle> connections;
@@ -85,10 +86,19 @@ struct World {
         c.tcp.max_connections = 16;
         return c;
     }
-    World() : memory(96 * PacketBuffer::kSize), pool(memory, DmaAddr(0x10'0000)), stack(config(), pool) {
+    static InterfaceConfig second() {
+        InterfaceConfig c;
+        c.addressing = Addressing::fixed;
+        c.fixed = {kOursToo, 24, Ipv4Addr::of(10, 0, 1, 254), {}};
+        c.mac = kOurMac;
+        return c;
+    }
+    explicit World(const InterfaceConfig& more = second())
+        : memory(96 * PacketBuffer::kSize), pool(memory, DmaAddr(0x10'0000)), stack(config(), pool, {&more, 1}) {
         stack.start(now);
         for (int i = 0; i < 4; ++i) pass(Duration::from_ms(900));
         us = stack.interface().ipv6.addresses[0].address;
+        us_too = stack.interface(1).ipv6.addresses[0].address;
         udp = *stack.udp().open({{}, 7});
         listener = *stack.tcp().listen({{}, 80}, 4);
         (void)stack.join(Ipv4Addr::of(239, 1, 1, 1), now);
@@ -97,8 +107,10 @@ struct World {
         now = now + d;
         stack.poll(now);
         for (int i = 0; i < 200; ++i) {
-            auto p = stack.output(now);
+            u8 to = 9;
+            auto p = stack.output(now, 3, to);
             if (!p) break;
+            require(to < 2, "a frame for an interface that is not there");
             require(p->total_size() >= 14, "a frame is shorter than its header");
             require(p->meta().gso != PacketMeta::Gso::none || p->total_size() <= 1514,
                     "a frame is longer than the MTU");
@@ -119,8 +131,9 @@ struct World {
                 p->append_fragment(std::move(*rest));
             }
         }
-        if (s.byte() % 16 == 0) p->meta().checksum = PacketMeta::Checksum::verified;
-        stack.input(std::move(*p), now);
+        const u8 how = s.byte();
+        if (how % 16 == 0) p->meta().checksum = PacketMeta::Checksum::verified;
+        stack.input(std::move(*p), now, how % 4 == 1 ? 1 : 0);
     }
     void act(Script& s);
     Frame frame(Script& s) const;
@@ -178,6 +191,13 @@ Frame World::payload(Script& s, u8& protocol, bool v6) const {
         Frame dns{25, 3, 0, 0, 0, 0, 0, s.byte()};
         append(dns, IpAddr::of(u64{0x2001'0db8} << 32, s.byte()));
         append(f, dns);
+        for (u8 n = f[5] & 7; n != 0; --n) {
+            const u8 units = 1 + s.byte() % 3;
+            Frame route{24, units, s.byte(), s.byte(), 0, 0, 0, s.byte()};
+            append(route, s.take((units - 1) * 8u));
+            route.resize(units * 8u);
+            append(f, route);
+        }
         return f;
     }
     case 8: {  // redirect
@@ -221,7 +241,9 @@ Frame World::frame(Script& s) const {
     Frame body = payload(s, protocol, v6);
     IpAddr source = v6 ? IpAddr::of(u64{0xfe80} << 48, s.byte() % 8) : IpAddr(kPeer);
     IpAddr to = v6 ? us : IpAddr(kOurs);
-    if (s.byte() % 8 == 0) to = v6 ? kAllNodes : IpAddr(Ipv4Addr::of(239, 1, 1, 1));
+    const u8 whom = s.byte() % 8;
+    if (whom == 0) to = v6 ? kAllNodes : IpAddr(Ipv4Addr::of(239, 1, 1, 1));
+    if (whom == 1 || whom == 2) to = v6 ? us_too : IpAddr(kOursToo);
     if (s.byte() % 16 == 0) source = to;
     for (u8 n = s.byte() % 4; n != 0 && !body.empty(); --n) body[s.word() % body.size()] = s.byte();
     const usize field = protocol == 6 ? 16 : protocol == 17 ? 6 : 2;
