@@ -30,6 +30,8 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm) {
     { l.mac() } -> std::same_as<MacAddr>;
     { l.mtu() } -> std::same_as<u16>;  // IP bytes per frame
     { l.offloads() } -> std::same_as<Offloads>;
+    // May carrier(), mac() or take_announce() say something else than before? True at first; cheap, asked every round.
+    { l.changed() } -> std::same_as<bool>;
     { l.carrier() } -> std::same_as<bool>;  // false: link down, keep everything, send nothing
     // Window = the Ethernet frame, with all headers in the first buffer. A merged one carries gso, gso_size and
     // header_bytes in its metadata; without guest_tso no frame is larger than the MTU.
@@ -38,7 +40,9 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm) {
     { l.room() } -> std::same_as<u16>;
     { l.transmit(std::move(p)) } -> std::same_as<void>;  // requires room() != 0: cannot fail, cannot drop
     { l.flush() } -> std::same_as<void>;                 // refill receive buffers; at most one kick per queue
-    { l.rearm(arm) } -> std::same_as<bool>;              // interrupts on; true: work arrived meanwhile, run again
+    // True: a round that sends nothing can do without room() and flush(), for neither has much to do.
+    { l.settled() } -> std::same_as<bool>;
+    { l.rearm(arm) } -> std::same_as<bool>;  // interrupts on; true: work arrived meanwhile, run again
     // True once after the host asked for an announcement (GUEST_ANNOUNCE, after a migration): the stack sends a
     // gratuitous ARP. The driver acknowledges the request to the device by itself.
     { l.take_announce() } -> std::same_as<bool>;

@@ -6,6 +6,8 @@
 // if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again,
 // and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says that
 // it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network monitor.
+// A round that brought nothing to send leaves out the half that sends: what the device has sent comes back with the
+// next packet, or with the whole round that Core makes when all has been quiet for a while.
 #pragma once
 
 #include <array>
@@ -19,33 +21,24 @@ namespace ringlet::net {
 
 inline constexpr int kPumpBudget = 64;  ///< frames received per link and round: bounds how long the monitor is held
 
-/// The stack's interfaces in their order, all links of one type. True: run again at once (a budget is spent, or work
-/// arrived while rearming). A link that has no room does not hold up the others.
-template <Link L> bool pump(std::span<L* const> links, Stack& stack, Instant now, int budget = kPumpBudget) {
-    const u64 exhausted = stack.pool().exhausted();
-    bool again = false;
-    u32 up = 0;
-    for (u8 i = 0; i < links.size(); ++i) {
-        L& link = *links[i];
-        const bool carrier = link.carrier();
-        up |= u32{carrier} << i;
-        stack.set_carrier(carrier, now, i);
-        stack.set_mac(link.mac(), now, i);
-        if (link.take_announce()) stack.announce(now, i);
-        int left = budget;
-        for (; left > 0; --left) {
-            auto frame = link.receive();
-            if (!frame) break;
-            stack.input(std::move(*frame), now, i);
-        }
-        again |= left == 0;
-    }
-    stack.poll(now);
+/// whole: also looks after what was sent, and at what a bell that got lost should have told, with nothing to send.
+enum class Round : u8 { quick, whole };
+
+namespace detail {
+
+template <Link L> [[gnu::cold]] void tell_change(L& link, Stack& stack, Instant now, u8 interface) {
+    stack.set_carrier(link.carrier(), now, interface);
+    stack.set_mac(link.mac(), now, interface);
+    if (link.take_announce()) stack.announce(now, interface);
+}
+
+/// Sends what the stack has while there is room. Which links with carrier have none, a bit for each.
+template <Link L> u32 send_all(std::span<L* const> links, Stack& stack, Instant now) {
     u32 with_room = 0, full = 0;
     std::array<u16, kMostInterfaces> room{};
     for (u8 i = 0; i < links.size(); ++i) {
         room[i] = links[i]->room();  // without carrier too: what was sent comes back to the pool
-        (room[i] != 0 ? with_room : full) |= up & u32{1} << i;
+        (room[i] != 0 ? with_room : full) |= u32{stack.carrier(i)} << i;
     }
     // Without any carrier what is for ourselves goes round inside all the same.
     while (with_room != 0 || full == 0) {
@@ -58,18 +51,48 @@ template <Link L> bool pump(std::span<L* const> links, Stack& stack, Instant now
         full |= u32{1} << to;
     }
     for (L* link : links) link->flush();
-    const bool starved = stack.pool().exhausted() != exhausted;
-    stack.note_starved(starved || full != 0, now);
+    return full;
+}
+
+}  // namespace detail
+
+/// The stack's interfaces in their order, all links of one type. True: run again at once (a budget is spent, or work
+/// arrived while rearming). A link that has no room does not hold up the others.
+template <Link L>
+bool pump(std::span<L* const> links, Stack& stack, Instant now, Round round = Round::whole, int budget = kPumpBudget) {
+    const u64 exhausted = stack.pool().exhausted();
+    bool again = false, settled = round == Round::quick;
+    for (u8 i = 0; i < links.size(); ++i) {
+        L& link = *links[i];
+        if (link.changed()) [[unlikely]]
+            detail::tell_change(link, stack, now, i);
+        int left = budget;
+        for (; left > 0; --left) {
+            auto frame = link.receive();
+            if (!frame) break;
+            stack.input(std::move(*frame), now, i);
+        }
+        again |= left == 0;
+        settled = settled && link.settled();
+    }
+    stack.poll(now);
+    // Somebody waits for what only a device still holds.
+    bool to_all = stack.pool().exhausted() != exhausted || stack.pool().overdue() != 0;
+    u32 full = 0;
+    if (again || !settled || to_all || !stack.is_quiet()) {
+        full = detail::send_all(links, stack, now);
+        const bool starved = stack.pool().exhausted() != exhausted;
+        stack.note_starved(starved || full != 0, now);
+        to_all = starved || stack.pool().overdue() != 0;
+    }
     if (again) return true;
-    // Also when somebody waits for what only a device still holds.
-    const bool to_all = starved || stack.pool().overdue() != 0;
     for (u8 i = 0; i < links.size(); ++i)
         again |= links[i]->rearm(to_all || (full >> i & 1) != 0 ? Arm::rx_and_tx : Arm::rx);
     return again;
 }
-template <Link L> bool pump(L& link, Stack& stack, Instant now, int budget = kPumpBudget) {
+template <Link L> bool pump(L& link, Stack& stack, Instant now, Round round = Round::whole, int budget = kPumpBudget) {
     L* const one[] = {&link};
-    return pump(std::span<L* const>(one), stack, now, budget);
+    return pump(std::span<L* const>(one), stack, now, round, budget);
 }
 
 /// A machine without a NIC: packets to ourselves work, all others go nowhere.
@@ -78,11 +101,13 @@ public:
     MacAddr mac() const { return {}; }
     u16 mtu() const { return 1500; }
     Offloads offloads() const { return {}; }
+    bool changed() const { return true; }
     bool carrier() const { return false; }
     std::optional<PacketBuffer> receive() { return std::nullopt; }
     u16 room() const { return 1; }
     void transmit(PacketBuffer) {}
     void flush() {}
+    bool settled() const { return true; }
     bool rearm(Arm) { return false; }
     bool take_announce() { return false; }
 };

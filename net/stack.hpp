@@ -66,6 +66,7 @@ public:
     void set_carrier(bool up, Instant now, u8 interface = 0) {
         if (up != interfaces_[interface].carrier) carrier_changed(interfaces_[interface], up, now);
     }
+    bool carrier(u8 interface) const { return interfaces_[interface].carrier; }
     /// The host moved our link (a migration): neighbours and switches must learn it.
     void announce(Instant now, u8 interface = 0);
     /// What the link says its address is: when it is another one the neighbours are told. No unicast address: ignored.
@@ -78,6 +79,8 @@ public:
         retry_at_ = starved ? now + Duration::from_ms(20) : Instant::never();
     }
     bool is_starved() const { return !retry_at_.is_never(); }
+    /// Nobody has anything to say, or waits for being able to.
+    bool is_quiet() const { return has_nothing(~u32{0}) && !output_cut_ && !is_starved(); }
 
     // --- the sockets' side ----------------------------------------------------------------------------------------
     tcp::Tcp& tcp() { return tcp_; }
@@ -239,6 +242,10 @@ private:
     Interface* route6(const IpAddr& destination, const IpAddr& source, u16 scope, Instant now) const;
     /// IP bytes that reach `destination` in one piece, as far as is known.
     u16 path_mtu(const Interface& i, Ipv4Addr destination, Instant now) const;
+    /// For links in `room`, without calling anybody.
+    bool has_nothing(u32 room) const {
+        return !stirred_ && loopback_.empty() && !udp_.has_output() && !tcp_.has_output(room);
+    }
     // stack_output.cpp
     bool next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant now);
     bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);

@@ -317,6 +317,7 @@ void Stack::set_aside(PacketBuffer frame) {
 std::optional<PacketBuffer> Stack::output(Instant now, u32 room, u8& to) {
     usize burst = kLoopbackBurst;
     output_cut_ = false;
+    if (has_nothing(room)) return std::nullopt;  // after nearly every packet
     // Bounded: what goes elsewhere is bounded by windows and queues, but a mistake there must not hold the monitor.
     for (usize step = 0; step < kOutputSteps; ++step) {
         std::optional<PacketBuffer> frame;

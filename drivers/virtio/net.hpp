@@ -104,6 +104,7 @@ public:
                 .max_gso_bytes = tunables_.tso_maxlen,
                 .max_fragments = max_fragments_};
     }
+    bool changed() const { return config_changed_.load(std::memory_order_relaxed); }
     bool carrier() {
         look_at_config();
         return link_up_ && !dead_;
@@ -112,9 +113,9 @@ public:
     std::optional<net::PacketBuffer> receive() {
         if (dead_) return std::nullopt;
         if constexpr (kC.max_pairs == 1) return pairs_[0].receive();
-        for (u16 i = 0; i < open_pairs_; ++i) {  // those that are switched off may still hold a frame
+        for (u16 i = 0; i < open_pairs(); ++i) {  // those that are switched off may still hold a frame
             Pair& pair = pairs_[next_rx_];
-            next_rx_ = u16(next_rx_ + 1 < open_pairs_ ? next_rx_ + 1 : 0);
+            next_rx_ = u16(next_rx_ + 1 < open_pairs() ? next_rx_ + 1 : 0);
             if (auto p = pair.receive()) return p;
         }
         return std::nullopt;
@@ -124,8 +125,8 @@ public:
         if (dead_) return 0;
         const u16 active = active_pairs();
         bool reaped = false;
-        for (u16 i = 0; i < open_pairs_; ++i) reaped |= pairs_[i].reap();
-        for (u16 i = active; i < open_pairs_; ++i)  // switched off: nothing may be sent there any more (§5.1.6.5.5)
+        for (u16 i = 0; i < open_pairs(); ++i) reaped |= pairs_[i].reap();
+        for (u16 i = active; i < open_pairs(); ++i)  // switched off: nothing may be sent there any more (§5.1.6.5.5)
             while (auto p = pairs_[i].held.pop_front()) pairs_[0].held.push_back(std::move(*p));
         u16 least = 0xffff;
         for (u16 i = 0; i < active; ++i) least = std::min(least, pairs_[i].room(count_));
@@ -159,7 +160,7 @@ public:
 
     void flush() {
         if (dead_ || (broken() && !recover())) return;
-        for (u16 i = 0; i < open_pairs_; ++i) {
+        for (u16 i = 0; i < open_pairs(); ++i) {
             Pair& pair = pairs_[i];
             refill(pair);
             pair.rx->kick();
@@ -172,12 +173,19 @@ public:
         if (dead_) return false;
         if (broken()) return recover();
         bool work = false;
-        for (u16 i = 0; i < open_pairs_; ++i) {
+        for (u16 i = 0; i < open_pairs(); ++i) {
             Pair& pair = pairs_[i];
             if (what == net::Arm::rx_and_tx && pair.tx->rearm()) work = true, pair.sent.add(TxCount::rescheduled);
             if (pair.rx->rearm()) work = true, pair.received.add(RxCount::rescheduled);
         }
         return work || broken();
+    }
+    bool settled() const {
+        for (u16 i = 0; i < open_pairs(); ++i) {
+            const Pair& pair = pairs_[i];
+            if (!pair.held.empty() || pair.tx->in_flight() > pair.tx->size() / 2 || wants_refill(pair)) return false;
+        }
+        return true;
     }
 
     bool take_announce() {
@@ -383,6 +391,7 @@ private:
         if constexpr (!kC.features.required.contains(Common::version_1)) return rules_.header_bytes;
         return sizeof(Spec::Header);
     }
+    u16 open_pairs() const { return kC.max_pairs == 1 ? u16{1} : open_pairs_; }
     u16 active_pairs() const {
         if constexpr (kControls && kC.max_pairs > 1) return control_.pairs();
         return 1;
@@ -406,10 +415,14 @@ private:
         return std::min(kC.rx_buffers, pairs_[0].rx->size());
     }
 
+    bool wants_refill(const Pair& pair) const {
+        const u16 target = posted_target();
+        return pair.rx->in_flight() <= target - target / 4;
+    }
     void refill(Pair& pair) {
         // In batches, so that one kick serves many buffers.
+        if (!wants_refill(pair)) return;
         const u16 target = posted_target();
-        if (pair.rx->in_flight() > target - target / 4) return;
         while (pair.rx->in_flight() < target) {
             auto p = pool_.allocate();
             if (!p) return count_.add(NetCount::mbuf_alloc_failed);
@@ -439,7 +452,7 @@ private:
 
     static void on_interrupt(void* self, u32 queues, bool config) {
         Net& n = *static_cast<Net*>(self);
-        for (u16 i = 0; i < n.open_pairs_; ++i, queues >>= 2) {
+        for (u16 i = 0; i < n.open_pairs(); ++i, queues >>= 2) {
             Pair& pair = n.pairs_[i];
             if (queues & 1u << Spec::kReceiveQueue) {
                 pair.rx->note_interrupt();
@@ -469,6 +482,7 @@ private:
                 return fail(Error::device_broken);
             queue->kick();
             const bool answered = wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); });
+            n.config_changed_.store(true, std::memory_order_relaxed);
             n.wake_(n.wake_context_);  // a new address for the stack, or a reset
             if (answered && !queue->broken()) return {};
             n.needs_reset_ = true;
@@ -478,6 +492,10 @@ private:
     }
 
     void look_at_config() {
+        if (config_changed_.load(std::memory_order_relaxed)) [[unlikely]]
+            read_config();
+    }
+    [[gnu::cold]] void read_config() {
         if (dead_ || !config_changed_.exchange(false, std::memory_order_relaxed)) return;
         if (session_.wants_reset()) {
             needs_reset_ = true;
@@ -506,7 +524,7 @@ private:
 
     bool broken() const {
         if (needs_reset_) return true;
-        for (u16 i = 0; i < open_pairs_; ++i)
+        for (u16 i = 0; i < open_pairs(); ++i)
             if (pairs_[i].rx->broken() || pairs_[i].tx->broken()) return true;
         return false;
     }
@@ -518,6 +536,7 @@ private:
         if (allowed && halt() && start()) return true;
         session_.give_up();
         dead_ = true;
+        config_changed_.store(true, std::memory_order_relaxed);
         return false;
     }
     /// False: the device did not confirm its reset; what it holds is never given to anybody else.

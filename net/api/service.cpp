@@ -27,8 +27,9 @@ namespace detail {
 
 bool Core::pump(Instant now) {
     if (!stack) return false;
-    bool again = pump_links(*this, now);
-    if (second_look.is_never() || now >= second_look) plan_second_look(now);
+    const bool look = second_look.is_never() || now >= second_look;
+    bool again = pump_links(*this, now, look ? Round::whole : Round::quick);
+    if (look) plan_second_look(now);
     wake_ready();
     if (now >= agents_due) again |= run_agents(now);
     return again;

@@ -99,7 +99,7 @@ struct Agent : ListNode<> {
 struct Core {
     std::optional<Stack> stack;                  ///< empty until Service::open()
     std::array<void*, kMostInterfaces> links{};  ///< by the number of their interface
-    bool (*pump_links)(Core& core, Instant now) = nullptr;
+    bool (*pump_links)(Core& core, Instant now, Round round) = nullptr;
     std::array<LinkControl*, kMostInterfaces> controls{};  ///< of the links that have one
     List<Waiter> stack_waiters;                            ///< for an address or an echo reply
     List<Agent> agents;
@@ -143,11 +143,11 @@ public:
                   std::span<InterfaceConfig> more = {}) {
         if (links.empty() || links.size() != more.size() + 1 || links.size() > kMostInterfaces)
             return fail(Error::invalid);
-        Opened all{.pump = [](detail::Core& core, Instant now) {
+        Opened all{.pump = [](detail::Core& core, Instant now, Round round) {
             std::array<L*, kMostInterfaces> to;
             const u8 count = core.stack->interface_count();
             for (u8 i = 0; i < count; ++i) to[i] = static_cast<L*>(core.links[i]);
-            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now);
+            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now, round);
         }};
         for (usize i = 0; i < links.size(); ++i) {
             L& link = *links[i];
@@ -252,7 +252,7 @@ public:
 private:
     friend class Selector;
     struct Opened {
-        bool (*pump)(detail::Core&, Instant);
+        bool (*pump)(detail::Core&, Instant, Round);
         std::array<void*, kMostInterfaces> links{};
         std::array<LinkControl*, kMostInterfaces> controls{};
     };

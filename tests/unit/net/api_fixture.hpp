@@ -27,6 +27,7 @@ public:
     MacAddr mac() const { return mac_; }
     u16 mtu() const { return 1500; }
     Offloads offloads() const { return {}; }
+    bool changed() const { return true; }
     bool carrier() const { return true; }
     std::optional<PacketBuffer> receive() {
         std::lock_guard lock(mutex_);
@@ -36,7 +37,10 @@ public:
         inbox_.pop_front();
         return p;
     }
-    u16 room() const { return 8; }
+    u16 room() {
+        ++rooms;
+        return 8;
+    }
     void transmit(PacketBuffer p) { out_.emplace_back(p.data().begin(), p.data().end()); }
     void flush() {
         if (out_.empty()) return;
@@ -49,8 +53,10 @@ public:
         armed_ = inbox_.empty();
         return !armed_;
     }
+    bool settled() const { return is_settled; }
     bool take_announce() { return false; }
-    std::atomic<u64> kicks{0}, interrupts{0};
+    std::atomic<u64> kicks{0}, interrupts{0}, rooms{0};
+    bool is_settled = true;
 
 private:
     using Frames = std::vector<std::vector<std::byte>>;
