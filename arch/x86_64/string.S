@@ -258,17 +258,42 @@ FUNCTION strlen
         ret
 END strlen
 
-        // rdi, esi = byte, rdx = count
+        // rdi, esi = byte, rdx = count, which may reach beyond what is mapped if the byte comes first: only aligned
+        // blocks are loaded, so that none lies on two pages.
 FUNCTION memchr
-        movq    %rdi, %rax
-        addq    %rdi, %rdx
-1:      cmpq    %rdx, %rax
-        je      2f
-        cmpb    %sil, (%rax)
-        je      3f
-        incq    %rax
-        jmp     1b
+        testq   %rdx, %rdx
+        jz      2f
+        movd    %esi, %xmm1
+        punpcklbw %xmm1, %xmm1
+        pshuflw $0, %xmm1, %xmm1
+        punpcklqdq %xmm1, %xmm1
+        movl    %edi, %ecx
+        andl    $15, %ecx
+        subq    %rcx, %rdi
+        addq    %rcx, %rdx                      // bytes from the block's begin on
+        jnc     4f
+        movq    $-1, %rdx
+4:      movdqa  (%rdi), %xmm0
+        pcmpeqb %xmm1, %xmm0
+        pmovmskb %xmm0, %eax
+        shrl    %cl, %eax                       // what is in front of the first byte does not count
+        shll    %cl, %eax
+        testl   %eax, %eax                      // a shift by nothing sets no flags
+        jnz     3f
+1:      subq    $16, %rdx
+        jbe     2f
+        addq    $16, %rdi
+        movdqa  (%rdi), %xmm0
+        pcmpeqb %xmm1, %xmm0
+        pmovmskb %xmm0, %eax
+        testl   %eax, %eax
+        jz      1b
+3:      bsfl    %eax, %eax
+        cmpq    %rdx, %rax
+        jae     2f
+        addq    %rdi, %rax
+        ret
 2:      xorl    %eax, %eax
-3:      ret
+        ret
 END memchr
         .section .note.GNU-stack, "", @progbits

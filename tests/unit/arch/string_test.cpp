@@ -91,4 +91,15 @@ TEST_CASE("strlen and memchr") {
         for (int c : {0, 7, 0x1ff})
             REQUIRE(image_memchr(a.data(), c, n) == std::memchr(const_cast<unsigned char*>(a.data()), c, n));
     }
+    // At every place, with the same byte on both sides of what is searched.
+    for (std::size_t from = 16; from < 33; ++from)
+        for (std::size_t n = 0; n < 50; ++n)
+            for (std::size_t at = 0; at <= n; ++at) {
+                std::string s(100, '\x80');
+                s[from - 1] = s[from + n] = '\x81';
+                if (at < n) s[from + at] = '\x81';
+                const char* const begin = s.data() + from;
+                REQUIRE(image_memchr(begin, 0x81, n) == (at < n ? begin + at : nullptr));
+                REQUIRE(image_memchr(begin, 0x181, ~std::size_t{0}) == begin + at);
+            }
 }
