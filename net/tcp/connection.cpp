@@ -26,8 +26,10 @@ u8 scale_for(u32 bytes) {
 Connection::Connection(Environment& environment, const Endpoint& local, const Endpoint& remote)
     : env_(environment), local_(local), remote_(remote),
       receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
-      timestamp_offset_(environment.secrets.timestamp_offset(local, remote)),
       send_(environment.send, static_cast<u32>(environment.config.send_buffer_bytes)) {
+    const Secrets::Start start = environment.secrets.start(local, remote);
+    iss_ = SeqNum(start.sequence);
+    timestamp_offset_ = start.timestamp;
     timers_.fill(Instant::never());
     rcv_scale_ = scale_for(static_cast<u32>(environment.config.receive_buffer_most));
 }
@@ -39,7 +41,7 @@ Connection::~Connection() {
 }
 
 void Connection::open_active(Instant now) {
-    iss_ = env_.secrets.isn(local_, remote_, now);
+    iss_ = Secrets::isn(iss_.raw(), now);
     snd_una_ = snd_nxt_ = snd_max_ = snd_wl2_ = iss_;
     data_start_ = iss_ + 1;
     state_ = State::syn_sent;
@@ -50,7 +52,7 @@ void Connection::open_active(Instant now) {
 }
 
 void Connection::open_passive(const Segment& s, Instant now) {
-    iss_ = env_.secrets.isn(local_, remote_, now);
+    iss_ = Secrets::isn(iss_.raw(), now);
     snd_una_ = snd_nxt_ = snd_max_ = snd_wl2_ = iss_;
     data_start_ = iss_ + 1;
     snd_wnd_ = max_snd_wnd_ = s.window;
@@ -81,8 +83,8 @@ Segment Connection::cookie_answer(const Environment& env, const Segment& syn, In
     s.mss = env.config.mss;
     if (!syn.has_timestamp) return s;  // then nothing else can be remembered
     s.has_timestamp = true;
-    s.timestamp = SynCookie::mark(
-        static_cast<u32>(now.ns / 1'000'000) + env.secrets.timestamp_offset(syn.local, syn.remote), syn);
+    s.timestamp =
+        SynCookie::mark(static_cast<u32>(now.ns / 1'000'000) + env.secrets.start(syn.local, syn.remote).timestamp, syn);
     s.timestamp_echo = syn.timestamp;
     s.sack_permitted = syn.sack_permitted;
     if (syn.window_scale) s.window_scale = scale_for(static_cast<u32>(env.config.receive_buffer_most));

@@ -12,7 +12,7 @@
 namespace ringlet::net::tcp {
 
 /// One hash per purpose: knowing one tells nothing about another.
-enum class Purpose : u8 { table = 1, isn = 2, timestamp = 3, port = 4, cookie = 5 };
+enum class Purpose : u8 { table = 1, start = 2, port = 4, cookie = 5 };
 
 class Secrets {
 public:
@@ -21,13 +21,16 @@ public:
         for (usize i = 0; i < table_.size(); ++i) table_[i] = siphash(key_, i, u64{static_cast<u8>(Purpose::table)});
     }
 
+    /// What a connection's numbers begin with: the two halves of one hash, of which neither tells about the other.
+    struct Start {
+        u32 sequence, timestamp;
+    };
+    Start start(const Endpoint& local, const Endpoint& remote) const {
+        const u64 h = hash(Purpose::start, local, remote);
+        return {static_cast<u32>(h), static_cast<u32>(h >> 32)};
+    }
     /// RFC 6528: ISN = M + F(connection, secret); M counts 4 us.
-    SeqNum isn(const Endpoint& local, const Endpoint& remote, Instant now) const {
-        return SeqNum(static_cast<u32>(hash(Purpose::isn, local, remote)) + static_cast<u32>(now.ns / 4000));
-    }
-    u32 timestamp_offset(const Endpoint& local, const Endpoint& remote) const {
-        return static_cast<u32>(hash(Purpose::timestamp, local, remote));
-    }
+    static SeqNum isn(u32 start, Instant now) { return SeqNum(start + static_cast<u32>(now.ns / 4000)); }
     /// Where the search for an ephemeral port to `remote` begins.
     u32 port_offset(IpAddr local, const Endpoint& remote) const {
         return static_cast<u32>(hash(Purpose::port, {local, 0, 0}, remote));

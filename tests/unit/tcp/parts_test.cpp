@@ -363,7 +363,9 @@ TEST_CASE("Deadlines come out in order, put off or brought forward") {
 TEST_CASE("Initial sequence numbers differ by connection and grow with time (RFC 6528)") {
     const Secrets s(Harness::defaults().secret), other({9});
     const Endpoint l{kUs, 80}, r{kPeer, 1000}, r2{kPeer, 1001};
-    CHECK(s.isn(l, r, {}) != s.isn(l, r2, {}));
-    CHECK(s.isn(l, r, {}) != other.isn(l, r, {}));
-    CHECK(s.isn(l, r, Instant{4'000'000}) - s.isn(l, r, {}) == 1000);
+    CHECK(s.start(l, r).sequence != s.start(l, r2).sequence);
+    CHECK(s.start(l, r).sequence != other.start(l, r).sequence);
+    CHECK(s.start(l, r).timestamp != s.start(l, r2).timestamp);
+    CHECK(s.start(l, r).timestamp != s.start(l, r).sequence);
+    CHECK(Secrets::isn(7, Instant{4'000'000}) - Secrets::isn(7, {}) == 1000);
 }
