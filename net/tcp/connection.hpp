@@ -141,7 +141,7 @@ private:
     };
 
     // input.cpp
-    bool is_predicted(const Segment& s) const;
+    inline bool is_predicted(const Segment& s) const;
     Verdict in_syn_sent(const Segment& s, Instant now);
     Verdict in_synchronized(Segment& s, PacketBuffer& packet, Instant now);
     bool is_acceptable(const Segment& s) const;
@@ -154,7 +154,7 @@ private:
     void learn_options(const Segment& s);
     void establish(const Segment& s, Instant now);
     void note_timestamp(const Segment& s, Instant now);
-    void update_send_window(const Segment& s);
+    inline void update_send_window(const Segment& s);
     void acknowledge(const Segment& s, News& news, Instant now);
     void listen_from(SeqNum irs, Instant now);
     void sample_handshake(const Segment& s, Instant now);
@@ -162,7 +162,7 @@ private:
     void note_duplicate(const Segment& s);
     void note_urgent(const Segment& s);
     u32 urgent_bytes() const;
-    bool take_in_order(PacketBuffer& packet);
+    inline bool take_in_order(PacketBuffer& packet);
     void keep_ahead(SeqNum seq, PacketBuffer& packet);
     void append_in_order(PacketBuffer p);
     bool may_hold_another() const;
@@ -171,7 +171,7 @@ private:
     void acknowledge_soon(bool at_once, Instant now);
     void challenge(Instant now);
     void account();
-    void tune_window(Instant now);
+    inline void tune_window(Instant now);
 
     // connection.cpp
     Result<> nothing_to_read() const;
@@ -204,15 +204,15 @@ private:
 
     // output.cpp
     std::optional<Plan> plan() const;
-    std::optional<Plan> plan_data() const;
+    [[gnu::always_inline]] inline std::optional<Plan> plan_data() const;
     std::optional<Plan> plan_resend() const;
     Plan plan_tail_probe() const;
     Plan plan_old(SeqNum from, u32 length) const;
-    void fill(Segment& s, Instant now) const;
+    inline void fill(Segment& s, Instant now) const;
     void fill_sack(Segment& s) const;
     bool has_sack() const { return sack_ && (!assembler_.empty() || !duplicate_.empty()); }
-    void sent(const Plan& p, const Segment& s, Instant now);
-    void sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant now);
+    inline void sent(const Plan& p, const Segment& s, Instant now);
+    [[gnu::always_inline]] inline void sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant now);
     void resent_bytes(SeqNum from, SeqNum to, Instant now);
     std::optional<PacketBuffer> build_data(const Plan& p, Segment& s);
     void round_to_segments(Plan& p, u32 available) const;

@@ -8,6 +8,11 @@
 namespace ringlet::net::tcp {
 
 void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
+    input_one(source, destination, segment, now, link);
+}
+
+/// What is kept of `segment` is moved out of it.
+void Tcp::input_one(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link) {
     ++env_.stats.segments_in;
     std::optional<Segment> s = parse(source, destination, segment.data(), segment.total_size());
     if (!s) {
@@ -41,6 +46,10 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
 }
 
 void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
+    if (!Merger::may_join(segment)) {
+        end_batch(now);
+        return input_one(source, destination, segment, now, link);
+    }
     if (merger_.join(source, destination, segment)) {
         ++env_.stats.segments_in;
         ++env_.stats.joined_in;
@@ -49,11 +58,12 @@ void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment
     }
     end_batch(now);
     merger_link_ = link;  // what continues it has the same destination, so it comes by the same one
-    if (!merger_.begin(source, destination, segment)) input(source, destination, std::move(segment), now, link);
+    if (!merger_.begin(source, destination, segment)) input_one(source, destination, segment, now, link);
 }
 
-void Tcp::end_batch(Instant now) {
-    if (auto held = merger_.take()) input(held->source, held->destination, std::move(held->packet), now, merger_link_);
+void Tcp::input_held(Instant now) {
+    auto held = merger_.take();
+    input_one(held->source, held->destination, held->packet, now, merger_link_);
 }
 
 void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {

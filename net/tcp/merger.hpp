@@ -18,6 +18,9 @@ public:
     static constexpr u32 kWorthHolding = 512;  ///< bytes of payload: small ones are requests, and want an answer
     static constexpr u16 kMost = 64;           ///< segments: one round of the pump
 
+    /// Is it large enough to be worth a look?
+    static bool may_join(const PacketBuffer& p) { return p.size() >= sizeof(Header) + kWorthHolding; }
+
     struct Held {
         IpAddr source, destination;
         PacketBuffer packet;

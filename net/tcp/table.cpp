@@ -45,9 +45,11 @@ HashTable::HashTable(u32 capacity, const Secrets& secrets) : secrets_(secrets) {
 }
 
 Entry* HashTable::find(const Endpoint& local, const Endpoint& remote) const {
+    const auto is_it = [&](const Entry& e) { return e.connection.remote() == remote && e.connection.local() == local; };
+    if (recent_ != nullptr && is_it(*recent_)) return recent_;
     if (!buckets_) return nullptr;
     for (Entry* e = bucket(local, remote); e != nullptr; e = e->hash_next)
-        if (e->connection.remote() == remote && e->connection.local() == local) return e;
+        if (is_it(*e)) return recent_ = e;
     return nullptr;
 }
 
@@ -61,6 +63,7 @@ void HashTable::add(Entry& e) {
 void HashTable::remove(Entry& e) {
     if (!e.hashed) return;
     e.hashed = false;
+    if (recent_ == &e) recent_ = nullptr;
     Entry** link = &bucket(e.connection.local(), e.connection.remote());
     while (*link != &e) link = &(*link)->hash_next;
     *link = e.hash_next;

@@ -91,6 +91,7 @@ private:
     const Secrets& secrets_;
     std::unique_ptr<Entry*[]> buckets_;
     u32 mask_ = 0;
+    mutable Entry* recent_ = nullptr;  ///< found last: the next segment is often of the same connection
 };
 
 /// A binary heap of deadlines. A key may be earlier than the connection's deadline (timers are mostly put off, and that

@@ -133,6 +133,12 @@ public:
         return slots_.handle_of(*s);
     }
 
+    /// next_ready(), and the user_data() of what that is.
+    std::optional<void*> next_ready_data() {
+        Socket* s = ready_.pop_front();
+        return s == nullptr ? std::nullopt : std::optional(s->user_data);
+    }
+
     /// Every connection and listener, in no particular order; `visit` must not call back into Tcp.
     void for_each(FunctionRef<void(const Info&)> visit) const;
     const Stats& stats() const { return env_.stats; }
@@ -147,8 +153,13 @@ private:
     static constexpr u32 kReplies = 64;  ///< of one batch of input, kPumpBudget: each SYN of a flood gets its cookie
 
     // demux.cpp
-    void end_batch(Instant now);
-    void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
+    void end_batch(Instant now) {
+        if (merger_.holds()) [[unlikely]]
+            input_held(now);
+    }
+    void input_held(Instant now);
+    void input_one(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link);
+    inline void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
     void on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     bool on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     void reply_reset(const Segment& s);
@@ -193,7 +204,7 @@ private:
     List<Entry, QueueTag> half_open_, orphans_, time_wait_;  ///< oldest first; no handle names an orphan any more
     List<Listener, ListenTag> listeners_;
     Merger merger_;
-    u8 merger_link_ = 0;  ///< that what it holds came by
+    u8 merger_link_ = 0;         ///< that what it holds came by
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
     Instant cookies_until_{};                   ///< answers to cookies may still arrive
