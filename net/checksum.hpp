@@ -1,6 +1,9 @@
 // The internet checksum (RFC 1071, RFC 1624): a running one's-complement sum as a value. Context: any.
 #pragma once
 
+#include <array>
+#include <tuple>
+
 #include "lib/assert.hpp"
 #include "lib/bytes.hpp"
 #include "net/address.hpp"
@@ -22,13 +25,10 @@ public:
     /// `kBytes` at an even offset, without a call: for a header.
     template <usize kBytes> void add_header(const std::byte* p) {
         static_assert(kBytes % 4 == 0);
-        u64 sum = 0;  // far from overflowing
-        for (usize i = 0; i < kBytes; i += 4) {
-            u32 word;
-            std::memcpy(&word, p + i, sizeof(word));
-            sum += word;
-        }
-        accumulate(sum);
+        std::array<u32, kBytes / 4> words;
+        std::memcpy(words.data(), p, kBytes);
+        // Far from overflowing, and without a loop.
+        accumulate(std::apply([](auto... word) { return (u64{word} + ...); }, words));
     }
     constexpr void add_u16(u16 v) { accumulate(__builtin_bswap16(v)); }
     constexpr void add_u32(u32 v) { accumulate(__builtin_bswap32(v)); }

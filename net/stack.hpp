@@ -51,7 +51,10 @@ public:
     void poll(Instant now);
     /// The next frame to send, or nothing, when `room` (a bit per interface) is not empty: nothing is built that would
     /// be dropped. `to` becomes the interface that it is for, one of them.
-    std::optional<PacketBuffer> output(Instant now, u32 room, u8& to);
+    std::optional<PacketBuffer> output(Instant now, u32 room, u8& to) {
+        output_cut_ = false;
+        return has_nothing(room) ? std::nullopt : next_frame(now, room, to);
+    }
     std::optional<PacketBuffer> output(Instant now) {
         u8 first;
         return output(now, 1, first);
@@ -178,6 +181,7 @@ private:
     /// The last answer of route(): every packet is asked about twice, and the next is often for the same neighbour.
     struct RecentRoute {
         bool known = false;
+        bool plain = false;  ///< one host elsewhere: a neighbour of its own
         Ipv4Addr destination, source;
         Route route;
     };
@@ -206,13 +210,13 @@ private:
     // stack_input.cpp
     void ip_input(PacketBuffer p, Instant now);
     bool listens_to(const Interface& i, const MacAddr& group) const;
-    void ipv4_input(PacketBuffer p, Interface& i, Origin origin, Instant now);
-    bool is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin);
+    void ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant now);
+    inline bool is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin);
     void fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
-    void ipv4_deliver(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    inline void ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     void udp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     void dhcp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Instant now);
-    bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;
+    inline bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;
     bool has_source_route(Bytes options) const;
     // stack_icmp.cpp
     void icmp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
@@ -247,6 +251,7 @@ private:
         return !stirred_ && loopback_.empty() && !udp_.has_output() && !tcp_.has_output(room);
     }
     // stack_output.cpp
+    std::optional<PacketBuffer> next_frame(Instant now, u32 room, u8& to);
     bool next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant now);
     bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);
     bool interface_next_packet(Interface& i, std::optional<PacketBuffer>& frame, Instant now);
@@ -260,6 +265,7 @@ private:
                   u16 scope = 0);
     /// Completes or arranges the UDP checksum.
     void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut, const Interface* by);
+    std::optional<PacketBuffer> send_tcp(tcp::Tcp::Outgoing& out, Instant now);
     /// Hands an IP packet, complete, on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
     std::optional<PacketBuffer> send(PacketBuffer p, Instant now);
     std::optional<PacketBuffer> dhcp_output(Interface& i, Instant now);

@@ -110,7 +110,7 @@ bool Stack::has_source_route(Bytes options) const {
     return false;
 }
 
-void Stack::ipv4_input(PacketBuffer p, Interface& i, Origin origin, Instant now) {
+void Stack::ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant now) {
     ++stats_.ip_in;
     const auto header = read_at<Ipv4Header>(p.data(), 0);
     if (!header || header->version_ihl >> 4 != 4 || header->header_bytes() < sizeof(Ipv4Header)) {
@@ -195,12 +195,12 @@ void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, O
     auto* whole = reinterpret_cast<Ipv4Header*>(packet->data().data());
     whole->total_length = static_cast<u16>(packet->total_size());
     whole->flags_fragment = 0;
-    ipv4_deliver(std::move(*packet), *whole, i, origin, now);
+    const Ipv4Header header = *whole;
+    ipv4_deliver(std::move(*packet), header, i, origin, now);
 }
 
-/// A whole packet for us.
-void Stack::ipv4_deliver(PacketBuffer p, const Ipv4Header& header, Interface& i, Origin origin, Instant now) {
-    const Ipv4Header ip = header;
+/// A whole packet for us. `ip` lies outside of it.
+void Stack::ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     const usize header_bytes = ip.header_bytes();
     if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
         p.pull_bytes(header_bytes);

@@ -116,6 +116,26 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Instant now) {
     return std::nullopt;
 }
 
+/// One more segment to where the last packet went needs no second look at the way there.
+std::optional<PacketBuffer> Stack::send_tcp(tcp::Tcp::Outgoing& out, Instant now) {
+    PacketBuffer& p = out.packet;
+    const Ipv4Addr source = out.source.ipv4(), destination = out.destination.ipv4();
+    const bool known = recent_.plain && recent_.known && recent_.destination == destination && recent_.source == source;
+    if (known) [[likely]] {
+        Interface& i = *recent_.route.by;
+        const bool fits = p.total_size() + sizeof(Ipv4Header) <= i.config.mtu || p.meta().gso != PacketMeta::Gso::none;
+        const auto mac = fits && !i.arp.has_output() ? i.arp.find(recent_.route.next_hop, now) : std::nullopt;
+        if (mac && !i.arp.has_output()) [[likely]] {
+            push_ipv4(p, source, destination, IpProtocol::tcp, 0, Ipv4Header::kDontFragment);
+            push_ethernet(p, *mac, i.config.mac, EtherType::ipv4);
+            out_ = &i;
+            return std::move(p);
+        }
+    }
+    if (!add_ipv4(p, source, destination, IpProtocol::tcp)) return std::nullopt;
+    return send(std::move(p), now);
+}
+
 std::optional<PacketBuffer> Stack::dhcp_output(Interface& i, Instant now) {
     auto p = pool_.allocate();
     if (!p) {
@@ -250,8 +270,8 @@ bool Stack::next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant no
             }
             out_ = i;
             frame = i->ipv6->send(std::move(out->packet), out->source, out->destination, IpProtocol::tcp, now);
-        } else if (add_ipv4(out->packet, out->source.ipv4(), out->destination.ipv4(), IpProtocol::tcp)) {
-            frame = send(std::move(out->packet), now);
+        } else {
+            frame = send_tcp(*out, now);
         }
         return true;
     }
@@ -314,10 +334,8 @@ void Stack::set_aside(PacketBuffer frame) {
         ++stats_.link_full;
 }
 
-std::optional<PacketBuffer> Stack::output(Instant now, u32 room, u8& to) {
+std::optional<PacketBuffer> Stack::next_frame(Instant now, u32 room, u8& to) {
     usize burst = kLoopbackBurst;
-    output_cut_ = false;
-    if (has_nothing(room)) return std::nullopt;  // after nearly every packet
     // Bounded: what goes elsewhere is bounded by windows and queues, but a mistake there must not hold the monitor.
     for (usize step = 0; step < kOutputSteps; ++step) {
         std::optional<PacketBuffer> frame;

@@ -6,7 +6,10 @@ namespace ringlet::net {
 
 std::optional<Stack::Route> Stack::find_route(Ipv4Addr destination, Ipv4Addr source, u16 scope) const {
     const auto found = choose_route(destination, source, scope);
-    if (found && scope == 0 && !destination.is_loopback()) recent_ = {true, destination, source, *found};
+    if (!found || scope != 0 || destination.is_loopback()) return found;
+    const bool many =
+        destination.is_broadcast() || destination.is_multicast() || found->by->ipv4.is_subnet_broadcast(destination);
+    recent_ = {true, !found->local && !many, destination, source, *found};
     return found;
 }
 

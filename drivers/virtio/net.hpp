@@ -153,7 +153,11 @@ public:
         pair.sent.add(TxCount::opackets);
         pair.sent.add(TxCount::obytes, p.total_size());
         if ((p.data()[0] & std::byte{1}) != std::byte{0}) pair.sent.add(TxCount::omcasts);
-        std::memcpy(p.push_bytes(header_bytes()).data(), &h, header_bytes());
+        if (header_bytes() == sizeof(Spec::Header)) [[likely]]
+            std::memcpy(p.push_bytes(sizeof(Spec::Header)).data(), &h,
+                        sizeof(Spec::Header));  // a fixed size is no call
+        else
+            std::memcpy(p.push_bytes(header_bytes()).data(), &h, header_bytes());
         if (dead_) return count_.add(NetCount::tx_dropped);
         if (!pair.held.empty() || !pair.add(p)) pair.hold(std::move(p), count_);
     }

@@ -69,7 +69,7 @@ void Core::wake_ready() {
         else
             rouse_agents();
     };
-    while (const auto h = stack->tcp().next_ready()) tell(stack->tcp().user_data(*h));
+    while (const auto watch = stack->tcp().next_ready_data()) tell(*watch);
     while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
     if (!stack->take_change()) return;
     for (u8 i = 0; i < stack->interface_count(); ++i)
