@@ -12,6 +12,7 @@
 extern "C" {
 constinit ringlet::arch::CpuBlock ringlet_boot_cpu;
 void ringlet_context_start();
+extern ringlet::u8 ringlet_copy_words;  // arch/x86_64/string.S
 }
 
 namespace ringlet::arch {
@@ -30,9 +31,11 @@ void detect_features() {
     detected.tsc_deadline = bit(basic.ecx, 24);
     detected.rdrand = bit(basic.ecx, 30);
     detected.hypervisor = bit(basic.ecx, 31);
-    // QEMU's own emulation takes sixty-four steps for a word: tables are several times as fast there.
     constexpr u32 kTcg = 0x5447'4354;  // "TCGT"
-    detected.crc32 = bit(basic.ecx, 20) && !(detected.hypervisor && cpuid_or_zero(0x4000'0000).ebx == kTcg);
+    const bool emulated = detected.hypervisor && cpuid_or_zero(0x4000'0000).ebx == kTcg;
+    // QEMU's own emulation takes sixty-four steps for a word: tables are several times as fast there.
+    detected.crc32 = bit(basic.ecx, 20) && !emulated;
+    ringlet_copy_words = emulated;
     detected.smep = bit(cpuid_or_zero(7).ebx, 7);
     detected.gib_pages = bit(cpuid_or_zero(0x8000'0001).edx, 26);
     const unsigned address_bits = cpuid_or_zero(0x8000'0008).eax & 0xff;

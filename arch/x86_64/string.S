@@ -1,6 +1,13 @@
 // memcpy, memmove, memset, memcmp, strlen, memchr. Small sizes by overlapping loads, large ones 256 bytes a turn with
 // SSE (35 instructions per 256 bytes copied); no REP MOVSB, which crawls under TCG and starts slowly on hardware.
+// TCG keeps the XMM registers in memory: there copying 8 bytes at a time takes half as long, though twice the instructions.
 // Context: any; interrupt entry saves the XMM registers.
+
+        // A byte: not 0 when large copies are made 8 bytes at a time. Set once, at the start (arch/x86_64/cpu.cpp).
+        .data
+        .globl  ringlet_copy_words
+ringlet_copy_words:
+        .byte   0
 
         .macro  FUNCTION name
         .section .text.\name, "ax"
@@ -97,6 +104,8 @@ memcpy:
         leaq    -64(%rdi, %rdx), %r8            // where they go
         subq    $256, %rdx
         jb      2f
+        cmpb    $0, ringlet_copy_words(%rip)
+        jne     5f
 1:      .irp    block, 0, 64, 128, 192
         movups  \block+0(%rsi), %xmm0
         movups  \block+16(%rsi), %xmm1
@@ -130,6 +139,21 @@ memcpy:
         movups  %xmm14, 32(%r8)
         movups  %xmm15, 48(%r8)
         ret
+5:      .irp    block, 0, 32, 64, 96, 128, 160, 192, 224
+        movq    \block+0(%rsi), %rcx
+        movq    \block+8(%rsi), %r9
+        movq    \block+16(%rsi), %r10
+        movq    \block+24(%rsi), %r11
+        movq    %rcx, \block+0(%rdi)
+        movq    %r9, \block+8(%rdi)
+        movq    %r10, \block+16(%rdi)
+        movq    %r11, \block+24(%rdi)
+        .endr
+        addq    $256, %rsi
+        addq    $256, %rdi
+        subq    $256, %rdx
+        jae     5b
+        jmp     2b
 
 backwards:
         movups  (%rsi), %xmm12

@@ -12,6 +12,7 @@ void* image_memset(void*, int, std::size_t);
 int image_memcmp(const void*, const void*, std::size_t);
 std::size_t image_strlen(const char*);
 void* image_memchr(const void*, int, std::size_t);
+extern unsigned char ringlet_copy_words;
 }
 
 namespace {
@@ -36,6 +37,7 @@ std::vector<std::size_t> sizes() {
 }  // namespace
 
 TEST_CASE("memcpy at every size and alignment") {
+    ringlet_copy_words = GENERATE(0, 1);
     const Buffer from = noise(10'000);
     for (std::size_t n : sizes())
         for (std::size_t to_shift : {0, 1, 7, 15})
@@ -48,6 +50,7 @@ TEST_CASE("memcpy at every size and alignment") {
 }
 
 TEST_CASE("memmove at every distance") {
+    ringlet_copy_words = GENERATE(0, 1);
     const Buffer original = noise(12'000);
     for (std::size_t n : sizes())
         for (int distance : {-300, -257, -64, -63, -17, -16, -8, -1, 0, 1, 5, 16, 31, 63, 64, 65, 128, 255, 400}) {
