@@ -351,6 +351,7 @@ private:
     detail::WaiterStack room_;       ///< threads for whom everything was pinned
     /// Taken where an allocation finds no memory, under whatever lock that one is made: hence its low rank.
     kernel::Guarded<State, kernel::Rank::balloon, kernel::Spinlock> state_;
+    std::atomic<bool> was_short_{false};  ///< State::short_until is to be looked at
     kernel::MemorySource source_{.give = give_pages, .reclaimable = reclaimable_pages, .context = this};
     kernel::WaitQueue settled_;  ///< a block was written, or is no longer being changed
     kernel::Guarded<Writer, kernel::Rank::inode, kernel::Mutex> writer_;

@@ -98,6 +98,7 @@ bool BlockCache::promise(u32 blocks) {
 }
 
 u32 BlockCache::prefetch_limit() {
+    if (!was_short_.load(std::memory_order_relaxed)) return max_blocks_ / 4;
     auto state = state_.lock();
     return bound(*state) / 4;
 }
@@ -108,11 +109,13 @@ bool BlockCache::is_short(State& s) {
     if (s.short_until == Instant{}) return false;
     if (kernel::now() < s.short_until) return true;
     s.short_until = {};
+    was_short_.store(false, std::memory_order_relaxed);
     return false;
 }
 
 void BlockCache::run_short(State& s) {
     s.short_until = kernel::now() + kShortage;
+    was_short_.store(true, std::memory_order_relaxed);
 }
 
 /// The journal's blocks leave a quarter for everybody else: who holds a handle finds room for what was promised, and

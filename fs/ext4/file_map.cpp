@@ -9,6 +9,7 @@ u32 FileMap::depth_of(Ext4Inode& inode) {
 }
 
 FileMap::FileMap(Ext4Inode& inode) : inode_(inode), root_(inode.root_), depth_(depth_of(inode)) {
+    inode.last_run_.forget();
     Volume& v = inode.volume_;
     const u64 goal = v.groups().home_of(inode.number_);
     if (inode.has_extents())
@@ -48,6 +49,7 @@ void FileMap::apply(i64 blocks) {
         const auto fields = inode_.fields_.lock();
         inode_.root_ = root_;
     }
+    inode_.last_run_.forget();
     inode_.add_blocks(blocks + nodes);
 }
 

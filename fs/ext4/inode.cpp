@@ -7,6 +7,7 @@ namespace ringlet::fs::ext4 {
 namespace {
 
 constexpr std::byte kZeros[512] = {};
+constexpr usize kLargestSlice = 128 << 10;  ///< of a large read, is under way before copying begins
 
 std::optional<NodeType> type_of(u16 mode) {
     switch (mode >> 12) {
@@ -140,11 +141,13 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
     const usize total = static_cast<usize>(std::min<u64>(to.size(), end - offset));
     if (is_inline()) return read_inline(offset, to.first(total));
     const u32 shift = geometry().block_shift;
-    const usize size = geometry().block_size, slice = read_slice();
+    const usize size = geometry().block_size;
+    const u64 room = read_ahead_room();
+    const usize slice = static_cast<usize>(std::clamp<u64>(room, size, kLargestSlice));
     for (usize done = 0, announced = 0; done < total;) {
         if (done >= announced) {
             const usize n = std::min(slice, total - done);
-            read_ahead(offset + done, n, hint);
+            read_ahead(offset + done, n, room, hint);
             announced = done + n;
         }
         const Run run = TRY(map((offset + done) >> shift));
@@ -169,7 +172,7 @@ Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
     const u32 shift = geometry().block_shift, size = geometry().block_size;
     const usize start = static_cast<usize>(offset & (size - 1));
     const usize length = static_cast<usize>(std::min<u64>(size - start, end - offset));
-    read_ahead(offset, length, hint);
+    read_ahead(offset, length, read_ahead_room(), hint);
     const Run run = TRY(map(offset >> shift));
     if (run.reads_zeros()) return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
     BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));

@@ -16,6 +16,7 @@
 #include "fs/block_cache.hpp"
 #include "fs/ext4/dir_block.hpp"
 #include "fs/ext4/extent_tree.hpp"
+#include "fs/ext4/run.hpp"
 #include "fs/inode.hpp"
 #include "fs/rw_lock.hpp"
 #include "lib/list.hpp"
@@ -37,15 +38,6 @@ Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u
 void seal_inode(const Geometry& geometry, u32 number, MutableBytes inode);
 /// The checksum of an inode is right, or it has none.
 bool inode_is_good(const Geometry& geometry, u32 number, Bytes inode);
-
-/// Consecutive file blocks that lie consecutively on the disk, or nowhere.
-struct Run {
-    u64 physical = 0;        ///< 0: a hole
-    u64 length = 1;          ///< blocks, at least 1
-    bool unwritten = false;  ///< on the disk, but what lies there is not the file's
-
-    bool reads_zeros() const { return physical == 0 || unwritten; }
-};
 
 /// What the inode has in place of block pointers: an extent tree's root, pointers, a link target or inline data.
 using RootBytes = std::array<std::byte, 60>;
@@ -126,11 +118,11 @@ private:
     Result<Run> map(u64 logical);
     Result<Run> map_extents(u32 logical);
     Result<Run> map_pointers(u32 logical);
-    void read_ahead(u64 offset, usize length, ReadAhead* hint);
+    void read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint);
     void prefetch(u64 from, u64 to);
     Result<> copy_blocks(u64 physical, usize start, MutableBytes to);
-    /// How much of a large read to have under way before copying begins.
-    usize read_slice() const;
+    /// How many bytes may be read ahead.
+    u64 read_ahead_room() const;
     // directory.cpp: the tree's lock is held.
     /// An entry that was found. `physical`: its block on the disk.
     struct Place {
@@ -241,6 +233,7 @@ private:
     std::atomic<u32> flags_{0}, links_{0};
     kernel::Guarded<Fields, kernel::Rank::inode, kernel::Spinlock> fields_;
     RootBytes root_{};  ///< changed with the contents held alone and fields_ locked; read with either
+    LastRun last_run_;  ///< kept with the map shared, forgotten whenever it changes
     RwLock contents_;
 };
 

@@ -7,7 +7,7 @@ namespace ringlet::fs::ext4 {
 namespace {
 
 constexpr u64 kNoLimit = u64{1} << 32;  ///< file blocks are numbered with 32 bits
-constexpr u32 kFirstWindow = 32 << 10, kLargestWindow = 256 << 10, kLargestSlice = 128 << 10;
+constexpr u32 kFirstWindow = 32 << 10, kLargestWindow = 256 << 10;
 
 /// Header plausible for a node of this size at this depth?
 bool header_fits(const ExtentHeader& h, usize node_bytes, u16 depth) {
@@ -33,7 +33,10 @@ std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical) {
 Result<Run> Ext4Inode::map(u64 logical) {
     if (logical >= kNoLimit) return fail(Error::corrupt);
     const auto n = static_cast<u32>(logical);
-    return has_extents() ? map_extents(n) : map_pointers(n);
+    if (const auto known = last_run_.find(n)) return *known;
+    const Run run = TRY(has_extents() ? map_extents(n) : map_pointers(n));
+    last_run_.keep(n, run);
+    return run;
 }
 
 Result<BlockRef> read_extent_node(BlockCache& cache, const Geometry& geometry, u32 seed, u64 block) {
@@ -119,9 +122,8 @@ Result<Run> Ext4Inode::map_pointers(u32 logical) {
     return Run{first, length};
 }
 
-usize Ext4Inode::read_slice() const {
-    const u64 room = u64{volume_.cache().prefetch_limit()} * geometry().block_size;
-    return static_cast<usize>(std::clamp<u64>(room, geometry().block_size, kLargestSlice));
+u64 Ext4Inode::read_ahead_room() const {
+    return u64{volume_.cache().prefetch_limit()} << geometry().block_shift;
 }
 
 /// Starts reading the file's blocks [from, to), bytes; as far as the map is known without an error.
@@ -139,10 +141,9 @@ void Ext4Inode::prefetch(u64 from, u64 to) {
     }
 }
 
-void Ext4Inode::read_ahead(u64 offset, usize length, ReadAhead* hint) {
+void Ext4Inode::read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const u64 end = offset + length;
-    const u64 room = u64{volume_.cache().prefetch_limit()} * geometry().block_size;
     // The rest of the last piece once more: a sender that could not pass on all of it. Nothing new is known.
     if (hint != nullptr && hint->next_offset.load(kRelaxed) == end && offset != end) return;
     if (hint == nullptr || hint->next_offset.load(kRelaxed) != offset) {

@@ -139,6 +139,20 @@ TEST_CASE("sparse, fragmented and large files; several threads at once; a cache 
             });
         for (auto& t : readers) t.join();
         CHECK(good == 4);
+        {
+            // Again in the piece that was read last: one look into the cache, none into its map.
+            const auto looks = [&] {
+                u64 found = 0;
+                m.fs->for_each_value([&](std::string_view name, u64 n) { found += name == "hits" ? n : 0; });
+                return found;
+            };
+            File f = *m.vfs.open("/pieces");
+            std::byte byte[1];
+            REQUIRE(f.read_at(1'200'000, byte) == 1);
+            const u64 before = looks();
+            REQUIRE(f.read_at(1'200'000, byte) == 1);
+            CHECK(looks() - before == 1);
+        }
         auto sparse = m.vfs.open("/sparse");
         REQUIRE(sparse);
         // The view without a copy shows the same bytes, block by block, holes included.
