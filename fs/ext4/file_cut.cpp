@@ -1,6 +1,7 @@
 // Taking blocks away from a file: truncate, punch, delete. From the end to the front, a few pieces per handle. While
 // more than one handle is needed for a file that ends earlier already, the inode stands on the orphan list: whatever a
-// crash leaves behind the end is cut at the next mount.
+// crash leaves behind the end is cut at the next mount. A small file needs one handle, with its last name or its new
+// size in it, and no list.
 #include <algorithm>
 
 #include "fs/ext4/file_map.hpp"
@@ -12,6 +13,9 @@ constexpr u64 kEnd = u64{1} << 32;
 constexpr u32 kMostPieces = 4;
 /// Blocks of a directory are metadata: each that is freed is revoked.
 constexpr u32 kDirectoryPiece = 8;
+constexpr u32 kSmallFile = 256;  ///< blocks
+/// A piece of an extent that stands in the inode: bitmaps and descriptors of two groups, and one to spare.
+constexpr u32 kSmallPieceCredits = 5;
 
 }  // namespace
 
@@ -22,15 +26,22 @@ Result<> Ext4Inode::truncate(u64 wanted) {
     if (is_inline()) TRY(leave_inline());
     const u64 before = size();
     TRY(zero_tail(std::min(before, wanted), ~u64{0} >> 1));
-    const auto done = volume_.transact(1 + Volume::kOrphanCredits, 0, [&](Handle& handle) -> Result<> {
+    bool more = wanted < before;
+    const bool at_once = more && goes_at_once();
+    const u32 credits = 1 + Volume::kOrphanCredits + (at_once ? kMostPieces * kSmallPieceCredits : 0);
+    const auto done = volume_.transact(credits, 0, [&](Handle& handle) -> Result<> {
+        if (at_once) {
+            FileMap map(*this);
+            more = TRY(cut_step(handle, map, blocks_for(wanted), kEnd, kMostPieces));
+        }
         size_.store(wanted, std::memory_order_relaxed);
         note_change(true);
         fields_.lock()->data_in = handle.transaction();
-        if (wanted < before) TRY(volume_.add_orphan(handle, *this));
+        if (more) TRY(volume_.add_orphan(handle, *this));
         return store(handle);
     });
     if (!done) return fail(done.error());
-    return wanted < before ? cut(blocks_for(wanted), kEnd) : Result<>{};
+    return more ? cut(blocks_for(wanted), kEnd) : Result<>{};
 }
 
 Result<> Ext4Inode::punch(u64 offset, u64 length) {
@@ -128,6 +139,7 @@ Result<> Ext4Inode::cut_piece(Handle& handle, FileMap& map, const Mapping& m, u6
 
 /// The last user of an inode without a name has gone.
 void Ext4Inode::release_last() {
+    if (deleted_) return volume_.discard(*this);
     if (links() != 0 || !volume_.is_writable()) {
         drop();
         return;
@@ -137,23 +149,47 @@ void Ext4Inode::release_last() {
     volume_.discard(*this);
 }
 
+bool Ext4Inode::owns_blocks() {
+    return type_ == NodeType::directory || (type_ == NodeType::file && !is_inline()) ||
+           (type_ == NodeType::symlink && !is_inline() && !is_fast_symlink());
+}
+
+bool Ext4Inode::goes_at_once() {
+    if (type_ == NodeType::directory || fields_.lock()->attribute_block != 0) return false;
+    if (!owns_blocks()) return true;
+    const ExtentHeader h = *ringlet::read_at<ExtentHeader>(root_, 0);
+    if (!has_extents() || h.magic != kExtentMagic || h.depth != 0 || h.entries > kMostPieces) return false;
+    u32 blocks = 0;
+    for (u32 i = 0; i < h.entries; ++i) {
+        const u32 length = ringlet::read_at<Extent>(root_, sizeof(h) + i * sizeof(Extent))->len;
+        blocks += length > kUnwrittenBias ? length - kUnwrittenBias : length;
+    }
+    return blocks <= std::min(kSmallFile, geometry().blocks_per_group);
+}
+
+Result<> Ext4Inode::delete_in(Handle& handle) {
+    if (owns_blocks()) {
+        FileMap map(*this);
+        const bool more = TRY(cut_step(handle, map, 0, kEnd, kMostPieces));
+        if (more) return fail(Error::corrupt);
+    }
+    TRY(volume_.remove_orphan(handle, *this));
+    TRY(release_attributes(handle));
+    TRY(volume_.groups().release_inode(handle, number_, type_));
+    size_.store(0, std::memory_order_relaxed);
+    links_.store(0, std::memory_order_relaxed);
+    {
+        // Larger than any inode's number, which the field may also mean.
+        const u32 when = static_cast<u32>(std::max<i64>(volume_.now().seconds, i64{geometry().inodes} + 1));
+        auto f = fields_.lock();
+        f->deleted_or_next = when;
+    }
+    return store(handle);
+}
+
 Result<> Ext4Inode::delete_contents() {
-    if (!is_inline() && !is_fast_symlink() && type_ != NodeType::char_device && type_ != NodeType::block_device &&
-        type_ != NodeType::fifo && type_ != NodeType::socket)
-        TRY(cut(0, kEnd));
-    return volume_.transact(2 * 3 + 1 + Volume::kOrphanCredits, 0, [&](Handle& handle) -> Result<> {
-        TRY(volume_.remove_orphan(handle, *this));
-        TRY(release_attributes(handle));
-        TRY(volume_.groups().release_inode(handle, number_, type_));
-        size_.store(0, std::memory_order_relaxed);
-        {
-            // Larger than any inode's number, which the field may also mean.
-            const u32 when = static_cast<u32>(std::max<i64>(volume_.now().seconds, i64{geometry().inodes} + 1));
-            auto f = fields_.lock();
-            f->deleted_or_next = when;
-        }
-        return store(handle);
-    });
+    if (owns_blocks() && !goes_at_once()) TRY(cut(0, kEnd));
+    return volume_.transact(kDeleteCredits, 0, [&](Handle& handle) { return delete_in(handle); });
 }
 
 /// A block of extended attributes may belong to several inodes.

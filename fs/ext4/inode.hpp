@@ -185,6 +185,15 @@ private:
     u64 largest_size() const;
     Result<> may_change_file() const;
     // file_cut.cpp
+    bool owns_blocks();
+    /// The caller, who has the tree alone, has the only reference: nobody can get another one.
+    bool is_used_once() const { return references() == 1; }
+    /// One handle is enough to take away all it has.
+    bool goes_at_once();
+    /// As part of removing its last name, when nobody else uses it. An error before anything was edited: it is left.
+    Result<> delete_in(Handle& handle);
+    /// Of delete_in(): four pieces of two groups each, attributes, the inode, the orphan list.
+    static constexpr u32 kDeleteCredits = 4 * 5 + 3 + 3 + 1 + 2;
     Result<> cut(u64 from, u64 to);
     Result<bool> cut_step(Handle& handle, FileMap& map, u64 from, u64 to, u32 pieces);
     Result<> cut_piece(Handle& handle, FileMap& map, const Mapping& piece, u64 from, u64 to);
@@ -232,8 +241,9 @@ private:
     std::atomic<u64> size_{0};
     std::atomic<u32> flags_{0}, links_{0};
     kernel::Guarded<Fields, kernel::Rank::inode, kernel::Spinlock> fields_;
-    RootBytes root_{};  ///< changed with the contents held alone and fields_ locked; read with either
-    LastRun last_run_;  ///< kept with the map shared, forgotten whenever it changes
+    RootBytes root_{};      ///< changed with the contents held alone and fields_ locked; read with either
+    bool deleted_ = false;  ///< with its last name; set and read by whoever has the last reference
+    LastRun last_run_;      ///< kept with the map shared, forgotten whenever it changes
     RwLock contents_;
 };
 

@@ -175,6 +175,21 @@ Result<> Ext4Inode::remove(std::string_view name, NodeType wanted) {
         return fail(Error::is_directory);
     }
     volume_.forget_name(number_, name);
+    if (child.is_used_once() && child.links() == 1 && child.goes_at_once()) {
+        const auto done = volume_.transact(2 + kDeleteCredits, 0, [&](Handle& handle) -> Result<> {
+            TRY(child.delete_in(handle));
+            TRY(remove_entry(handle, *found));
+            note_change(true);
+            return store(handle);
+        });
+        if (done) {
+            child.deleted_ = true;
+            held = Ref<Inode>();  // before somebody gets its number: only discards it
+            return {};
+        }
+        if (!volume_.is_writable()) return done;
+        // Nothing was changed: perhaps its bitmap is damaged. The name can go, and it becomes an orphan.
+    }
     return volume_.transact(4 + Volume::kOrphanCredits, 0, [&](Handle& handle) -> Result<> {
         TRY(remove_entry(handle, *found));
         TRY(drop_link(handle, child));

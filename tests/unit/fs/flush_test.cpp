@@ -51,6 +51,12 @@ struct Stage {
         return failures;
     }
 
+    u64 value(std::string_view name) {
+        u64 found = 0;
+        volume->for_each_value([&](std::string_view of, u64 value) { found = of == name ? value : found; });
+        return found;
+    }
+
     std::vector<std::byte> block = std::vector<std::byte>(kBlock, std::byte{0x5a});
     Scratch scratch;
     std::optional<FakeDisk> disk;
@@ -81,4 +87,53 @@ TEST_CASE("what is changed while somebody writes goes with the next who does", "
     const u64 before = writes();
     CHECK(s.run([&](int i) { return s.file.write_at(i * kBlock, s.block) == kBlock && s.file.sync(Sync::data); }) == 0);
     CHECK(writes() <= before + 2);
+}
+
+TEST_CASE("a small file goes in one handle, with its last name, unless it is open") {
+    Stage s;
+    for (const char* path : {"/a", "/b", "/c"}) {
+        File small = *s.vfs.open(path, OpenMode::create);
+        REQUIRE(small.write(Bytes(s.block).first(1000)) == 1000);
+    }
+    REQUIRE(s.volume->sync());
+    REQUIRE(s.vfs.unlink("/a"));  // whatever is looked at for the first time
+    REQUIRE(s.volume->sync());
+    const StatFs before = *s.volume->statfs();
+    const u64 looks = s.value("hits") + s.value("misses");
+    REQUIRE(s.vfs.unlink("/b"));
+    CHECK(s.value("hits") + s.value("misses") - looks <= 12);
+    CHECK(s.volume->statfs()->free_files == before.free_files + 1);
+    File open = *s.vfs.open("/c");
+    REQUIRE(s.vfs.unlink("/c"));
+    std::vector<std::byte> bytes(1000);
+    CHECK(open.read(bytes) == 1000);
+    CHECK(bytes[999] == s.block[0]);
+    CHECK(s.volume->statfs()->free_files == before.free_files + 1);
+    open = File();
+    CHECK(s.volume->statfs()->free_files == before.free_files + 2);
+    CHECK(s.vfs.stat("/b").error() == Error::not_found);
+    CHECK(s.vfs.stat("/c").error() == Error::not_found);
+}
+
+TEST_CASE("a file whose blocks cannot be given back loses its name all the same") {
+    const Scratch scratch;
+    stdfs::create_directories(scratch.path / "tree");
+    write_file(scratch.path / "tree/file", std::string(5000, 'x'));
+    make_image(scratch.path / "image", scratch.path / "tree", "-b 4096", "64M");
+    FakeDisk disk((scratch.path / "image").string());
+    disk.writable = true;
+    u32 bitmap;  // of the first group's blocks
+    std::memcpy(&bitmap, disk.bytes().data() + 4096, sizeof(bitmap));
+    disk.bytes()[usize{bitmap} * 4096 + 4000] ^= std::byte{1};  // its checksum is wrong
+    MountText why;
+    auto volume = *mount_ext4(disk, {.cache_bytes = 1 << 20, .writable = true}, why);
+    {
+        Vfs vfs;
+        REQUIRE(vfs.mount("/", *volume));
+        CHECK(vfs.unlink("/file"));
+        CHECK(vfs.stat("/file").error() == Error::not_found);
+        CHECK_FALSE(volume->statfs()->read_only);
+        REQUIRE(vfs.unmount("/"));
+    }
+    CHECK(volume->sync());
 }
