@@ -210,13 +210,15 @@ public:
     struct Selection {
         enum class Kind : u8 { data, ordered, inode, logged };
         Kind kind = Kind::data;
-        u32 inode = 0;        ///< Kind::inode
+        u32 inode = 0;        ///< Kind::inode; Kind::ordered: this one's data, too, unless 0
         u32 up_to = 0;        ///< Kind::logged: transactions up to this one
         bool patient = true;  ///< waits for blocks that somebody is changing, or else leaves them out
     };
     /// Writes the selected blocks that are dirty now, in rising order and large requests, and waits for them; they are
     /// clean then. Not durable before a flush. An error leaves what was not written dirty.
-    Result<> write_back(const Selection& what);
+    Result<> write_back(const Selection& what) { return write_back(what, nullptr); }
+    /// The same, and what `along` adds to the batch of the first round, if it is not nullptr: it is called once.
+    Result<> write_back(const Selection& what, const FunctionRef<void(BatchWriter&)>* along);
     /// Enough unwritten data that a writer should write some back.
     bool is_crowded();
     /// Enough blocks that only the log has that they should be written home.
@@ -330,7 +332,9 @@ private:
         std::unique_ptr<Entry*[]> entries;  ///< max_blocks_ of them
     };
     Result<> prepare(Writer& writer);
-    Result<bool> write_some(Writer& writer, const Selection& what, u64 stamp);
+    u32 take_selected(Writer& writer, const Selection& what, u64 stamp);
+    Result<bool> write_some(Writer& writer, const Selection& what, u64 stamp,
+                            const FunctionRef<void(BatchWriter&)>* along);
     void edited(Entry& e);
     Transfer* take_transfer();
     u32 fill(State& state, Transfer& t, BlockNo n, u32 count);
@@ -347,11 +351,11 @@ private:
     std::unique_ptr<Transfer[]> transfers_;
     std::atomic<u32> pinned_{0};
     std::atomic<u64> errors_{0};
+    std::atomic<bool> was_short_{false};  ///< State::short_until is to be looked at
     std::atomic<bool> lost_{false};  ///< the device is gone for ever and may still write into blocks: none is reused
     detail::WaiterStack room_;       ///< threads for whom everything was pinned
     /// Taken where an allocation finds no memory, under whatever lock that one is made: hence its low rank.
     kernel::Guarded<State, kernel::Rank::balloon, kernel::Spinlock> state_;
-    std::atomic<bool> was_short_{false};  ///< State::short_until is to be looked at
     kernel::MemorySource source_{.give = give_pages, .reclaimable = reclaimable_pages, .context = this};
     kernel::WaitQueue settled_;  ///< a block was written, or is no longer being changed
     kernel::Guarded<Writer, kernel::Rank::inode, kernel::Mutex> writer_;

@@ -110,7 +110,7 @@ bool BlockCache::is_selected(const Entry& e, const Selection& what, u64 stamp) {
     case Selection::Kind::data:
         return e.stamp <= stamp;
     case Selection::Kind::ordered:
-        return e.ordered && e.stamp <= stamp;
+        return (e.ordered || (what.inode != 0 && e.owner == what.inode)) && e.stamp <= stamp;
     case Selection::Kind::inode:
         return e.owner == what.inode && e.stamp <= stamp;
     case Selection::Kind::logged:
@@ -119,10 +119,11 @@ bool BlockCache::is_selected(const Entry& e, const Selection& what, u64 stamp) {
     return false;
 }
 
-/// One round: all that can be taken now. False when nothing selected is left, or nothing that an impatient caller can
-/// have.
-Result<bool> BlockCache::write_some(Writer& writer, const Selection& what, u64 stamp) {
+/// Those that can be taken now, in rising order, on their way from now on. None when nothing selected is left, or
+/// nothing that an impatient caller can have.
+u32 BlockCache::take_selected(Writer& writer, const Selection& what, u64 stamp) {
     u32 taken = 0;
+    Entry** const first = writer.entries.get();
     {
         auto state = state_.lock();
         const auto dirt = what.kind == Selection::Kind::logged ? Entry::Dirt::logged : Entry::Dirt::data;
@@ -135,18 +136,26 @@ Result<bool> BlockCache::write_some(Writer& writer, const Selection& what, u64 s
                 if (e.editors != 0)
                     busy = true;
                 else
-                    writer.entries[taken++] = &e;
+                    first[taken++] = &e;
             }
             return taken != 0 || !busy || !what.patient;
         });
-        for (u32 i = 0; i < taken; ++i) writer.entries[i]->writing = true;
+        for (u32 i = 0; i < taken; ++i) first[i]->writing = true;
     }
-    if (taken == 0) return false;
-    Entry** const first = writer.entries.get();
     std::sort(first, first + taken, [](const Entry* a, const Entry* b) { return a->number < b->number; });
+    return taken;
+}
+
+/// One round. False when nothing was left for it.
+Result<bool> BlockCache::write_some(Writer& writer, const Selection& what, u64 stamp,
+                                    const FunctionRef<void(BatchWriter&)>* along) {
+    const u32 taken = take_selected(writer, what, stamp);
+    if (taken == 0 && along == nullptr) return false;
+    Entry** const first = writer.entries.get();
     const u32 sectors = block_size_ / kSectorSize;
     for (u32 i = 0; i < taken; ++i)
         writer.batch->add(Lba(first[i]->number.raw * sectors), {first[i]->bytes, first[i]->dma});
+    if (along != nullptr) (*along)(*writer.batch);
     const auto written = writer.batch->finish();
     if (writer.batch->quarantined()) lost_.store(true, std::memory_order_seq_cst);
     {
@@ -170,8 +179,8 @@ Result<> BlockCache::prepare(Writer& writer) {
     return {};
 }
 
-Result<> BlockCache::write_back(const Selection& what) {
-    {
+Result<> BlockCache::write_back(const Selection& what, const FunctionRef<void(BatchWriter&)>* along) {
+    if (along == nullptr) {
         auto state = state_.lock();
         if (what.kind == Selection::Kind::logged ? state->logged.empty() : state->data.empty()) return {};
     }
@@ -179,8 +188,8 @@ Result<> BlockCache::write_back(const Selection& what) {
     TRY(prepare(*writer));
     // What others changed while they waited for this lock goes along, and they find it done.
     const u64 stamp = state_.lock()->stamp;
-    for (;;) {
-        const bool more = TRY(write_some(*writer, what, stamp));
+    for (;; along = nullptr) {
+        const bool more = TRY(write_some(*writer, what, stamp, along));
         if (!more || !what.patient) return {};
     }
 }

@@ -105,20 +105,35 @@ Result<> Journal::commit(u32 transaction) {
             if (is_aborted()) return fail(why_);
             state->committing = true;
         }
-        const auto done = lead();
-        if (!done) abort(done.error());
-        {
-            auto state = state_.lock();
-            state->committing = false;
-        }
-        changed_.wake_all();
-        if (!done) return fail(done.error());
-        if (*done == Outcome::nothing_to_log) return {};
+        const Outcome outcome = TRY(commit_running(0));
+        if (outcome == Outcome::nothing_to_log) return {};
     }
 }
 
-/// Commits what is running now.
-Result<Journal::Outcome> Journal::lead() {
+Result<bool> Journal::commit_with(u32 transaction, u32 inode) {
+    {
+        auto state = state_.lock();
+        if (state->running != transaction || state->committing || is_aborted()) return false;
+        state->committing = true;
+    }
+    TRY(commit_running(inode));
+    return true;
+}
+
+/// The caller has said that it is `committing`.
+Result<Journal::Outcome> Journal::commit_running(u32 inode) {
+    const auto done = lead(inode);
+    if (!done) abort(done.error());
+    {
+        auto state = state_.lock();
+        state->committing = false;
+    }
+    changed_.wake_all();
+    return done;
+}
+
+/// Commits what is running now, and writes what is dirty of `inode`'s data, unless that is 0.
+Result<Journal::Outcome> Journal::lead(u32 inode) {
     Frozen frozen;
     {
         auto state = state_.lock();
@@ -137,15 +152,15 @@ Result<Journal::Outcome> Journal::lead() {
     changed_.wake_all();
     if (!done) return fail(done.error());
     // The new transaction may have begun; its ordered data is written too, which does no harm.
-    if (auto r = cache_.write_back({.kind = BlockCache::Selection::Kind::ordered}); !r) return fail(r.error());
+    const BlockCache::Selection data{.kind = BlockCache::Selection::Kind::ordered, .inode = inode};
+    const bool logs = has_log() && frozen.blocks != 0;
+    if (auto r = logs ? write_log(frozen, data) : cache_.write_back(data); !r) return fail(r.error());
     if (frozen.blocks == 0) {
         if (auto r = flush(); !r) return fail(r.error());
         if (has_log() && is_log_crowded())
             if (auto r = checkpoint(); !r) return fail(r.error());
         return Outcome::nothing_to_log;
     }
-    if (has_log())
-        if (auto r = write_log(frozen); !r) return fail(r.error());
     {
         auto state = state_.lock();
         state->committed = frozen.transaction;

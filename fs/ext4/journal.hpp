@@ -3,8 +3,9 @@
 // An operation opens a Handle, edits blocks through it and drops it. All handles share the running transaction. To
 // commit, one thread (the leader; others wait for it) closes the gate: no new handle, wait for the open ones. It
 // completes the blocks (checksums), copies them and opens the gate again: the next transaction runs while this one goes
-// to the log. Data that must not come later than the metadata ("ordered") is written first, then the copies; flush; the
-// commit block; flush. Blocks reach their homes later (checkpoint), when the log fills up or nobody needs it any more.
+// to the log. Data that must not come later than the metadata ("ordered") is written together with the copies; flush;
+// the commit block; flush. Blocks reach their homes later (checkpoint), when the log fills up or nobody needs it any
+// more.
 //
 // Order of locks: an operation takes the tree's and the inode's lock first, then a handle; with a handle open it waits
 // for no such lock, since their holders may be waiting for the gate. Context: thread.
@@ -96,6 +97,10 @@ public:
     Result<Handle> begin(u32 credits);
     /// Until `transaction` is durable. io and the like: it will never be.
     Result<> commit(u32 transaction);
+    /// Commits `transaction` with whatever was written to `inode`, data and log in one batch, if that transaction is
+    /// the running one and nobody else is committing. False: it is not so, and nothing was done. The errors of
+    /// commit().
+    Result<bool> commit_with(u32 transaction, u32 inode);
     /// Everything up to now.
     Result<> commit_all();
     /// Commits, writes all home and marks the log empty. Nobody uses the filesystem meanwhile.
@@ -136,17 +141,18 @@ private:
     bool has_log() const { return log_.blocks() != 0; }
     void end(Handle& handle);
     enum class Outcome : u8 { committed, nothing_to_log };
-    Result<Outcome> lead();
+    Result<Outcome> lead(u32 inode);
+    Result<Outcome> commit_running(u32 inode);
     /// A transaction that has ended. Fewer blocks than joined it: some were freed again.
     struct Frozen {
         u32 transaction = 0, blocks = 0, revokes = 0;
     };
     Result<> freeze(Frozen& frozen);
-    Result<> write_log(const Frozen& frozen);
+    Result<> write_log(const Frozen& frozen, const BlockCache::Selection& data);
     void build_descriptors(u32 transaction, u32 blocks);
     void build_revoke_block(MutableBytes block, u32 transaction, u32 count);
     Result<> write_commit_block(u32 transaction, u32 at);
-    void add_to_batch(u32 log_block, usize slot);
+    void add_to_batch(BatchWriter& batch, u32 log_block, usize slot) const;
     Result<> write_superblock(u32 start, u32 sequence);
     Result<> checkpoint();
     u32 used_log() const;

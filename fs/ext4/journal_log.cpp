@@ -2,6 +2,7 @@
 //
 //   descriptor, up to n copies, descriptor, copies, ... , revoke block, | flush | commit block | flush
 //
+// The data that belongs to it goes before the first flush, in the same batch.
 // `copies_` holds a transaction in just this order, then one slot for the commit block and one for the superblock.
 #include <algorithm>
 #include <new>
@@ -84,9 +85,9 @@ u32 Journal::used_log() const {
     return (head_ + usable - marks_[0].start) % usable;
 }
 
-void Journal::add_to_batch(u32 log_block, usize index) {
+void Journal::add_to_batch(BatchWriter& batch, u32 log_block, usize index) const {
     const u32 sectors = format_.block_size / kSectorSize;
-    batch_->add(Lba(log_.at(log_block).physical * sectors), {slot(index), copies_.addr(index * format_.block_size)});
+    batch.add(Lba(log_.at(log_block).physical * sectors), {slot(index), copies_.addr(index * format_.block_size)});
 }
 
 void Journal::build_descriptors(u32 transaction, u32 blocks) {
@@ -138,7 +139,7 @@ void Journal::build_revoke_block(MutableBytes block, u32 transaction, u32 count)
     if (format_.checksums()) overlay<be32>(block, tail) = journal_checksum(format_.seed, block, tail);
 }
 
-Result<> Journal::write_log(const Frozen& frozen) {
+Result<> Journal::write_log(const Frozen& frozen, const BlockCache::Selection& data) {
     const auto [transaction, blocks, revokes] = frozen;
     build_descriptors(transaction, blocks);
     u32 slots = blocks == 0 ? 0 : position_of(blocks - 1) + 1;
@@ -147,10 +148,14 @@ Result<> Journal::write_log(const Frozen& frozen) {
     if (used_log() + slots + 1 >= usable || marks_.size() == kMarks) return fail(Error::no_space);
 
     const u32 start = head_;
-    for (u32 i = 0; i < slots; ++i) add_to_batch(format_.after(start, i), i);
     if (format_.start == 0)  // the first since the log was empty
         if (auto r = write_superblock(start, transaction); !r) return r;
-    if (auto r = batch_->finish_and_flush(); !r) return r;
+    const auto copies = [&](BatchWriter& batch) {
+        for (u32 i = 0; i < slots; ++i) add_to_batch(batch, format_.after(start, i), i);
+    };
+    const FunctionRef<void(BatchWriter&)> along(copies);
+    if (auto r = cache_.write_back(data, &along); !r) return r;
+    if (auto r = flush(); !r) return r;
     if (auto r = write_commit_block(transaction, format_.after(start, slots)); !r) return r;
     ASSERT(marks_.try_push_back({transaction, start}));
     head_ = format_.after(start, slots + 1);
@@ -167,7 +172,7 @@ Result<> Journal::write_commit_block(u32 transaction, u32 at) {
     commit.commit_nsec = static_cast<u32>(now % 1'000'000'000);
     if (format_.checksums())
         commit.chksum[0] = journal_checksum(format_.seed, block, offsetof(JournalCommitBlock, chksum));
-    add_to_batch(at, index);
+    add_to_batch(*batch_, at, index);
     return batch_->finish_and_flush();
 }
 
@@ -190,7 +195,7 @@ Result<> Journal::write_superblock(u32 start, u32 sequence) {
         s.checksum = 0u;
         s.checksum = journal_checksum(~0u, Bytes(block).first(sizeof(s)), offsetof(JournalSuperblock, checksum));
     }
-    add_to_batch(0, index);
+    add_to_batch(*batch_, 0, index);
     if (auto r = batch_->finish_and_flush(); !r) return r;
     format_.start = start;
     return {};

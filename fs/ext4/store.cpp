@@ -198,14 +198,13 @@ Result<> Ext4Inode::set_attributes(const Attributes& to) {
 }
 
 Result<> Ext4Inode::sync(Sync what) {
-    if (!volume_.is_writable()) return volume_.make_durable(0);
-    TRY(volume_.write_data({.kind = BlockCache::Selection::Kind::inode, .inode = number_}));
+    if (!volume_.is_writable()) return volume_.make_durable(0, 0);
     u32 transaction;
     {
         auto f = fields_.lock();
         transaction = what == Sync::all ? f->changed_in : f->data_in;
     }
-    return volume_.make_durable(transaction);
+    return volume_.make_durable(transaction, number_);
 }
 
 }  // namespace ringlet::fs::ext4

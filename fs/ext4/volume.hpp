@@ -71,8 +71,8 @@ public:
     /// `change` is called. The caller holds no handle.
     Result<> transact(u32 credits, u32 blocks, FunctionRef<Result<>(Handle&)> change);
     u32 most_credits() const { return journal_->most_credits(); }
-    /// Makes what `transaction` changed, and data already written, durable.
-    Result<> make_durable(u32 transaction);
+    /// Makes what `transaction` changed, and the data of `inode` (0: none), durable.
+    Result<> make_durable(u32 transaction, u32 inode);
     /// Writes data back. An error makes the filesystem read-only.
     Result<> write_data(const BlockCache::Selection& what);
     /// Lets the flusher's work be done by a writer when there is much of it. No handle is open.

@@ -149,9 +149,13 @@ Result<> Volume::throttle() {
     return cache_->is_crowded() ? write_data({}) : Result<>{};
 }
 
-Result<> Volume::make_durable(u32 transaction) {
+Result<> Volume::make_durable(u32 transaction, u32 inode) {
     if (failed_.load(std::memory_order_acquire)) return fail(Error::io);
     if (!is_writable()) return {};
+    const bool done = TRY(journal_->commit_with(transaction, inode));
+    if (done) return {};
+    // Otherwise before the commit: the next leader would not know of it.
+    if (inode != 0) TRY(write_data({.kind = BlockCache::Selection::Kind::inode, .inode = inode}));
     if (transaction != 0 && !journal_->is_committed(transaction)) {
         const bool running = transaction == journal_->running();
         TRY(journal_->commit(transaction));

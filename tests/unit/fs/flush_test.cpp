@@ -89,6 +89,17 @@ TEST_CASE("what is changed while somebody writes goes with the next who does", "
     CHECK(writes() <= before + 2);
 }
 
+TEST_CASE("an append is durable after four kicks: its data and the log go together") {
+    Stage s;
+    File log = *s.vfs.open("/log", OpenMode::create | OpenMode::append);
+    const auto append = [&] { return log.write(s.block).value_or(0) == kBlock && log.sync().has_value(); };
+    REQUIRE(append());
+    const u64 kicks = s.disk->kicks, flushes = s.disk->flushes;
+    for (int i = 0; i < 10; ++i) REQUIRE(append());
+    CHECK(s.disk->kicks - kicks == 40);
+    CHECK(s.disk->flushes - flushes == 20);
+}
+
 TEST_CASE("a small file goes in one handle, with its last name, unless it is open") {
     Stage s;
     for (const char* path : {"/a", "/b", "/c"}) {
