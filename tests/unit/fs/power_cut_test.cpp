@@ -121,6 +121,93 @@ TEST_CASE("no power cut tears the superblock") {
     cut_at_superblock("-b 4096 -O ^has_journal", 0);  // one group: there is no copy
 }
 
+namespace {
+
+/// Reads everything below `inode`. Whatever it is told, it comes to an end.
+void read_everything(Inode& inode, int depth) {
+    if (inode.type() == NodeType::file) {
+        std::vector<std::byte> all(std::min<u64>(inode.size(), 1 << 20));
+        (void)inode.read_at(0, all, nullptr);
+    }
+    if (inode.type() != NodeType::directory || depth == 0) return;
+    DirEntry e;
+    for (u64 cookie = 0; inode.next_entry(cookie, e).value_or(false);) {
+        if (e.name() == "." || e.name() == "..") continue;
+        if (const auto child = inode.lookup(e.name())) read_everything(**child, depth - 1);
+    }
+}
+
+/// Without a journal nothing is promised of what was under way when the power went. But whoever mounts it is warned
+/// and can work with it, e2fsck makes a filesystem of it, and what was synced before is there.
+void cut_without_journal(const std::string& options, u32 seed, int cuts) {
+    INFO(options << ", seed " << seed);
+    const Scratch s;
+    CrashDisk disk(new_image(s, options + " -O ^has_journal"));
+    const auto content = [](int i) { return std::string(static_cast<usize>(i) * 1500, static_cast<char>('a' + i)); };
+    auto fs = mount_for_cut(disk, true);
+    {
+        const Ref<Inode> kept = *(*fs->root())->create("kept", NodeType::directory, 0755);
+        REQUIRE((*fs->root())->create("work", NodeType::directory, 0755));
+        for (int i = 0; i < 10; ++i) {
+            const std::string text = content(i);
+            const Ref<Inode> file = *kept->create("file" + std::to_string(i), NodeType::file, 0644);
+            REQUIRE(file->write_at(0, std::as_bytes(std::span(text))) == text.size());
+        }
+    }
+    REQUIRE(fs->sync());
+    const usize begin = disk.events();
+    Operations ops(*fs, seed);
+    ops.home = "work";
+    ops.extents = !options.starts_with("-t ext3");
+    ops.largest = 12'000;
+    for (int i = 0; i < 300; ++i) {
+        ops.step();
+        if (i % 7 == 6) (void)ops.sync_file();
+        if (i % 29 == 28) REQUIRE(fs->sync());
+    }
+    const usize end = disk.events();
+    fs.reset();
+    std::mt19937 random(seed);
+    for (int i = 0; i < cuts; ++i) {
+        const usize cut = begin + random() % (end - begin + 1);
+        INFO("cut after event " << cut);
+        const auto image = disk.after_cut(cut, &random);
+        const auto path = (s.path / "cut").string();
+        write_image(path, image);
+        run("e2fsck -fy " + path);
+        run("e2fsck -fn " + path);
+        CrashDisk repaired(read_image(path), CrashDisk::Trace::none);
+        const auto again = mount_for_cut(repaired, true);
+        const auto kept = (*again->root())->lookup("kept");
+        REQUIRE(kept);
+        for (int f = 0; f < 10; ++f) {
+            const auto file = (*kept)->lookup("file" + std::to_string(f));
+            REQUIRE(file);
+            std::string text(content(f).size() + 1, '\0');
+            text.resize((*file)->read_at(0, std::as_writable_bytes(std::span(text)), nullptr).value_or(0));
+            CHECK(text == content(f));
+        }
+        CrashDisk torn(image, CrashDisk::Trace::none);
+        MountText why;
+        const auto unrepaired = mount_ext4(torn, {.cache_bytes = 1 << 20, .inode_cache = 16, .writable = true}, why);
+        REQUIRE_FALSE(why.view().empty());
+        if (!unrepaired) continue;
+        read_everything(**(*unrepaired)->root(), 8);
+        const auto made = (*(*unrepaired)->root())->create("after", NodeType::file, 0644);
+        if (made) (void)(*made)->write_at(0, std::as_bytes(std::span("text")));
+        (void)(*unrepaired)->sync();
+    }
+}
+
+}  // namespace
+
+TEST_CASE("without a journal a power cut leaves what e2fsck can mend, and what was synced before") {
+    cut_without_journal("-b 1024", 11, 40);
+    cut_without_journal("-b 4096", 12, 40);
+    cut_without_journal("-b 1024 -O ^metadata_csum", 13, 40);
+    cut_without_journal("-t ext3 -b 1024", 14, 20);
+}
+
 TEST_CASE("without a journal what was not unmounted in order stays marked") {
     const Scratch s;
     CrashDisk disk(new_image(s, "-b 1024 -O ^has_journal"));
