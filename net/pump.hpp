@@ -7,7 +7,8 @@
 // and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says that
 // it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network monitor.
 // A round that brought nothing to send leaves out the half that sends: what the device has sent comes back with the
-// next packet, or with the whole round that Core makes when all has been quiet for a while.
+// next packet, or with the whole round that Core makes when all has been quiet for a while. Buffers that live only
+// because the device has them are fetched at once: a stream is waiting for the memory.
 #pragma once
 
 #include <array>
@@ -79,7 +80,7 @@ bool pump(std::span<L* const> links, Stack& stack, Instant now, Round round = Ro
     // Somebody waits for what only a device still holds.
     bool to_all = stack.pool().exhausted() != exhausted || stack.pool().overdue() != 0;
     u32 full = 0;
-    if (again || !settled || to_all || !stack.is_quiet()) {
+    if (again || !settled || to_all || stack.pool().orphans() != 0 || !stack.is_quiet()) {
         full = detail::send_all(links, stack, now);
         const bool starved = stack.pool().exhausted() != exhausted;
         stack.note_starved(starved || full != 0, now);

@@ -179,6 +179,14 @@ TEST_CASE("api: a round with nothing to send leaves the sending half out, but no
     w.core.stack->note_starved(true, w.now);
     CHECK(round() == 1);
     CHECK(round() == 0);
+    {
+        auto whole = w.a.pool.allocate().value();
+        whole.append(8);
+        const auto view = w.a.pool.view(whole, 0, 8);
+        (void)std::optional<PacketBuffer>(std::move(whole));
+        CHECK(round() == 1);  // a buffer that lives only because a device is reading it
+    }
+    CHECK(round() == 0);
     w.core.stack->announce(w.now);  // something to say
     CHECK(round() == 1);
     w.now = w.core.second_look;
