@@ -104,7 +104,10 @@ public:
                 .max_gso_bytes = tunables_.tso_maxlen,
                 .max_fragments = max_fragments_};
     }
-    bool changed() const { return config_changed_.load(std::memory_order_relaxed); }
+    bool changed() {
+        look_at_config();
+        return std::exchange(untold_, false);
+    }
     bool carrier() {
         look_at_config();
         return link_up_ && !dead_;
@@ -500,6 +503,7 @@ private:
             read_config();
     }
     [[gnu::cold]] void read_config() {
+        untold_ = true;  // whoever looks: rearm() does, too
         if (dead_ || !config_changed_.exchange(false, std::memory_order_relaxed)) return;
         if (session_.wants_reset()) {
             needs_reset_ = true;
@@ -567,7 +571,8 @@ private:
     u16 mtu_ = 1500, max_fragments_ = 1;
     u16 open_pairs_ = 1, device_pairs_ = 1, next_rx_ = 0, control_index_ = 0;
     bool link_up_ = true, needs_reset_ = false, announce_ = false;
-    bool dead_ = true;  ///< not running, or given up
+    bool dead_ = true;    ///< not running, or given up
+    bool untold_ = true;  ///< the configuration was read since changed() was asked
     bool made_up_mac_ = false, reset_may_help_ = true;
     Instant stalled_at_ = Instant::never();  ///< since when no transmission came back although there is no room
     std::atomic<bool> config_changed_{false};
