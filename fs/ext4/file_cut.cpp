@@ -175,16 +175,20 @@ Result<> Ext4Inode::delete_in(Handle& handle) {
     }
     TRY(volume_.remove_orphan(handle, *this));
     TRY(release_attributes(handle));
-    TRY(volume_.groups().release_inode(handle, number_, type_));
-    size_.store(0, std::memory_order_relaxed);
-    links_.store(0, std::memory_order_relaxed);
-    {
-        // Larger than any inode's number, which the field may also mean.
-        const u32 when = static_cast<u32>(std::max<i64>(volume_.now().seconds, i64{geometry().inodes} + 1));
-        auto f = fields_.lock();
-        f->deleted_or_next = when;
+    // Larger than any inode's number, which the field may also mean.
+    const u32 when = static_cast<u32>(std::max<i64>(volume_.now().seconds, i64{geometry().inodes} + 1));
+    const u64 old_size = size_.exchange(0, std::memory_order_relaxed);
+    const u32 old_links = links_.exchange(0, std::memory_order_relaxed);
+    const u32 old_next = std::exchange(fields_.lock()->deleted_or_next, when);
+    // Stored before its number is free: whoever gets that stores there, too.
+    auto done = store(handle);
+    if (done) done = volume_.groups().release_inode(handle, number_, type_);
+    if (!done) {
+        size_.store(old_size, std::memory_order_relaxed);
+        links_.store(old_links, std::memory_order_relaxed);
+        fields_.lock()->deleted_or_next = old_next;
     }
-    return store(handle);
+    return done;
 }
 
 Result<> Ext4Inode::delete_contents() {
