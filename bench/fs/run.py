@@ -88,9 +88,6 @@ def run(guest, machine, counts, copy, counting, profile=None):
                "-device", "virtio-blk-pci,drive=d0" + (",ioeventfd=off" if counting else ""), *boot]
     if counting:
         options += ["-icount", "shift=0"]
-        if machine == "q35":
-            # As under KVM: Ringlet leaves the CPU's CRC-32C alone where it is TCG that emulates it.
-            options += ["-cpu", "max,-erms,-hypervisor"]
     with guests.Guest(machine, options, counting=counting, profile=profile) as running:
         results = guests.done(running, guest, 900)
         return results, running.counted() if counting and not profile else []
