@@ -184,6 +184,7 @@ private:
         bool plain = false;  ///< one host elsewhere: a neighbour of its own
         Ipv4Addr destination, source;
         Route route;
+        bool answers(Ipv4Addr to, Ipv4Addr from) const { return known && destination == to && source == from; }
     };
     mutable RecentRoute recent_;
     /// May a packet be larger than its path and go out in fragments? Then it has no DF, and a complete checksum.
@@ -233,7 +234,7 @@ private:
     /// By which interface, from which address of ours and to which neighbour. `source`, when it is specified, decides
     /// on the interface, else `scope` does; what has carrier comes before what has none.
     std::optional<Route> route(Ipv4Addr destination, Ipv4Addr source = {}, u16 scope = 0) const {
-        if (recent_.known && recent_.destination == destination && recent_.source == source && scope == 0) [[likely]]
+        if (scope == 0 && recent_.answers(destination, source)) [[likely]]
             return recent_.route;
         return find_route(destination, source, scope);
     }

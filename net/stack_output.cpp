@@ -10,7 +10,7 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
     const usize length = p.total_size() + sizeof(Ipv4Header);
     // An address that we have lost must not go out any more, and 127/8 never.
     // (The recent route was found with this source as ours, and is forgotten with it.)
-    const bool recent = recent_.known && recent_.destination == destination && recent_.source == source;
+    const bool recent = recent_.answers(destination, source);
     if (!recent && !source.is_unspecified() &&
         (!is_ours(source) || source.is_loopback() != destination.is_loopback())) {
         ++stats_.ip_no_address;
@@ -120,8 +120,7 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Instant now) {
 std::optional<PacketBuffer> Stack::send_tcp(tcp::Tcp::Outgoing& out, Instant now) {
     PacketBuffer& p = out.packet;
     const Ipv4Addr source = out.source.ipv4(), destination = out.destination.ipv4();
-    const bool known = recent_.plain && recent_.known && recent_.destination == destination && recent_.source == source;
-    if (known) [[likely]] {
+    if (recent_.plain && recent_.answers(destination, source)) [[likely]] {
         Interface& i = *recent_.route.by;
         const bool fits = p.total_size() + sizeof(Ipv4Header) <= i.config.mtu || p.meta().gso != PacketMeta::Gso::none;
         const auto mac = fits && !i.arp.has_output() ? i.arp.find(recent_.route.next_hop, now) : std::nullopt;
