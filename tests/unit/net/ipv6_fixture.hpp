@@ -125,6 +125,15 @@ struct Host6 : Host {
             now = next < end ? next : end;
         }
     }
+    /// Who is given a datagram to `destination`; nobody: zeros.
+    MacAddr hop_to(const IpAddr& destination) {
+        const auto s = *stack.udp().open({{}, 0});
+        const std::byte payload[1] = {};
+        REQUIRE(stack.send_to(s, {destination, 7}, payload, now));
+        const auto out = run({});
+        stack.udp().close(s);
+        return out.empty() ? MacAddr{} : *read_at<MacAddr>(bytes_of(out[0]), 0);
+    }
     /// DAD done: the link-local address.
     IpAddr settle() {
         run(Duration::from_s(3));

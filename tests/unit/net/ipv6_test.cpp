@@ -422,13 +422,7 @@ TEST_CASE("RFC 4861 §6.3.6, RFC 4191: the better router, and another when it is
     h.settle_with_router();
     const IpAddr other = ip("fe80::fd");
     constexpr MacAddr kOtherMac{{2, 0, 0, 0, 0, 0xfd}};
-    const auto hop = [&] {
-        const auto s = *h.stack.udp().open({{}, 0});
-        REQUIRE(h.stack.send_to(s, {kFar6, 7}, text("x"), h.now));
-        const auto out = h.run({});
-        h.stack.udp().close(s);
-        return out.empty() ? MacAddr{} : *read_at<MacAddr>(bytes_of(out[0]), 0);
-    };
+    const auto hop = [&] { return h.hop_to(kFar6); };
     CHECK(hop() == kRouterMac);
     h.give(icmp6(other, kAllNodes, router_advertisement(link_address(1, kOtherMac), 1800, 0x08), 255, kOtherMac));
     CHECK(hop() == kOtherMac);    // high preference
@@ -528,13 +522,7 @@ TEST_CASE("RFC 4191 §3.2: a route by a router that does not answer is passed ov
     Frame options = link_address(1, kOtherMac);
     append(options, route_option(kFar6, 64));
     h.give(icmp6(other, kAllNodes, router_advertisement(options, 0), 255, kOtherMac));
-    const auto hop = [&] {
-        const auto s = *h.stack.udp().open({{}, 0});
-        REQUIRE(h.stack.send_to(s, {kFar6, 7}, text("x"), h.now));
-        const auto out = h.run({});
-        h.stack.udp().close(s);
-        return out.empty() ? MacAddr{} : *read_at<MacAddr>(bytes_of(out[0]), 0);
-    };
+    const auto hop = [&] { return h.hop_to(kFar6); };
     CHECK(hop() == kOtherMac);
     h.run(Duration::from_s(10));
     h.give(from_router(router_advertisement(link_address(1, kRouterMac))));
