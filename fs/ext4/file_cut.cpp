@@ -10,12 +10,9 @@ namespace ringlet::fs::ext4 {
 namespace {
 
 constexpr u64 kEnd = u64{1} << 32;
-constexpr u32 kMostPieces = 4;
 /// Blocks of a directory are metadata: each that is freed is revoked.
 constexpr u32 kDirectoryPiece = 8;
 constexpr u32 kSmallFile = 256;  ///< blocks
-/// A piece of an extent that stands in the inode: bitmaps and descriptors of two groups, and one to spare.
-constexpr u32 kSmallPieceCredits = 5;
 
 }  // namespace
 

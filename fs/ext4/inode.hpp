@@ -192,8 +192,11 @@ private:
     bool goes_at_once();
     /// As part of removing its last name, when nobody else uses it. An error before anything was edited: it is left.
     Result<> delete_in(Handle& handle);
-    /// Of delete_in(): four pieces of two groups each, attributes, the inode, the orphan list.
-    static constexpr u32 kDeleteCredits = 4 * 5 + 3 + 3 + 1 + 2;
+    static constexpr u32 kMostPieces = 4;  ///< of a file, cut in one handle
+    /// A piece of an extent that stands in the inode: bitmaps and descriptors of two groups, and one to spare.
+    static constexpr u32 kSmallPieceCredits = 5;
+    /// Of delete_in(): the pieces, attributes, the inode, the orphan list.
+    static constexpr u32 kDeleteCredits = kMostPieces * kSmallPieceCredits + 3 + 3 + 1 + 2;
     Result<> cut(u64 from, u64 to);
     Result<bool> cut_step(Handle& handle, FileMap& map, u64 from, u64 to, u32 pieces);
     Result<> cut_piece(Handle& handle, FileMap& map, const Mapping& piece, u64 from, u64 to);
