@@ -20,7 +20,7 @@ bool console_attached();
 /// Sends `text`, each '\n' as "\r\n". Context: any.
 void console_write(std::string_view text);
 /// A character arrived. Dropped (and counted) when nobody has read the last 256, or 16384 with console_on_input().
-/// Context: any, interrupts included, holding no lock of rank <= heap.
+/// Context: any, interrupts included.
 void console_input(char c);
 /// The next character typed; nothing when the deadline passes first. Context: thread; one reader at a time.
 std::optional<char> console_read(Instant deadline);
