@@ -53,8 +53,9 @@ class Attacker(Router):
         super().handle(frame)
 
     def fence(self):
-        """Returns when the guest has taken in all that was sent before. Twice: the answer may overtake others once."""
-        for _ in range(2):
+        """Returns when the guest has answered all that was sent before. Three times: the first may overtake an answer that waits
+        for the guest's ARP question, and the second the answer that ours to it sets free."""
+        for _ in range(3):
             if self.echo(b"fence", ident=0xFE, sequence=self.rng.randrange(1 << 16)) != b"fence":
                 raise Failure("the guest does not answer a ping")
 

@@ -331,12 +331,8 @@ class Guest:
                      extra=self.peer.qemu_options(suffix))
         try:
             self.peer.connect()
-            end = time.monotonic() + 60
-            while serving not in self.vm.output:
-                self.peer.pump(seconds=0.05)
-                self.vm._pump(time.monotonic() + 0.05)
-                if time.monotonic() > end:
-                    raise Failure("no address by DHCP:\n" + self.vm.tail())
+            self.vm.network = self.peer
+            self.vm.said(serving)
             self.vm._mark = len(self.vm.output)   # the prompt may have come before the last line of the log
             self.vm.send("\n")
             self.vm.ready(settle=re.escape(serving))
@@ -345,7 +341,6 @@ class Guest:
             raise
 
     def shell(self, line):
-        self.peer.drain()
         return self.vm.shell(line)
 
     def __enter__(self):
@@ -355,5 +350,6 @@ class Guest:
         self.close(check=kind is None)
 
     def close(self, check=True):
+        self.vm.network = None
         self.peer.close()
         self.vm.__exit__(None if check else Failure, None, None)

@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import expand, main, per_machine  # noqa: E402
 from peer import (ACK, FIN, GUEST_IP, M32, PEER_IP, PSH, RST, SYN, Peer, ethernet, ipv4, option, tcp, udp, word)  # noqa: E402
-from vm import MACHINES, PROMPT, VM, Failure  # noqa: E402
+from vm import MACHINES, VM, Failure  # noqa: E402
 
 BOTH = ("q35", "virt")
 TRUTH = 1_900_000_000                      # 2030-03-17, what the time server says at first
@@ -178,34 +178,17 @@ class Guest:
         self.vm = VM(machine, net=False, appliance="names", append=f"{append} -- {words}", extra=self.peer.qemu_options(suffix))
         try:
             self.peer.connect()
-            self.until(b"names: ready")
+            self.vm.network = self.peer
+            self.vm.said(b"names: ready", 90)
             self.vm._mark = len(self.vm.output)
             self.vm.send("\n")
-            self.vm.ready()
+            self.vm.ready(settle=rb"names: ready")
         except BaseException:
             self.close(check=False)
             raise
 
-    def until(self, text, seconds=90):
-        end = time.monotonic() + seconds
-        while text not in self.vm.output:
-            self.peer.pump(seconds=0.02)
-            self.vm._pump(time.monotonic() + 0.02)
-            if time.monotonic() > end:
-                raise Failure(f"no {text!r}:\n" + self.vm.tail())
-
     def shell(self, line):
-        """Like VM.shell(), with the peer answering meanwhile."""
-        start = len(self.vm.output)
-        self.vm.send(line + "\n")
-        end = time.monotonic() + 40
-        while not PROMPT.search(self.vm.output, start):
-            self.peer.pump(seconds=0.02)
-            self.vm._pump(time.monotonic() + 0.02)
-            if time.monotonic() > end:
-                raise Failure(f"{line}: no prompt:\n" + self.vm.tail())
-        self.vm._mark = len(self.vm.output)
-        return self.vm.output[start:].decode(errors="replace")
+        return self.vm.shell(line, 40)
 
     def __enter__(self):
         return self
@@ -214,6 +197,7 @@ class Guest:
         self.close(check=kind is None)
 
     def close(self, check=True):
+        self.vm.network = None
         self.peer.close()
         self.vm.__exit__(None if check else Failure, None, None)
 

@@ -90,15 +90,19 @@ class VM:
         self.qmp = None
         self._qmp_path = qmp
         self._mark = 0
+        self.network = None   # a Peer that must not be kept waiting while the serial line is
 
     # --- the serial line
     def _pump(self, deadline):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        ready, _, _ = select.select([self.process.stdout], [], [], left)
-        if not ready:
-            return False
+        sources = [self.process.stdout] + ([self.network.socket] if self.network else [])
+        ready = []
+        while self.process.stdout not in ready:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            ready, _, _ = select.select(sources, [], [], left)
+            if self.network and self.network.socket in ready:
+                self.network.drain()
         data = os.read(self.process.stdout.fileno(), 65536)
         self.output += data
         return bool(data)
