@@ -26,7 +26,7 @@ struct Offloads {
 enum class Arm : u8 { rx, rx_and_tx };
 
 template <class L>
-concept Link = requires(L l, PacketBuffer& p, Arm arm) {
+concept Link = requires(L l, PacketBuffer& p, Arm arm, Instant now) {
     { l.mac() } -> std::same_as<MacAddr>;
     { l.mtu() } -> std::same_as<u16>;  // IP bytes per frame
     { l.offloads() } -> std::same_as<Offloads>;
@@ -42,6 +42,8 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm) {
     { l.flush() } -> std::same_as<void>;                 // refill receive buffers; at most one kick per queue
     // True: a round that sends nothing can do without room() and flush(), for neither has much to do.
     { l.settled() } -> std::same_as<bool>;
+    // Asked now and then, after room(): looks after what was sent. True: something is out still, ask again before long.
+    { l.watch(now) } -> std::same_as<bool>;
     { l.rearm(arm) } -> std::same_as<bool>;  // interrupts on; true: work arrived meanwhile, run again
     // True once after the host asked for an announcement (GUEST_ANNOUNCE, after a migration): the stack sends a
     // gratuitous ARP. The driver acknowledges the request to the device by itself.

@@ -109,6 +109,7 @@ public:
     void transmit(PacketBuffer) {}
     void flush() {}
     bool settled() const { return true; }
+    bool watch(Instant) { return false; }
     bool rearm(Arm) { return false; }
     bool take_announce() { return false; }
 };

@@ -134,8 +134,25 @@ public:
         u16 least = 0xffff;
         for (u16 i = 0; i < active; ++i) least = std::min(least, pairs_[i].room(count_));
         if (reaped) stalled_at_ = Instant::never(), reset_may_help_ = true;
-        if (least == 0) watch_transmission();
         return least;
+    }
+
+    /// A device that has frames of ours and gives none back for five seconds is reset, by the next flush() or rearm();
+    /// not again before it has given something back, as the host may just have nowhere to put frames.
+    bool watch(Instant now) {
+        bool out = false;
+        for (u16 i = 0; i < open_pairs() && !dead_; ++i) out |= pairs_[i].tx->in_flight() != 0;
+        if (!out || !link_up_ || !reset_may_help_) {
+            stalled_at_ = Instant::never();
+            return false;
+        }
+        if (stalled_at_.is_never()) stalled_at_ = now;
+        if (now - stalled_at_ < kTransmitPatience) return true;
+        count_.add(NetCount::tx_timeouts);
+        reset_may_help_ = false;
+        needs_reset_ = true;
+        stalled_at_ = Instant::never();
+        return true;
     }
 
     void transmit(net::PacketBuffer p) {
@@ -404,18 +421,6 @@ private:
         return 1;
     }
 
-    /// Nothing fits. A device that gives nothing back for five seconds is reset; not again before it has given
-    /// something back, as the host may just have nowhere to put frames. pump() looks again and again while it waits for
-    /// room.
-    [[gnu::cold]] void watch_transmission() {
-        const Instant now = kernel::now();
-        if (stalled_at_.is_never() || !link_up_) stalled_at_ = now;
-        if (now - stalled_at_ < kTransmitPatience || needs_reset_ || !reset_may_help_) return;
-        count_.add(NetCount::tx_timeouts);
-        reset_may_help_ = false;
-        needs_reset_ = true;
-    }
-
     bool big_buffers() const { return kLargeReceive && rules_.large_frames() && !rules_.merge; }
     u16 posted_target() const {
         if (kLargeReceive && big_buffers()) return kBigBuffers;
@@ -574,7 +579,7 @@ private:
     bool dead_ = true;    ///< not running, or given up
     bool untold_ = true;  ///< the configuration was read since changed() was asked
     bool made_up_mac_ = false, reset_may_help_ = true;
-    Instant stalled_at_ = Instant::never();  ///< since when no transmission came back although there is no room
+    Instant stalled_at_ = Instant::never();  ///< since when no transmission came back, as watch() saw it
     std::atomic<bool> config_changed_{false};
     u32 speed_ = ~u32{0};  ///< Mbit/s; beyond kMostSpeed: unknown
     u8 duplex_ = 0xff;     ///< 1: full; beyond 1: unknown

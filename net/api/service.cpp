@@ -37,8 +37,9 @@ bool Core::pump(Instant now) {
 
 void Core::plan_second_look(Instant now) {
     const u64 frames = stack->frames();
-    second_look = frames != frames_seen ? now + kSecondLook : Instant::never();
-    frames_seen = frames;
+    bool more = std::exchange(frames_seen, frames) != frames;
+    for (u8 i = 0; i < stack->interface_count(); ++i) more |= watch_link(links[i], now);
+    second_look = more ? now + kSecondLook : Instant::never();
 }
 
 bool Core::run_agents(Instant now) {
@@ -86,6 +87,7 @@ Result<> Service::open(const Opened& links, PacketPool& pool, const StackConfig&
     if (held->stack) return fail(Error::exists);
     held->links = links.links;
     held->pump_links = links.pump;
+    held->watch_link = links.watch;
     held->controls = links.controls;
     held->stack.emplace(config, pool, more);
     held->stack->start(kernel::now());

@@ -100,6 +100,7 @@ struct Core {
     std::optional<Stack> stack;                  ///< empty until Service::open()
     std::array<void*, kMostInterfaces> links{};  ///< by the number of their interface
     bool (*pump_links)(Core& core, Instant now, Round round) = nullptr;
+    bool (*watch_link)(void* link, Instant now) = nullptr;
     std::array<LinkControl*, kMostInterfaces> controls{};  ///< of the links that have one
     List<Waiter> stack_waiters;                            ///< for an address or an echo reply
     List<Agent> agents;
@@ -108,7 +109,8 @@ struct Core {
     Instant leader_sleeps_until = Instant::never();  ///< the leading application's
 
     /// A round when all is quiet, kSecondLook after frames last moved: it finds what a bell or an interrupt should have
-    /// told, on emulators that drop fences (docs/virtio.md). A machine at rest is left at rest.
+    /// told, on emulators that drop fences (docs/virtio.md). More of them while a device keeps what it should send. A
+    /// machine at rest is left at rest.
     static constexpr Duration kSecondLook = Duration::from_ms(100);
     Instant second_look = Instant::never();
     u64 frames_seen = 0;
@@ -143,12 +145,14 @@ public:
                   std::span<InterfaceConfig> more = {}) {
         if (links.empty() || links.size() != more.size() + 1 || links.size() > kMostInterfaces)
             return fail(Error::invalid);
-        Opened all{.pump = [](detail::Core& core, Instant now, Round round) {
-            std::array<L*, kMostInterfaces> to;
-            const u8 count = core.stack->interface_count();
-            for (u8 i = 0; i < count; ++i) to[i] = static_cast<L*>(core.links[i]);
-            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now, round);
-        }};
+        Opened all{.pump =
+                       [](detail::Core& core, Instant now, Round round) {
+                           std::array<L*, kMostInterfaces> to;
+                           const u8 count = core.stack->interface_count();
+                           for (u8 i = 0; i < count; ++i) to[i] = static_cast<L*>(core.links[i]);
+                           return net::pump(std::span<L* const>(to.data(), count), *core.stack, now, round);
+                       },
+                   .watch = [](void* link, Instant now) { return static_cast<L*>(link)->watch(now); }};
         for (usize i = 0; i < links.size(); ++i) {
             L& link = *links[i];
             InterfaceConfig& c = i == 0 ? config : more[i - 1];
@@ -253,6 +257,7 @@ private:
     friend class Selector;
     struct Opened {
         bool (*pump)(detail::Core&, Instant, Round);
+        bool (*watch)(void*, Instant);
         std::array<void*, kMostInterfaces> links{};
         std::array<LinkControl*, kMostInterfaces> controls{};
     };

@@ -54,9 +54,10 @@ public:
         return !armed_;
     }
     bool settled() const { return is_settled; }
+    bool watch(Instant) { return is_stuck; }
     bool take_announce() { return false; }
     std::atomic<u64> kicks{0}, interrupts{0}, rooms{0};
-    bool is_settled = true;
+    bool is_settled = true, is_stuck = false;
 
 private:
     using Frames = std::vector<std::vector<std::byte>>;

@@ -120,6 +120,7 @@ struct Alone {
         core.pump_links = [](net::detail::Core& c, Instant at, Round round) {
             return net::pump(*static_cast<WireEnd*>(c.links[0]), *c.stack, at, round);
         };
+        core.watch_link = [](void* link, Instant at) { return static_cast<WireEnd*>(link)->watch(at); };
         core.stack->start(now);
         const auto quiet = [&] { return core.deadline() > now + Duration::from_s(3600); };
         for (int i = 0; i < 1000 && !quiet(); ++i) {  // announcements, duplicate addresses, routers
@@ -156,6 +157,11 @@ TEST_CASE("api: what an interrupt should have told is found by a second look; th
     CHECK(w.core.stack->statistics().arp_in == 2);
     w.now = w.core.second_look;
     REQUIRE_FALSE(w.now.is_never());
+    w.a.end.is_stuck = true;
+    (void)w.core.pump(w.now);
+    w.now = w.core.second_look;
+    REQUIRE_FALSE(w.now.is_never());  // a device that keeps what it should send is not left alone
+    w.a.end.is_stuck = false;
     (void)w.core.pump(w.now);
     CHECK(w.core.second_look.is_never());
 }

@@ -301,11 +301,13 @@ TEST_CASE("A device that gives no transmission back is reset after five seconds,
         while (w.nic->room() != 0) w.nic->transmit(w.frame(100));
         w.nic->flush();
         (void)w.nic->room();
+        (void)w.nic->watch(kernel::now());
     };
     const auto recoveries_at = [&](u64 ms) {
         arch::host::advance_to(Instant{ms * 1'000'000});
         (void)w.nic->carrier();
         (void)w.nic->room();
+        (void)w.nic->watch(kernel::now());
         (void)w.nic->rearm(Arm::rx_and_tx);
         return w.nic->info().recoveries;
     };
@@ -335,10 +337,53 @@ TEST_CASE("A device that gives no transmission back is reset after five seconds,
     SECTION("not without a link") {
         w.dev.change_config([&] { w.dev.config[6] = 0; });
         CHECK(recoveries_at(1100) == 0);
+        CHECK_FALSE(w.nic->watch(kernel::now()));
         CHECK(recoveries_at(60'000) == 0);
         w.dev.change_config([&] { w.dev.config[6] = 1; });
-        CHECK(recoveries_at(64'999) == 0);
-        CHECK(recoveries_at(65'000) == 1);
+        CHECK(recoveries_at(60'001) == 0);
+        CHECK(recoveries_at(65'000) == 0);
+        CHECK(recoveries_at(65'001) == 1);
+    }
+    arch::host::use_real_clock();
+}
+
+TEST_CASE("Of frames in flight one look more is wanted, until the last came back or the device was reset") {
+    World w(GENERATE(Way::pci_vectors, Way::mmio));
+    arch::host::use_virtual_clock(Instant{1'000'000'000});
+    REQUIRE(w.start());
+    CHECK(w.nic->carrier());
+    CHECK_FALSE(w.nic->watch(kernel::now()));
+    w.dev.hold_tx = true;
+    const auto send = [&] {
+        REQUIRE(w.nic->room() > 1);
+        w.nic->transmit(w.frame(100));
+        w.nic->flush();
+    };
+    send();
+    CHECK(w.nic->watch(kernel::now()));
+    SECTION("all came back") {
+        arch::host::advance_to(Instant{5'900'000'000});
+        w.dev.release_tx();
+        CHECK(w.nic->room() == 64);
+        CHECK_FALSE(w.nic->watch(kernel::now()));
+    }
+    SECTION("the one that comes back is a sign of life") {
+        arch::host::advance_to(Instant{5'900'000'000});
+        w.dev.release_tx();
+        send();
+        CHECK(w.nic->watch(kernel::now()));
+        arch::host::advance_to(Instant{10'899'000'000});
+        CHECK(w.nic->watch(kernel::now()));
+        CHECK(w.nic->value(virtio::NetCount::tx_timeouts) == 0);
+    }
+    SECTION("reset, with much room left") {
+        arch::host::advance_to(Instant{6'000'000'000});
+        CHECK(w.nic->watch(kernel::now()));
+        w.nic->flush();
+        CHECK(w.nic->info().recoveries == 1);
+        CHECK(w.nic->value(virtio::NetCount::tx_timeouts) == 1);
+        send();
+        CHECK_FALSE(w.nic->watch(kernel::now()));  // once was enough
     }
     arch::host::use_real_clock();
 }
