@@ -185,19 +185,42 @@ memcmp:
     cneg    w0, w0, lo
     ret
 
+    // x0, w1 = byte, x2 = count, which may reach beyond what is mapped if the byte comes first: only aligned blocks are
+    // loaded, so that none lies on two pages. Of each byte four bits of the answer are kept.
     .global memchr
     .type   memchr, %function
+    .balign 64
 memchr:
-    and     w1, w1, #0xff
     cbz     x2, 2f
-1:  ldrb    w3, [x0]
-    cmp     w3, w1
-    b.eq    3f
-    add     x0, x0, #1
-    subs    x2, x2, #1
-    b.ne    1b
+    dup     v1.16b, w1
+    and     x3, x0, #15
+    bic     x0, x0, #15
+    adds    x2, x2, x3                   // bytes from the block's begin on
+    csinv   x2, x2, xzr, cc
+    ldr     q0, [x0]
+    cmeq    v0.16b, v0.16b, v1.16b
+    shrn    v0.8b, v0.8h, #4
+    fmov    x4, d0
+    lsl     x3, x3, #2                   // what is in front of the first byte does not count
+    lsr     x4, x4, x3
+    lsl     x4, x4, x3
+    cbnz    x4, 3f
+1:  subs    x2, x2, #16
+    b.ls    2f
+    ldr     q0, [x0, #16]!
+    cmeq    v0.16b, v0.16b, v1.16b
+    shrn    v0.8b, v0.8h, #4
+    fmov    x4, d0
+    cbz     x4, 1b
+3:  rbit    x4, x4
+    clz     x4, x4
+    lsr     x4, x4, #2
+    cmp     x4, x2
+    b.hs    2f
+    add     x0, x0, x4
+    ret
 2:  mov     x0, #0
-3:  ret
+    ret
 
     .global strlen
     .type   strlen, %function

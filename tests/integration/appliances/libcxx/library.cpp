@@ -3,6 +3,7 @@
 #include <any>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -22,12 +23,49 @@
 #include <system_error>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "check.hpp"
 
 namespace {
+
+/// The architecture's own, against the plainest there can be, in all sizes and positions that they tell apart.
+void check_memory() {
+    constexpr std::size_t kMost = 300;
+    std::vector<unsigned char> from(kMost + 64), to(kMost + 64);
+    for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<unsigned char>(i * 7 % 251 + 1);
+    const auto sound = [&](std::size_t at, std::size_t n) {
+        volatile std::size_t count = n;  // no size that the compiler knows
+        unsigned char* const begin = from.data() + at;
+        unsigned char* const copy = to.data() + at % 5;
+        std::fill(to.begin(), to.end(), 0);
+        bool good = std::memcpy(copy, begin, count) == copy && std::equal(begin, begin + n, copy) && copy[n] == 0;
+        good &= std::memcmp(copy, begin, count) == 0;
+        if (n != 0) {
+            unsigned char& last = copy[n - 1];
+            const int before = std::exchange(last, static_cast<unsigned char>(last + 1));
+            good &= std::memcmp(copy, begin, count) > 0 && std::memcmp(begin, copy, count) < 0;
+            last = 0;  // in no other place
+            good &= std::memchr(copy, 0, count) == &last && std::memchr(copy, 0, count - 1) == nullptr;
+            good &= std::memchr(copy, 0, ~std::size_t{0}) == &last;
+            good &= std::strlen(reinterpret_cast<char*>(copy)) == n - 1;
+            last = static_cast<unsigned char>(before);
+        }
+        std::memmove(copy + 3, copy, count);
+        good &= std::equal(begin, begin + n, copy + 3);
+        std::memmove(copy, copy + 3, count);
+        good &= std::equal(begin, begin + n, copy);
+        std::fill(to.begin(), to.end(), 0);
+        std::memset(copy, 0x5a, count);
+        good &= std::count(to.begin(), to.end(), 0x5a) == static_cast<std::ptrdiff_t>(n);
+        return good;
+    };
+    std::size_t sizes = 0;
+    while (sizes <= kMost && sound(sizes % 17, sizes) && sound((sizes + 9) % 17, sizes)) ++sizes;
+    CHECK(sizes == kMost + 1);
+}
 
 void check_containers() {
     std::vector<std::string> names;
@@ -121,6 +159,7 @@ void check_clocks() {
 }  // namespace
 
 void check_library() {
+    check_memory();
     check_containers();
     check_streams();
     check_filesystem();
