@@ -35,6 +35,11 @@ void print_addressing(const net::InterfaceInfo& info) {
     print("{}\n", info.fallback ? " (no answer: the fixed address is used)" : "");
 }
 
+std::string_view preference_text(const net::Ipv6Route& r) {
+    constexpr std::string_view kMeaning[] = {" last resort", "", " preferred"};
+    return kMeaning[r.preference + 1];
+}
+
 void print_ipv6(const net::Ipv6Info& info) {
     AddressText address;
     for (usize i = 0; i < info.addresses_used; ++i) {
@@ -49,8 +54,7 @@ void print_ipv6(const net::Ipv6Info& info) {
             print("  inet6 gateway {}", address.of(r.router));
         else
             print("  inet6 route {}/{} by {}", address.of(r.prefix), r.length, AddressText().of(r.router));
-        constexpr std::string_view kMeaning[] = {" last resort", "", " preferred"};
-        print("{}\n", kMeaning[r.preference + 1]);
+        print("{}\n", preference_text(r));
     }
     for (usize i = 0; i < info.dns_used; ++i) print("  inet6 dns {}\n", address.of(info.dns[i]));
 }
@@ -193,11 +197,21 @@ void print_route(const net::RouteInfo& r) {
     print("{}\n", kFrom[static_cast<usize>(r.origin)]);
 }
 
+/// What routers told of themselves.
+void print_routes6(const net::Ipv6Info& info, u8 interface) {
+    AddressText to, by;
+    std::array<char, 8> name{};
+    const std::string_view at = network().interface_count() > 1 ? format_to(name, " net{}", interface) : "";
+    for (const net::Ipv6Route& r : std::span(info.routes).first(info.routes_used))
+        print("{}/{} {}{} (router){}\n", to.of(r.prefix), r.length, by.of(r.router), at, preference_text(r));
+}
+
 }  // namespace
 
 Outcome route(Shell&, const Arguments& args) {
     if (args.count == 1) {
         for (const net::RouteInfo& r : network().routes()) print_route(r);
+        for (u8 i = 0; i < network().interface_count(); ++i) print_routes6(network().interface(i).ipv6, i);
         return Outcome::done;
     }
     const bool adds = args[1] == "add";

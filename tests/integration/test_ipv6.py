@@ -157,6 +157,7 @@ class Ipv6(unittest.TestCase):
                 self.assertLess(time.monotonic(), end, shown)
             self.assertIn("inet6 gateway fe80::1", shown)
             self.assertIn("inet6 dns 2001:db8:77::53", shown)
+            self.assertIn("\n::/0 fe80::1 (router)\n", guest.shell("route"))
             for size in (0, 1, 1300, 1800):
                 data = random.Random(size).randbytes(size)
                 self.assertEqual(peer.echo6(data, sequence=size or 9), data)
@@ -168,6 +169,7 @@ class Ipv6(unittest.TestCase):
             peer.advertise(0)
             peer.pump(seconds=0.5)
             self.assertIn("unreachable", guest.shell("ping -c 1 2001:db8:99::1"))
+            self.assertNotIn("::/0", guest.shell("route"))
 
     @per_machine("q35")
     def test_none_when_told(self, machine):
