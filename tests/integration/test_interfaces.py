@@ -13,10 +13,10 @@ from harness import expand, main, per_machine  # noqa: E402
 from vm import MACHINES, VM  # noqa: E402
 
 
-def two_nics(machine, append=""):
-    suffix = "pci" if MACHINES[machine][2] == "pci" else "device"
+def two_nics(machine, append="", transports=None):
+    """`transports`: "pci" or "device" (MMIO) for each, on a machine that has both."""
     extra = []
-    for i in range(2):
+    for i, suffix in enumerate(transports or 2 * ["pci" if MACHINES[machine][2] == "pci" else "device"]):
         extra += ["-netdev", f"user,id=n{i},net=10.{i}.2.0/24,hostfwd=tcp:127.0.0.1:0-:80",
                   "-device", f"virtio-net-{suffix},netdev=n{i},id=nic{i},mac=52:54:00:00:00:0{i + 1}"]
     # virtio-mmio's slots are filled from the last: there the second is the guest's first.
@@ -49,7 +49,14 @@ def until(vm, command, text, seconds=30):
 class Interfaces(unittest.TestCase):
     @per_machine("q35", "virt", "virt-mmio")
     def test_both_are_driven_and_one_goes_on_without_the_other(self, machine):
-        with two_nics(machine) as vm:
+        self.both_are_driven(machine)
+
+    @per_machine("virt")
+    def test_on_two_buses(self, machine):
+        self.both_are_driven(machine, transports=("pci", "device"))
+
+    def both_are_driven(self, machine, **how):
+        with two_nics(machine, **how) as vm:
             vm.ready()
             addresses = ["10.0.2.15", "10.1.2.15"]
             for a in addresses:
