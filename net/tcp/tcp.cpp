@@ -135,6 +135,7 @@ bool Tcp::settle(Entry& e, Instant now) {
             kill(time_wait_.front());
         }
         enqueue(e, Entry::Queue::time_wait);
+        deadlines_.put_off(e, c.deadline());
     }
     if (e.slot != kNone) notify(e, c.readiness_bits());
     return true;

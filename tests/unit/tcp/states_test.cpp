@@ -344,6 +344,7 @@ TEST_CASE("SYN-RECEIVED (§3.10.7.4)") {
 TEST_CASE("Closing, our side first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT (figure 12)") {
     Harness t;
     t.to_time_wait();
+    CHECK(t.tcp->deadline() == t.now + t.config.time_wait);  // and nobody is woken for timers that are over
     CHECK(t.tcp->readiness(t.h).closed);
     t.tcp->close(t.h, t.now);
     CHECK(t.state() == State::time_wait);
