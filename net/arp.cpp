@@ -53,19 +53,19 @@ Arp::Entry* Arp::claim(Ipv4Addr address, Instant now, bool for_ourselves) {
     return victim;
 }
 
-std::optional<MacAddr> Arp::find(Ipv4Addr address, Instant now) {
+const MacAddr* Arp::find(Ipv4Addr address, Instant now) {
     Entry* e = lookup(address);
-    if (e == nullptr || e->state != State::reachable) return std::nullopt;
+    if (e == nullptr || e->state != State::reachable) return nullptr;
     if (now >= e->next) [[unlikely]] {
         if (now >= e->changed + kLifetime) {
             release(*e);
-            return std::nullopt;
+            return nullptr;
         }
         e->next = now + kRetry;
         ask(*e);
     }
     e->used = now;
-    return e->mac;
+    return &e->mac;
 }
 
 void Arp::wait_for(Ipv4Addr address, PacketBuffer packet, Instant now) {

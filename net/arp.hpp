@@ -33,8 +33,9 @@ public:
 
     Arp(MacAddr mac, Statistics& stats) : mac_(mac), stats_(stats) {}
 
-    /// The neighbour's MAC when it is known. Asks again in the background when the entry grows old.
-    std::optional<MacAddr> find(Ipv4Addr address, Instant now);
+    /// The neighbour's MAC when it is known, until the next call; else nullptr. Asks again in the background when the
+    /// entry grows old.
+    const MacAddr* find(Ipv4Addr address, Instant now);
     /// Keeps `packet` (window = IP header) until `address` answers; drops it, counted, when too many wait.
     void wait_for(Ipv4Addr address, PacketBuffer packet, Instant now);
     /// One received ARP packet, window = behind the Ethernet header.

@@ -215,6 +215,7 @@ private:
     inline bool is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin);
     void fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     inline void ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
+    inline void tcp_input(PacketBuffer&& p, const Ipv4Header& ip, const Interface& i, Instant now);
     void udp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     void dhcp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Instant now);
     inline bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;

@@ -110,14 +110,22 @@ bool Stack::has_source_route(Bytes options) const {
     return false;
 }
 
+inline void Stack::tcp_input(PacketBuffer&& p, const Ipv4Header& ip, const Interface& i, Instant now) {
+    p.pull_bytes(ip.header_bytes());
+    tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now, i.index);
+}
+
 void Stack::ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant now) {
     ++stats_.ip_in;
-    const auto header = read_at<Ipv4Header>(p.data(), 0);
-    if (!header || header->version_ihl >> 4 != 4 || header->header_bytes() < sizeof(Ipv4Header)) {
+    Ipv4Header ip;
+    if (p.size() >= sizeof(ip)) [[likely]]
+        std::memcpy(&ip, p.data().data(), sizeof(ip));
+    else
+        ip.version_ihl = 0;
+    if (ip.version_ihl >> 4 != 4 || ip.header_bytes() < sizeof(Ipv4Header)) {
         ++stats_.ip_bad_header;
         return;
     }
-    const Ipv4Header& ip = *header;
     const usize header_bytes = ip.header_bytes();
     if (ip.total_length < header_bytes || header_bytes > p.size() || ip.total_length > p.total_size()) {
         ++stats_.ip_bad_length;
@@ -127,7 +135,7 @@ void Stack::ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant no
     if (origin != Origin::loopback) {
         InternetSum sum;
         if (header_bytes == sizeof(Ipv4Header))
-            sum.add_header<sizeof(Ipv4Header)>(p.data().data());
+            sum.add_header<sizeof(Ipv4Header)>(reinterpret_cast<const std::byte*>(&ip));
         else
             sum.add(p.data().first(header_bytes));
         if (!sum.is_valid()) {
@@ -144,9 +152,13 @@ void Stack::ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant no
         ++stats_.ip_bad_source;
         return;
     }
-    if (!is_wanted(ip, i, origin)) return;
+    const Ipv4Addr destination{ip.destination};
+    const bool usual = origin == Origin::wire && i.has(destination) && !destination.is_loopback();
+    if (!usual && !is_wanted(ip, i, origin)) return;
     if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) [[unlikely]]
         fragment_input(std::move(p), ip, i, origin, now);
+    else if (ip.protocol == static_cast<u8>(IpProtocol::tcp))
+        tcp_input(std::move(p), ip, i, now);
     else
         ipv4_deliver(std::move(p), ip, i, origin, now);
 }
@@ -202,11 +214,7 @@ void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, O
 /// A whole packet for us. `ip` lies outside of it.
 void Stack::ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     const usize header_bytes = ip.header_bytes();
-    if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) {
-        p.pull_bytes(header_bytes);
-        tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now, i.index);
-        return;
-    }
+    if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) return tcp_input(std::move(p), ip, i, now);
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
     stirred_ |= !udp;
     const bool icmp = ip.protocol == static_cast<u8>(IpProtocol::icmp);

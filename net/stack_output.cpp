@@ -5,6 +5,30 @@
 #include "net/stack.hpp"
 
 namespace ringlet::net {
+namespace {
+
+/// Fills in the header of `length` bytes with it; its sum is of what it is made from, so that nothing is read back.
+[[gnu::always_inline]] inline void write_ipv4(Ipv4Header& ip, usize length, Ipv4Addr source, Ipv4Addr destination,
+                                              IpProtocol protocol, u16 id, u16 fragment) {
+    constexpr u8 kVersionIhl = 0x45;
+    const u8 ttl = destination.is_multicast() ? 1 : 64;  // RFC 1112 §6.1
+    ip.version_ihl = kVersionIhl;
+    ip.tos = 0;
+    ip.total_length = static_cast<u16>(length);
+    ip.id = id;
+    ip.flags_fragment = fragment;
+    ip.ttl = ttl;
+    ip.protocol = static_cast<u8>(protocol);
+    ip.source = source.value;
+    ip.destination = destination.value;
+    InternetSum sum;
+    sum.add_u32(static_cast<u32>(length) + id + fragment + (kVersionIhl << 8) + (ttl << 8 | static_cast<u8>(protocol)));
+    sum.add_u32(source.value);
+    sum.add_u32(destination.value);
+    ip.checksum = sum.checksum();
+}
+
+}  // namespace
 
 bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, Cut cut, u16 scope) {
     const usize length = p.total_size() + sizeof(Ipv4Header);
@@ -39,20 +63,7 @@ bool Stack::add_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpP
 void Stack::push_ipv4(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, IpProtocol protocol, u16 id,
                       u16 fragment) {
     const usize length = p.total_size() + sizeof(Ipv4Header);
-    auto* ip = p.push<Ipv4Header>();
-    ip->version_ihl = 0x45;
-    ip->tos = 0;
-    ip->total_length = static_cast<u16>(length);
-    ip->id = id;
-    ip->flags_fragment = fragment;
-    ip->ttl = destination.is_multicast() ? 1 : 64;  // RFC 1112 §6.1
-    ip->protocol = static_cast<u8>(protocol);
-    ip->checksum = 0;
-    ip->source = source.value;
-    ip->destination = destination.value;
-    InternetSum sum;
-    sum.add_header<sizeof(Ipv4Header)>(reinterpret_cast<const std::byte*>(ip));
-    ip->checksum = sum.checksum();
+    write_ipv4(*p.push<Ipv4Header>(), length, source, destination, protocol, id, fragment);
     if (p.meta().checksum == PacketMeta::Checksum::partial) p.meta().csum_start = sizeof(Ipv4Header);
     if (p.meta().gso != PacketMeta::Gso::none)
         p.meta().header_bytes = static_cast<u16>(p.meta().header_bytes + sizeof(Ipv4Header));
@@ -107,26 +118,37 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Instant now) {
             i, std::move(p),
             {{0x01, 0x00, 0x5e, static_cast<u8>(low >> 16), static_cast<u8>(low >> 8), static_cast<u8>(low)}}, now);
     }
-    const auto mac = i.arp.find(r->next_hop, now);
-    if (mac && !i.arp.has_output()) [[likely]]
+    const MacAddr* mac = i.arp.find(r->next_hop, now);
+    if (mac != nullptr && !i.arp.has_output()) [[likely]]
         return finish_frame(i, std::move(p), *mac, now);
     stirred_ = true;
-    if (mac) return finish_frame(i, std::move(p), *mac, now);  // known, and asked again
+    if (mac != nullptr) return finish_frame(i, std::move(p), *mac, now);  // known, and asked again
     i.arp.wait_for(r->next_hop, std::move(p), now);
     return std::nullopt;
 }
 
 /// One more segment to where the last packet went needs no second look at the way there.
 std::optional<PacketBuffer> Stack::send_tcp(tcp::Tcp::Outgoing& out, Instant now) {
+    struct Headers {
+        EthernetHeader ethernet;
+        Ipv4Header ip;
+    };
     PacketBuffer& p = out.packet;
     const Ipv4Addr source = out.source.ipv4(), destination = out.destination.ipv4();
     if (recent_.plain && recent_.answers(destination, source)) [[likely]] {
         Interface& i = *recent_.route.by;
-        const bool fits = p.total_size() + sizeof(Ipv4Header) <= i.config.mtu || p.meta().gso != PacketMeta::Gso::none;
-        const auto mac = fits && !i.arp.has_output() ? i.arp.find(recent_.route.next_hop, now) : std::nullopt;
-        if (mac && !i.arp.has_output()) [[likely]] {
-            push_ipv4(p, source, destination, IpProtocol::tcp, 0, Ipv4Header::kDontFragment);
-            push_ethernet(p, *mac, i.config.mac, EtherType::ipv4);
+        const usize length = p.total_size() + sizeof(Ipv4Header);
+        const bool fits = length <= i.config.mtu || p.meta().gso != PacketMeta::Gso::none;
+        const MacAddr* mac = fits ? i.arp.find(recent_.route.next_hop, now) : nullptr;
+        if (mac != nullptr && !i.arp.has_output()) [[likely]] {
+            auto* h = p.push<Headers>();
+            h->ethernet = {*mac, i.config.mac, static_cast<u16>(EtherType::ipv4)};
+            write_ipv4(h->ip, length, source, destination, IpProtocol::tcp, 0, Ipv4Header::kDontFragment);
+            PacketMeta& meta = p.meta();
+            if (meta.checksum == PacketMeta::Checksum::partial) meta.csum_start = sizeof(Headers);
+            if (meta.gso != PacketMeta::Gso::none)
+                meta.header_bytes = static_cast<u16>(meta.header_bytes + sizeof(Headers));
+            ++stats_.ip_out;
             out_ = &i;
             return std::move(p);
         }

@@ -24,19 +24,17 @@ void Tcp::input_one(const IpAddr& source, const IpAddr& destination, PacketBuffe
         ++env_.stats.bad_checksum;
         return;
     }
-    // §3.9.2.3: never answer, never believe such a source. A segment from its own destination loops for ever.
-    if (source.is_unspecified() || source.is_broadcast() || source.is_multicast() || destination.is_broadcast() ||
-        destination.is_multicast() || s->local == s->remote) {
-        ++env_.stats.bad_address;
-        return;
-    }
     if (s->length > env_.config.mss || segment.meta().gso_size != 0) {
         ++env_.stats.gso_in;
         s->unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
     }
     segment.pull_bytes(s->header_bytes);
-    if (Entry* e = table_.find(s->local, s->remote))
-        deliver(*e, *s, segment, now);
+    if (Entry* e = table_.find(s->local, s->remote)) return deliver(*e, *s, segment, now);
+    // §3.9.2.3: never answer, never believe such a source, and so there is no connection to one. A segment from its own
+    // destination loops for ever.
+    if (source.is_unspecified() || source.is_broadcast() || source.is_multicast() || destination.is_broadcast() ||
+        destination.is_multicast() || s->local == s->remote)
+        ++env_.stats.bad_address;
     else if (Listener* l = find_listener(s->local))
         on_listen(*l, *s, segment, now);
     else {
