@@ -68,7 +68,7 @@ public:
 
     /// After every call above or below: arms the persist timer when something is stuck; true when next_packet() has
     /// something to say.
-    bool update(Instant now);
+    bool update(Instant now) { return may_have_reason() && update_plan(now); }
     std::optional<PacketBuffer> next_packet(Instant now);
     /// True: another whole segment of new text may go, so that next_packet() has something to say for certain.
     bool has_whole_segment() const { return snd_nxt_ + mss_ <= fin_seq() && send_room() >= mss_; }
@@ -204,6 +204,7 @@ private:
 
     // output.cpp
     std::optional<Plan> plan() const;
+    [[gnu::always_inline]] inline std::optional<Plan> plan_here() const;
     [[gnu::always_inline]] inline std::optional<Plan> plan_data() const;
     std::optional<Plan> plan_resend() const;
     Plan plan_tail_probe() const;
@@ -223,6 +224,12 @@ private:
     u32 window_to_offer() const;
 
     // timers.cpp
+    /// False after most segments and packets.
+    bool may_have_reason() const {
+        return ack_now_ || syn_pending_ || keepalive_pending_ || fin_queued_ || recovery_.probe_wanted ||
+               board_.lost() != 0 || snd_nxt_ != data_start_ + send_.size();
+    }
+    bool update_plan(Instant now);
     void on_retransmit_timer(Instant now);
     void on_persist_timer(Instant now);
     void on_keepalive_timer(Instant now);

@@ -15,7 +15,7 @@ void shorten(Segment& s, u32 length) {
 
 }  // namespace
 
-std::optional<Connection::Plan> Connection::plan() const {
+std::optional<Connection::Plan> Connection::plan_here() const {
     switch (state_) {
     case State::closed:
     case State::listen:
@@ -34,6 +34,10 @@ std::optional<Connection::Plan> Connection::plan() const {
     if (ack_now_) return Plan{.seq = snd_max_};
     if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};  // §3.8.4
     return std::nullopt;
+}
+
+std::optional<Connection::Plan> Connection::plan() const {
+    return plan_here();
 }
 
 std::optional<Connection::Plan> Connection::plan_data() const {
@@ -169,7 +173,7 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
         congestion_.on_idle();  // RFC 5681 §4.1
     if (wide_mss_ != 0 && now >= widen_at_) [[unlikely]]
         widen();
-    const std::optional<Plan> p = plan();
+    const std::optional<Plan> p = plan_here();
     if (!p) return std::nullopt;
     Segment s;
     s.seq = p->seq;
@@ -206,8 +210,13 @@ std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
             return build_data(p, s);
         }
     }
-    const SendBuffer::Pieces payload = send_.at(p.offset, s.length);
     const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
+    if (s.length == 0) return build(env_.pool, s, {}, mode);
+    if (const Bytes whole = send_.piece_at(p.offset); whole.size() >= s.length) {
+        const Bytes payload = whole.first(s.length);
+        return build(env_.pool, s, {&payload, 1}, mode);
+    }
+    const SendBuffer::Pieces payload = send_.at(p.offset, s.length);
     return build(env_.pool, s, payload.all(), mode);
 }
 

@@ -28,11 +28,14 @@ bool SendBuffer::extend(u32 more) {
     const PacketQueue::Ref last = chunks_.back();
     const u32 before = last && last->buffers() != 0 ? buffers_ * u32{PacketBuffer::kSize} : 0;
     std::optional<PacketBuffer> fresh;
+    u32 taken = kRun;
     if (before + more >= kWorthRun && memory_.held + kRun <= memory_.soft) fresh = memory_.pool.allocate_run();
-    if (!fresh && memory_.held < (buffers_ < 2 ? memory_.hard : memory_.soft)) fresh = memory_.pool.allocate();
-    if (!fresh) return false;
+    if (!fresh) {
+        taken = 1;
+        if (memory_.held < (buffers_ < 2 ? memory_.hard : memory_.soft)) fresh = memory_.pool.allocate();
+        if (!fresh) return false;
+    }
     fresh->window(0, 0);
-    const u32 taken = static_cast<u32>(fresh->buffers());
     memory_.held += taken;
     buffers_ += taken;
     chunks_.push_back(std::move(*fresh));

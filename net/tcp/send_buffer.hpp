@@ -48,6 +48,12 @@ public:
     };
     /// The `length` <= PacketBuffer::kSize bytes at `offset`; the caller keeps them inside size().
     Pieces at(u32 offset, u32 length);
+    /// The bytes from `offset` < size() that lie in one place: mostly all that are wanted.
+    Bytes piece_at(u32 offset) {
+        ASSERT(offset < size_);
+        const Place at = find(offset);
+        return at.chunk->data().subspan(at.offset);
+    }
     /// Appends views of `length` bytes at `offset` to `packet` while it has fewer than `fragments`; as many bytes as
     /// there are views for are returned.
     u32 lend(PacketBuffer& packet, u32 offset, u32 length, u32 fragments);

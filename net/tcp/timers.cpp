@@ -112,10 +112,7 @@ void Connection::on_persist_timer(Instant now) {
     probe_pending_ = true;
 }
 
-bool Connection::update(Instant now) {
-    const bool reason = ack_now_ || syn_pending_ || keepalive_pending_ || fin_queued_ || recovery_.probe_wanted ||
-                        board_.lost() != 0 || snd_nxt_ != data_start_ + send_.size();
-    if (!reason) return false;  // after most segments and packets
+bool Connection::update_plan(Instant now) {
     if (plan()) return true;
     const bool pending = send_.size() != 0 || (fin_queued_ && snd_una_ <= fin_seq());
     if (sends_data() && pending && snd_nxt_ == snd_una_ && timers_[kRetransmit].is_never())

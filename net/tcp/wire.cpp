@@ -63,7 +63,9 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
 void parse_options(Segment& s, Bytes options) {
     constexpr u32 kUsual = 0x0101'080a;  // NOP NOP TS(10): nearly every segment of a connection with timestamps
     if (options.size() == kTimestampBytes && read32(options, 0) == kUsual) {
-        parse_option(s, timestamp_option, options.subspan(4));
+        s.has_timestamp = true;
+        s.timestamp = read32(options, 4);
+        s.timestamp_echo = read32(options, 8);
         return;
     }
     while (!options.empty()) {
