@@ -34,7 +34,7 @@ template <Link L> [[gnu::cold]] void tell_change(L& link, Stack& stack, Instant 
 }
 
 /// Sends what the stack has while there is room. Which links with carrier have none, a bit for each.
-template <Link L> u32 send_all(std::span<L* const> links, Stack& stack, Instant now) {
+template <Link L, usize kLinks> u32 send_all(std::span<L* const, kLinks> links, Stack& stack, Instant now) {
     u32 with_room = 0, full = 0;
     std::array<u16, kMostInterfaces> room{};
     for (u8 i = 0; i < links.size(); ++i) {
@@ -58,9 +58,11 @@ template <Link L> u32 send_all(std::span<L* const> links, Stack& stack, Instant 
 }  // namespace detail
 
 /// The stack's interfaces in their order, all links of one type. True: run again at once (a budget is spent, or work
-/// arrived while rearming). A link that has no room does not hold up the others.
-template <Link L>
-bool pump(std::span<L* const> links, Stack& stack, Instant now, Round round = Round::whole, int budget = kPumpBudget) {
+/// arrived while rearming). A link that has no room does not hold up the others. With one link, its number known when
+/// this is compiled, there are no loops.
+template <Link L, usize kLinks>
+bool pump(std::span<L* const, kLinks> links, Stack& stack, Instant now, Round round = Round::whole,
+          int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
     bool again = false, settled = round == Round::quick;
     for (u8 i = 0; i < links.size(); ++i) {
@@ -93,7 +95,7 @@ bool pump(std::span<L* const> links, Stack& stack, Instant now, Round round = Ro
 }
 template <Link L> bool pump(L& link, Stack& stack, Instant now, Round round = Round::whole, int budget = kPumpBudget) {
     L* const one[] = {&link};
-    return pump(std::span<L* const>(one), stack, now, round, budget);
+    return pump(std::span<L* const, 1>(one), stack, now, round, budget);
 }
 
 /// A machine without a NIC: packets to ourselves work, all others go nowhere.

@@ -293,7 +293,9 @@ void Stack::poll_others(Instant now) {
 
 Instant Stack::deadline() const {
     if (!loopback_.empty() || output_cut_) return Instant{};
-    return std::min(std::min(tcp_.deadline(), retry_at_), stirred_ ? others_deadline() : others_due_);
+    const Instant tcp = tcp_.deadline(), others = stirred_ ? others_deadline() : others_due_;
+    const Instant due = tcp < retry_at_ ? tcp : retry_at_;  // values: std::min() would have them in memory
+    return due < others ? due : others;
 }
 
 Instant Stack::others_deadline() const {

@@ -123,7 +123,11 @@ struct Core {
     /// Something was asked of an agent: the next pump() runs them.
     void rouse_agents() { agents_due = {}; }
     /// When pump() must run at the latest.
-    Instant deadline() const { return std::min({stack->deadline(), agents_due, second_look}); }
+    Instant deadline() const {
+        const Instant stacks = stack->deadline();
+        const Instant due = stacks < agents_due ? stacks : agents_due;
+        return due < second_look ? due : second_look;
+    }
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
     void notify(Watch& watch);
@@ -153,6 +157,10 @@ public:
                            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now, round);
                        },
                    .watch = [](void* link, Instant now) { return static_cast<L*>(link)->watch(now); }};
+        if (links.size() == 1)
+            all.pump = [](detail::Core& core, Instant now, Round round) {
+                return net::pump(*static_cast<L*>(core.links[0]), *core.stack, now, round);
+            };
         for (usize i = 0; i < links.size(); ++i) {
             L& link = *links[i];
             InterfaceConfig& c = i == 0 ? config : more[i - 1];
