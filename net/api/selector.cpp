@@ -9,20 +9,15 @@ using detail::MemberTag;
 using detail::ReadyTag;
 using detail::Watch;
 
-Ready look(const Stack& stack, const Watch& w) {
-    const bool reads = (w.interest & static_cast<u8>(Interest::read)) != 0;
-    const bool writes = (w.interest & static_cast<u8>(Interest::write)) != 0;
-    Ready r{.token = w.token};
-    if (w.kind == Watch::Kind::datagram) {
-        r.readable = reads && stack.udp().readable(w.udp);
-        r.writable = writes && stack.udp().writable(w.udp);
-        return r;
-    }
-    const u8 now = stack.tcp().ready_bits(w.tcp);
-    r.readable = reads && (now & tcp::kReadable) != 0;
-    r.writable = writes && (now & tcp::kWritable) != 0;
-    r.finished = (now & (tcp::kClosed | tcp::kError)) != 0;
-    return r;
+/// Of what `w` is watched for, what is there: of tcp::ReadyBit.
+u8 look(const Stack& stack, const Watch& w) {
+    static_assert(static_cast<u8>(Interest::read) == tcp::kReadable);
+    static_assert(static_cast<u8>(Interest::write) == tcp::kWritable);
+    if (w.kind != Watch::Kind::datagram) [[likely]]
+        return stack.tcp().ready_bits(w.tcp) & (w.interest | tcp::kClosed | tcp::kError);
+    const bool reads = (w.interest & tcp::kReadable) != 0 && stack.udp().readable(w.udp);
+    const bool writes = (w.interest & tcp::kWritable) != 0 && stack.udp().writable(w.udp);
+    return static_cast<u8>((reads ? tcp::kReadable : 0) | (writes ? tcp::kWritable : 0));
 }
 
 }  // namespace
@@ -78,9 +73,12 @@ bool Selector::collect(const Stack& stack, std::span<Ready> out, usize& count) {
         Watch& watch = ready_.front();
         if (&watch == first_reported) break;  // once round
         ready_.remove(watch);
-        const Ready r = look(stack, watch);
-        if (!r.readable && !r.writable && !r.finished) continue;
-        out[count++] = r;
+        const u8 now = look(stack, watch);
+        if (now == 0) continue;
+        out[count++] = {.token = watch.token,
+                        .readable = (now & tcp::kReadable) != 0,
+                        .writable = (now & tcp::kWritable) != 0,
+                        .finished = (now & (tcp::kClosed | tcp::kError)) != 0};
         ready_.push_back(watch);
         if (first_reported == nullptr) first_reported = &watch;
     }
