@@ -169,7 +169,8 @@ void BlockCache::unpin(Entry& e) {
     }
     if (n != 1) return;
     pinned_.fetch_sub(1, std::memory_order_seq_cst);
-    if (!room_.empty()) room_.wake(false);
+    if (!room_.empty()) [[unlikely]]
+        room_.wake(false);
 }
 
 /// Writes changed data back, or sleeps until some block was unpinned. Pairs with unpin().
@@ -268,6 +269,19 @@ usize BlockCache::copy_present(BlockNo first, usize start, MutableBytes to) {
         start = 0;
     }
     return done;
+}
+
+bool BlockCache::copy_one_present(BlockNo number, usize start, MutableBytes to) {
+    Entry* e;
+    {
+        auto state = state_.lock();
+        e = find(number);
+        if (e == nullptr || e->state.load(std::memory_order_acquire) != Entry::State::valid) return false;
+        pin_found(*state, *e);
+    }
+    std::memcpy(to.data(), e->bytes.data() + start, to.size());
+    unpin(*e);
+    return true;
 }
 
 /// A block that nobody needs to read: it was just allocated, and whoever edits it fills it.

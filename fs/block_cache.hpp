@@ -193,6 +193,8 @@ public:
     /// Fills `to` from block `first` on, of which the first `start` bytes are left out, and from those behind it, as
     /// far as they are here and nothing needs to be waited for. How many bytes.
     usize copy_present(BlockNo first, usize start, MutableBytes to);
+    /// The same for what lies in this block alone. False: it is not here.
+    bool copy_one_present(BlockNo number, usize start, MutableBytes to);
     /// Starts reading up to `count` blocks from `first` that are not there yet, as few large requests and one
     /// kick. Never waits, may do less (no memory, no free request); errors show when the block is wanted.
     void prefetch(BlockNo first, u32 count);

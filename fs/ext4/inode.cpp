@@ -136,18 +136,35 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
     if (type_ == NodeType::directory) return fail(Error::is_directory);
     if (type_ != NodeType::file && type_ != NodeType::symlink) return fail(Error::unsupported);
     const RwLock::Shared reading(contents_);
-    const u64 end = this->size();
+    const u64 end = size();
     if (offset >= end || to.empty()) return 0;
-    const usize total = static_cast<usize>(std::min<u64>(to.size(), end - offset));
-    if (is_inline()) return read_inline(offset, to.first(total));
+    to = to.first(static_cast<usize>(std::min<u64>(to.size(), end - offset)));
+    if (is_inline()) return read_inline(offset, to);
+    if (!read_present(offset, to, hint)) TRY(read_pieces(offset, to, hint));
+    return to.size();
+}
+
+/// What lies in one block of the run that was asked for last, when that block is in memory: no walk, no wait. False:
+/// nothing was done.
+bool Ext4Inode::read_present(u64 offset, MutableBytes to, ReadAhead* hint) {
+    const Geometry& g = geometry();
+    const usize start = static_cast<usize>(offset & (g.block_size - 1));
+    if (to.size() > g.block_size - start) return false;
+    const auto run = last_run_.find(offset >> g.block_shift);
+    if (!run || run->reads_zeros() || !volume_.cache().copy_one_present(BlockNo(run->physical), start, to))
+        return false;
+    read_ahead(offset, to.size(), hint);
+    return true;
+}
+
+Result<> Ext4Inode::read_pieces(u64 offset, MutableBytes to, ReadAhead* hint) {
     const u32 shift = geometry().block_shift;
-    const usize size = geometry().block_size;
-    const u64 room = read_ahead_room();
-    const usize slice = static_cast<usize>(std::clamp<u64>(room, size, kLargestSlice));
+    const usize size = geometry().block_size, total = to.size();
+    const usize slice = static_cast<usize>(std::clamp<u64>(read_ahead_room(), size, kLargestSlice));
     for (usize done = 0, announced = 0; done < total;) {
         if (done >= announced) {
             const usize n = std::min(slice, total - done);
-            read_ahead(offset + done, n, room, hint);
+            read_ahead(offset + done, n, hint);
             announced = done + n;
         }
         const Run run = TRY(map((offset + done) >> shift));
@@ -159,7 +176,7 @@ Result<usize> Ext4Inode::read_at(u64 offset, MutableBytes to, ReadAhead* hint) {
             TRY(copy_blocks(run.physical, (offset + done) & (size - 1), part));
         done += part.size();
     }
-    return total;
+    return {};
 }
 
 Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
@@ -172,7 +189,7 @@ Result<PinnedBytes> Ext4Inode::map_at(u64 offset, ReadAhead* hint) {
     const u32 shift = geometry().block_shift, size = geometry().block_size;
     const usize start = static_cast<usize>(offset & (size - 1));
     const usize length = static_cast<usize>(std::min<u64>(size - start, end - offset));
-    read_ahead(offset, length, read_ahead_room(), hint);
+    read_ahead(offset, length, hint);
     const Run run = TRY(map(offset >> shift));
     if (run.reads_zeros()) return PinnedBytes(Bytes(kZeros).first(std::min(length, sizeof(kZeros))), nullptr, nullptr);
     BlockRef block = TRY(volume_.cache().get(BlockNo(run.physical)));

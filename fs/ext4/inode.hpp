@@ -115,11 +115,18 @@ private:
     void release_last() override;
 
     // map.cpp
-    Result<Run> map(u64 logical);
+    /// Where file block `logical` is. corrupt, io.
+    Result<Run> map(u64 logical) {
+        if (const auto known = last_run_.find(logical)) return *known;
+        return find_run(logical);
+    }
+    Result<Run> find_run(u64 logical);
     Result<Run> map_extents(u32 logical);
     Result<Run> map_pointers(u32 logical);
-    void read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint);
+    void read_ahead(u64 offset, usize length, ReadAhead* hint);
     void prefetch(u64 from, u64 to);
+    bool read_present(u64 offset, MutableBytes to, ReadAhead* hint);
+    Result<> read_pieces(u64 offset, MutableBytes to, ReadAhead* hint);
     Result<> copy_blocks(u64 physical, usize start, MutableBytes to);
     /// How many bytes may be read ahead.
     u64 read_ahead_room() const;

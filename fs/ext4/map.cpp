@@ -30,10 +30,9 @@ std::optional<u32> last_not_after(Bytes node, u32 count, u64 logical) {
     return low - 1;
 }
 
-Result<Run> Ext4Inode::map(u64 logical) {
+Result<Run> Ext4Inode::find_run(u64 logical) {
     if (logical >= kNoLimit) return fail(Error::corrupt);
     const auto n = static_cast<u32>(logical);
-    if (const auto known = last_run_.find(n)) return *known;
     const Run run = TRY(has_extents() ? map_extents(n) : map_pointers(n));
     last_run_.keep(n, run);
     return run;
@@ -141,7 +140,7 @@ void Ext4Inode::prefetch(u64 from, u64 to) {
     }
 }
 
-void Ext4Inode::read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint) {
+void Ext4Inode::read_ahead(u64 offset, usize length, ReadAhead* hint) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const u64 end = offset + length;
     // The rest of the last piece once more: a sender that could not pass on all of it. Nothing new is known.
@@ -153,7 +152,7 @@ void Ext4Inode::read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint) 
             hint->ahead_to.store(end, kRelaxed);
             hint->next_offset.store(end, kRelaxed);
         }
-        if (length > geometry().block_size) prefetch(offset, std::min(end, offset + room));
+        if (length > geometry().block_size) prefetch(offset, std::min(end, offset + read_ahead_room()));
         return;
     }
     u32 window = hint->window.load(kRelaxed);
@@ -162,6 +161,7 @@ void Ext4Inode::read_ahead(u64 offset, usize length, u64 room, ReadAhead* hint) 
     // Read on when less than half a window is left, so that requests are large and the reader never waits for
     // one that was not under way already.
     if (ahead >= size() || (window != 0 && ahead >= end + window / 2)) return;
+    const u64 room = read_ahead_room();
     window = window == 0 ? kFirstWindow : std::min(window * 2, kLargestWindow);
     window = static_cast<u32>(std::min<u64>(window, room));  // what is prefetched must survive until it is read
     const u64 target = std::min({end + window, size(), ahead + room});

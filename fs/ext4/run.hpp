@@ -25,11 +25,11 @@ struct Run {
 /// release, so that whoever sees a new word sees the odd count at his second look.
 class LastRun {
 public:
-    std::optional<Run> find(u32 logical) const {
+    std::optional<Run> find(u64 logical) const {
         const u32 seen = changes_.load(std::memory_order_acquire);
         const u64 where = where_.load(std::memory_order_acquire);
         const u64 what = what_.load(std::memory_order_acquire);
-        const u32 into = logical - static_cast<u32>(where), length = static_cast<u32>(where >> 32);
+        const u64 into = logical - static_cast<u32>(where), length = where >> 32;
         if ((seen & 1) != 0 || into >= length || changes_.load(std::memory_order_relaxed) != seen) return std::nullopt;
         const u64 start = what & ~kUnwritten;
         return Run{start == 0 ? 0 : start + into, length - into, (what & kUnwritten) != 0};

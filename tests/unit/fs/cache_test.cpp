@@ -90,6 +90,24 @@ TEST_CASE("a prefetch is one request and one kick") {
     CHECK(disk.kicks == 3);
 }
 
+TEST_CASE("a copy of what is here waits for nothing") {
+    FakeDisk disk(usize{1} << 20);
+    number_blocks(disk, 4096);
+    auto cache = *BlockCache::create(disk, 4096, 1 << 20);
+    std::byte to[100] = {};
+    CHECK_FALSE(cache->copy_one_present(BlockNo(7), 50, to));
+    disk.hold(true);
+    cache->prefetch(BlockNo(7), 1);
+    CHECK_FALSE(cache->copy_one_present(BlockNo(7), 50, to));
+    CHECK(cache->copy_present(BlockNo(7), 50, to) == 0);
+    disk.hold(false);
+    const auto r = cache->get(BlockNo(7));
+    REQUIRE(r);
+    CHECK(cache->copy_one_present(BlockNo(7), 50, to));
+    CHECK(std::memcmp(to, r->bytes().data() + 50, sizeof(to)) == 0);
+    CHECK(cache->stats().pinned_blocks == 1);  // by `r`
+}
+
 TEST_CASE("a bad sector spoils only its own block of a prefetch") {
     FakeDisk disk(usize{1} << 20);
     number_blocks(disk, 1024);

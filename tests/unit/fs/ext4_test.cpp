@@ -166,6 +166,15 @@ TEST_CASE("sparse, fragmented and large files; several threads at once; a cache 
             CHECK(std::memcmp(view->bytes().data(), expected.data() + at, view->bytes().size()) == 0);
         }
         CHECK(sparse->map_at(104'857'600)->bytes().empty());
+        // Small pieces, most of them in the run that was read last: around the edges of blocks, data and holes.
+        for (int i = 0; i < 3000; ++i) {
+            const u64 around[] = {20'000, 5'000'000, 5'020'000, 104'857'600};
+            const u64 at = around[i / 100 % 4] - random() % 3000;
+            std::string piece(1 + random() % 1500, 'x');
+            const auto n = sparse->read_at(at, std::as_writable_bytes(std::span(piece)));
+            REQUIRE(n);
+            REQUIRE(piece.substr(0, *n) == expected.substr(at, piece.size()));
+        }
     }
 }
 

@@ -100,6 +100,21 @@ TEST_CASE("an append is durable after four kicks: its data and the log go togeth
     CHECK(s.disk->flushes - flushes == 20);
 }
 
+TEST_CASE("a hole reads as zeros when the cache has the first block of the disk") {
+    Stage s;
+    File sparse = *s.vfs.open("/sparse", OpenMode::create);
+    REQUIRE(sparse.write_at(10 * kBlock, s.block) == kBlock);
+    {
+        File orphan = *s.vfs.open("/orphan", OpenMode::create);
+        REQUIRE(s.vfs.unlink("/orphan"));  // its number goes into the superblock
+    }
+    for (int i = 0; i < 2; ++i) {
+        std::vector<std::byte> bytes(100, std::byte{1});
+        REQUIRE(sparse.read_at(1024 + 24, bytes) == bytes.size());
+        CHECK(bytes == std::vector<std::byte>(100));
+    }
+}
+
 TEST_CASE("a small file goes in one handle, with its last name, unless it is open") {
     Stage s;
     for (const char* path : {"/a", "/b", "/c"}) {
