@@ -5,15 +5,20 @@
 #include "boot/storage.hpp"
 #include "fs/ext4/check.hpp"
 #include "fs/partition.hpp"
+#include "kernel/console.hpp"
 #include "lib/parse.hpp"
 
 namespace ringlet::boot {
 
 namespace {
 
+constexpr char kCtrlC = 3;
+
 void check(TextSink to, fs::BlockDevice& device) {
-    const fs::CheckOptions options{.memory_bytes = page_stats().free_pages * kPageSize / 4};
+    const fs::CheckOptions options{.memory_bytes = page_stats().free_pages * kPageSize / 4,
+                                   .stopped = [] { return kernel::console_discard_through(kCtrlC); }};
     const auto done = fs::check_ext4(device, options, [&](std::string_view line) { format(to, "{}\n", line); });
+    if (!done && done.error() == Error::cancelled) return format(to, "^C\n{}: not checked to the end\n", device.name());
     if (!done) return format(to, "{}: not checked: {}\n", device.name(), done.error());
     if (done->needs_recovery)
         return format(to,

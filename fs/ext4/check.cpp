@@ -1,5 +1,5 @@
-// A read-only check, as e2fsck does it: the beginning, what is true of the whole filesystem, and the helpers of all
-// passes. §"Super Block", "Block Group Descriptors", "Orphan file", "Journal".
+// A read-only check, as e2fsck does it: the order of the passes, what is true of the whole filesystem, and the helpers
+// of all passes. §"Super Block", "Block Group Descriptors", "Orphan file", "Journal".
 #include "fs/ext4/check.hpp"
 
 #include <algorithm>
@@ -61,43 +61,6 @@ Result<CheckReport> Checker::run() {
     return report_;
 }
 
-/// Reads the superblock, judges it, and gets the tables.
-Result<> Checker::open() {
-    const u32 unit = std::max<u32>(device_.limits().block_size, BlockCache::kMinBlock);
-    const u64 first = kSuperblockOffset / unit;
-    if (device_.sectors() * kSectorSize < (first + 1) * unit) return fail(Error::not_found);
-    {
-        const auto probe = TRY(BlockCache::create(device_, unit, 0));
-        const BlockRef block = TRY(probe->get(BlockNo(first)));
-        super_ = overlay<Superblock>(block.bytes(), kSuperblockOffset % unit);
-    }
-    MountText why;
-    const auto geometry = read_superblock(std::as_bytes(std::span(&super_, 1)), device_.sectors() * kSectorSize, why);
-    if (!geometry) {
-        if (geometry.error() == Error::corrupt) count_problem(why.view());
-        if (geometry.error() == Error::unsupported) tell_(why.view());
-        return fail(geometry.error());
-    }
-    geometry_ = *geometry;
-    if ((geometry_.ro_compat & kRoBigalloc) != 0) {
-        tell_("unsupported feature: bigalloc");
-        return fail(Error::unsupported);
-    }
-    if (geometry_.block_size < device_.limits().block_size) return fail(Error::unsupported);
-    report_.needs_recovery = geometry_.needs_recovery;
-    if (report_.needs_recovery) return {};
-    if (geometry_.blocks >> 32 != 0) return fail(Error::too_large);
-    cache_ = TRY(BlockCache::create(device_, geometry_.block_size, options_.cache_bytes));
-    allot(used_, u64{geometry_.groups} * geometry_.blocks_per_group / 8 + 8, 1);
-    allot(inodes_, geometry_.inodes, sizeof(InodeRow));
-    allot(inode_bytes_, geometry_.inode_size, 1);
-    allot(bitmap_, geometry_.block_size, 1);
-    allot(found_, geometry_.block_size, 1);
-    allot(names_, geometry_.block_size / entry_bytes(1), sizeof(u64));
-    if (fatal_) return fail(*fatal_);
-    return {};
-}
-
 // ---- helpers of all passes
 
 void Checker::count_problem(std::string_view text) {
@@ -136,6 +99,8 @@ void Checker::sort(u64* rows, u64 count) {
 }
 
 std::optional<BlockRef> Checker::fetch(u64 block) {
+    if (!fatal_ && options_.stopped != nullptr && ++fetches_ % kFetchesBetween == 0 && options_.stopped())
+        fatal_ = Error::cancelled;
     if (fatal_) return std::nullopt;
     auto got = cache_->get(BlockNo(block));
     if (got) return std::move(*got);

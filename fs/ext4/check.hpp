@@ -13,6 +13,7 @@ struct CheckOptions {
     u64 memory_bytes = 8 << 20;   ///< bound for tables: a bit per block, six bytes per inode, twelve per directory
     u64 cache_bytes = 256 << 10;  ///< bound of a block cache of its own, beside that; at least eight blocks
     u32 max_lines = 40;           ///< of problems that are told; the rest is counted
+    bool (*stopped)() = nullptr;  ///< asked every 64 blocks: true ends the check. Context: the caller's thread
 };
 
 struct CheckReport {
@@ -24,9 +25,10 @@ struct CheckReport {
 };
 
 /// Each problem goes to `tell`, a line without its end: "inode 14: block 8213 is used twice". Nobody may change the
-/// filesystem meanwhile. not_found: no such filesystem; unsupported: a feature that is not understood (told), or
-/// bigalloc; too_large: more memory would be needed than `options` allow; no_memory; and what the device says, except
-/// io: a block that cannot be read is a problem.
+/// filesystem meanwhile. Where the first superblock cannot be right, a copy is used, and that is a problem. not_found:
+/// no such filesystem; unsupported: a feature that is not understood, or bigalloc (told); too_large: more memory would
+/// be needed than `options` allow; no_memory; cancelled: `stopped`; and what the device says, except io: a block that
+/// cannot be read is a problem.
 Result<CheckReport> check_ext4(BlockDevice& device, const CheckOptions& options,
                                FunctionRef<void(std::string_view)> tell);
 

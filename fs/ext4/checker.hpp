@@ -1,5 +1,6 @@
 // The inside of check_ext4(), in passes:
 //
+//   check_open.cpp         which superblock
 //   check.cpp              superblock, group descriptors, orphans, journal
 //   check_inodes.cpp       pass 1: every inode in use, and what it owns: check_map.cpp, check_attributes.cpp
 //   check_directories.cpp  pass 2: every directory, with check_index.cpp; pass 3: all are reached from the root
@@ -128,6 +129,7 @@ public:
 
 private:
     static constexpr u32 kBadBlocks = 1, kResize = 7;
+    static constexpr u32 kFetchesBetween = 64;  ///< two looks whether it is to end
     /// A block of the directory at hand.
     struct DirBlockRow {
         u32 physical = 0;
@@ -144,8 +146,14 @@ private:
         u8 hash_version = 1;
     };
 
-    // ---- check.cpp
+    // ---- check_open.cpp
     Result<> open();
+    Result<> find_superblock();
+    Result<Superblock> read_copy(u64 at);
+    bool take_copy(u32 shift, u64 blocks_per_group, u32 group);
+    bool find_copy();
+
+    // ---- check.cpp
     void check_superblock(const Superblock& s);
     void check_groups();
     void check_group_placement(u32 group, const GroupState& state);
@@ -248,7 +256,9 @@ private:
     u64 memory_left_;
     std::optional<Error> fatal_;
     CheckReport report_;
-    Superblock super_;
+    Superblock super_{};
+    u64 copy_ = 0;  ///< the block whose copy of the superblock is used instead of the first
+    u32 fetches_ = 0;
     Geometry geometry_;
     std::unique_ptr<BlockCache> cache_;
     Memory used_;                      ///< a bit per block, from first_data_block on

@@ -146,6 +146,25 @@ class Shell(unittest.TestCase):
             self.assertEqual(vm.shell("cat /docs/guide.txt"), "one\ntwo\n")
 
     @per_machine(*BOTH)
+    def test_fsck_ends_when_it_is_asked_to(self, machine):
+        # A million inodes, each to be looked at, and a superblock that only its copy can stand in for.
+        large = self.work.ext4("large.img", None, "512M", ("-b", "4096", "-N", "1000000", "-O", "^metadata_csum,^uninit_bg,^flex_bg"))
+        with open(large, "r+b") as image:
+            image.seek(1024 + 4)
+            image.write(b"\xff" * 4)
+        with self.vm(machine, disk=[self.disk, large]) as vm:
+            vm.send("fsck vdb\r")
+            vm.wait(b"fsck vdb\r\n")
+            time.sleep(0.5)
+            vm.send("\x03")
+            asked = time.monotonic()
+            vm.wait(re.compile(rb"superblock: its copy in block \d+ is used: \d+ blocks of 4096 bytes do not fit the device\r\n"
+                               rb"\^C\r\nvdb: not checked to the end\r\n"), 10)
+            self.assertLess(time.monotonic() - asked, 1)
+            vm.wait(PROMPT)
+            self.assertEqual(vm.shell("echo fine"), "fine\n")
+
+    @per_machine(*BOTH)
     def test_system(self, machine):
         with self.vm(machine) as vm:
             commands = vm.shell("help")

@@ -418,6 +418,42 @@ TEST_CASE("inodes that wait to be deleted are no problem") {
           std::string::npos);
 }
 
+TEST_CASE("a copy stands in for a superblock that cannot be right") {
+    const Scratch scratch;
+    const stdfs::path image = scratch.path / "image";
+    const auto [options, size, block] = GENERATE(table<const char*, const char*, u64>({
+        {"-b 1024", "24M", 8193},
+        {"-b 1024 -g 2048 -O ^flex_bg", "24M", 2049},
+        {"-b 1024 -O ^metadata_csum,^sparse_super,^resize_inode", "24M", 8193},
+        {"-b 2048", "64M", 16384},
+        {"-b 4096", "160M", 32768},
+    }));
+    INFO(options);
+    make_checked_image(scratch.path, image, options, size);
+    FakeDisk disk(image.string());
+    disk.synchronous = true;
+    std::byte* const super = disk.bytes().data() + 1024;
+    const std::string start = "superblock: its copy in block " + std::to_string(block) + " is used: ";
+    super[4] = super[5] = super[6] = super[7] = std::byte{0xff};  // how many blocks
+    Checked c = check(disk);
+    CHECK(c.text().starts_with(start));
+    CHECK((c.report && c.report->problems == 1 && c.report->inodes > 420));
+    if (block != 2049) {  // where groups are of no usual size, the first superblock must say so
+        std::memset(super, 0, 1024);
+        c = check(disk);
+        CHECK(c.text() == start + "no ext4 filesystem\n");
+        CHECK(c.report->problems == 1);
+        disk.break_sector(2);
+        CHECK(check(disk).text() == start + "the first cannot be read\n");
+        disk.repair();
+    }
+    // A copy that lies somewhere else, as in an image in a file, is none, and one that is damaged neither.
+    const usize bytes = block * std::stoul(options + 3), there = 0x5a;
+    disk.bytes()[bytes + there] = std::byte{2};
+    c = check(disk);
+    CHECK(c.text().find(start) == std::string::npos);
+}
+
 TEST_CASE("the check within its bounds") {
     Patient patient("-b 1024 -N 1024");
     patient.restore();
@@ -458,7 +494,14 @@ TEST_CASE("the check within its bounds") {
         make_image(patient.image, patient.scratch.path / "tree", "-O bigalloc", "24M");
         const Checked c = check(patient.image);
         CHECK(c.report.error() == Error::unsupported);
-        CHECK(c.text() == "unsupported feature: bigalloc\n");
+        CHECK(c.text() == "its blocks are allocated in clusters (bigalloc), which this check does not know\n");
+    }
+    SECTION("somebody who stops it") {
+        static int asked;
+        asked = 0;
+        CHECK(check(disk, {.stopped = [] { return ++asked == 3; }}).report.error() == Error::cancelled);
+        CHECK(asked == 3);
+        CHECK(check(disk, {.stopped = [] { return false; }}).is_clean());
     }
 }
 
