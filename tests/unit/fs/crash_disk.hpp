@@ -29,10 +29,10 @@ public:
     BlockLimits limits() const override { return {.max_segments = 64, .max_discard_bytes = max_discard_bytes}; }
     WriteCache write_cache() const override { return WriteCache::write_back; }
     u32 max_discard_bytes = 0;
-    std::vector<std::pair<u64, u64>> discarded;  ///< first sector, how many
-    std::function<void()> on_request;  ///< called first, by whoever asks
+    std::vector<std::pair<u64, u64>> discarded;           ///< first sector, how many
+    std::function<void(const BlockRequest&)> on_request;  ///< called first, by whoever asks
     void submit(BlockRequest& r) override {
-        if (on_request) on_request();
+        if (on_request) on_request(r);
         {
             std::lock_guard lock(mutex_);
             serve(r);

@@ -149,9 +149,10 @@ TEST_CASE("what is freed while another transaction is committed waits for its ow
     };
     release(early);
     int asked = 0;
-    disk.on_request = [&] {  // for the write to the log, then for the flush: the next transaction runs already
-        if (++asked == 2) release(late);
-    };
+    disk.on_request =
+        [&](const BlockRequest&) {  // for the write to the log, then for the flush: the next transaction runs already
+            if (++asked == 2) release(late);
+        };
     REQUIRE(a.journal->commit_all());
     disk.on_request = {};
     CHECK(a.groups->has_pending());

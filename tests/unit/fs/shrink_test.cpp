@@ -216,7 +216,7 @@ void write_under_pressure(const std::string& options, u32 seed, u32 fails_one_in
     ops.extents = !options.starts_with("-t ext3");
     std::mt19937 random(seed);
     usize given = 0, least = ~usize{0}, most = 0;
-    disk.on_request = [&] {
+    disk.on_request = [&](const BlockRequest&) {
         if (random() % 8 == 0) given += ask_for(1 + random() % 400);
         const usize now = arch::host::live_dma_bytes();
         least = std::min(least, now);

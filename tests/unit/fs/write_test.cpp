@@ -273,6 +273,42 @@ TEST_CASE("several threads write, read and sync at once", "[threads]") {
     check_clean(s, disk);
 }
 
+TEST_CASE("a deleted inode is stored before its number is free") {
+    const Scratch s;
+    CrashDisk disk(empty_image(s, "-b 4096", "64M"), CrashDisk::Trace::none);
+    const auto path = [](int i) { return "file" + std::to_string(i); };
+    auto fs = mount_writable(disk);
+    {
+        const std::vector<std::byte> all(4 << 20, std::byte{1});
+        const auto root = *fs->root();
+        REQUIRE((*root->create("large", NodeType::file, 0644))->write_at(0, all) == all.size());
+        for (int i = 0; i < 40; ++i) REQUIRE(root->create(path(i), NodeType::file, 0644));
+    }
+    fs.reset();
+    fs = mount_writable(disk, 1 << 20);
+    {
+        const auto root = *fs->root();
+        const u64 number = (*root->lookup(path(39)))->stat()->inode;  // in memory from now on
+        std::vector<std::byte> all(4 << 20);
+        REQUIRE((*root->lookup("large"))->read_at(0, all, nullptr) == all.size());  // the block that it lies in is not
+        u32 table;
+        std::memcpy(&table, disk.content().data() + 4096 + 8, sizeof(table));
+        const u64 sector = (u64{table} + (number - 1) * 256 / 4096) * 8, free = fs->statfs()->free_files;
+        int stores = 0;
+        disk.on_request = [&](const BlockRequest& r) {
+            if (r.op != BlockRequest::Op::read || r.lba.raw != sector) return;
+            ++stores;
+            CHECK(fs->statfs()->free_files == free);
+        };
+        REQUIRE(root->unlink(path(39)));
+        disk.on_request = {};
+        CHECK(stores == 1);
+        CHECK(fs->statfs()->free_files == free + 1);
+    }
+    fs.reset();
+    check_clean(s, disk);
+}
+
 TEST_CASE("directories renamed, over others and not, leave the right number of links") {
     const Scratch s;
     CrashDisk disk(empty_image(s, "-b 1024", "12M"));
