@@ -64,6 +64,7 @@ Result<CheckReport> Checker::run() {
 // ---- helpers of all passes
 
 void Checker::count_problem(std::string_view text) {
+    if (fatal_) return;  // what was not looked at to its end looks wrong
     if (report_.problems++ < options_.max_lines) tell_(text);
 }
 
