@@ -18,18 +18,15 @@ struct MacAddr {
     std::array<u8, 6> octets{};
     /// As one number: two loads, which the compiler does not make of what a constant needs.
     constexpr u64 value() const {
-        if
-            consteval {
-                const auto words = std::bit_cast<std::array<u16, 3>>(octets);
-                return u64{words[0]} | u64{words[1]} << 16 | u64{words[2]} << 32;
-            }
-        else {
-            u32 low;
-            u16 high;
-            std::memcpy(&low, octets.data(), sizeof(low));
-            std::memcpy(&high, octets.data() + sizeof(low), sizeof(high));
-            return low | u64{high} << 32;
+        if (std::is_constant_evaluated()) {
+            const auto words = std::bit_cast<std::array<u16, 3>>(octets);
+            return u64{words[0]} | u64{words[1]} << 16 | u64{words[2]} << 32;
         }
+        u32 low;
+        u16 high;
+        std::memcpy(&low, octets.data(), sizeof(low));
+        std::memcpy(&high, octets.data() + sizeof(low), sizeof(high));
+        return low | u64{high} << 32;
     }
     friend constexpr bool operator==(const MacAddr& a, const MacAddr& b) { return a.value() == b.value(); }
     constexpr bool is_multicast() const { return octets[0] & 1; }
