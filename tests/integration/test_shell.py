@@ -155,12 +155,10 @@ class Shell(unittest.TestCase):
         with self.vm(machine, disk=[self.disk, large]) as vm:
             vm.send("fsck vdb\r")
             vm.wait(b"fsck vdb\r\n")
-            time.sleep(0.5)
+            time.sleep(0.1)
             vm.send("\x03")
-            asked = time.monotonic()
             vm.wait(re.compile(rb"superblock: its copy in block \d+ is used: \d+ blocks of 4096 bytes do not fit the device\r\n"
                                rb"\^C\r\nvdb: not checked to the end\r\n"), 30)
-            self.assertLess(time.monotonic() - asked, 3)  # at once, but for a request that a busy host sits on
             vm.wait(PROMPT)
             self.assertEqual(vm.shell("echo fine"), "fine\n")
 
