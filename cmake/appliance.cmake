@@ -15,6 +15,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 #   RUN option …        further options of NAME-run for qemu-run.sh, e.g. --port 1883:1883
 #   ARCH arch …         the architectures it is for: on another one it is left out, with a message
 #   LIMIT size          the build fails when the stripped image is larger, e.g. 400K
+#   SMALL               all of it, static data too, lies within a megabyte: aarch64 needs no stubs for far addresses
 # Targets and files, in the current binary directory:
 #   NAME          the ELF image, with the symbol table for its own stack traces, not stripped (NAME.stripped is)
 #   NAME.bin      aarch64: the same as a Linux arm64 Image
@@ -27,7 +28,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/media.cmake")
 # is in rodata, behind the text, so it moves no function; nor do the frame tables, which the second link leaves out when
 # the first has found no unwinder.
 function(ringlet_add_appliance name)
-  cmake_parse_arguments(APP "BARE;PACKED" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS;RUN" ${ARGN})
+  cmake_parse_arguments(APP "BARE;PACKED;SMALL" "CONFIG;ROOTFS;ROOTFS_SIZE;MEMORY;LIMIT" "SOURCES;LIBRARIES;DISK;ARCH;ARGS;RUN" ${ARGN})
   if(APP_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ringlet_add_appliance(${name}): unknown: ${APP_UNPARSED_ARGUMENTS}")
   elseif(NOT APP_SOURCES)
@@ -82,7 +83,7 @@ function(ringlet_add_appliance name)
     list(PREPEND runtime ringlet_packed -linflate)
     set(APP_ROOTFS)
   endif()
-  ringlet_link(${name} "${runtime}" "${APP_LIBRARIES}" "${APP_BARE}")
+  ringlet_link(${name} "${runtime}" "${APP_LIBRARIES}" "${APP_BARE}" "${APP_SMALL}")
 
   ringlet_limit(${name} "${APP_LIMIT}")
   ringlet_report(${name} "${APP_MEMORY}" "${APP_LIMIT}")
@@ -135,7 +136,7 @@ ringlet_rootfs_end:
 endfunction()
 
 # Both links, and what is made from the image.
-function(ringlet_link name runtime libraries bare)
+function(ringlet_link name runtime libraries bare small)
   set(script "${RINGLET_ROOT}/linker/${RINGLET_ARCH}.ld")
   set(no_frames "${RINGLET_ROOT}/linker/no_frames.ld")
   set(symbols "${CMAKE_CURRENT_BINARY_DIR}/${name}.symbols.S")
@@ -154,6 +155,11 @@ function(ringlet_link name runtime libraries bare)
       -Wl,-z,noexecstack "-Wl,-T,${script}" "-L${RINGLET_SYSROOT}/lib")
     if(NOT bare)
       target_link_options(${pass} PRIVATE -Wl,--eh-frame-hdr)
+    endif()
+    # Wherever an ADRP lies so that Cortex-A53's erratum 843419 would matter, the linker adds a page with a stub, unless it
+    # may write ADR instead. That reaches a megabyte; the link fails when it does not.
+    if(small AND RINGLET_ARCH STREQUAL aarch64)
+      target_link_options(${pass} PRIVATE -Wl,--fix-cortex-a53-843419=adr)
     endif()
     set_target_properties(${pass} PROPERTIES LINK_DEPENDS "${script}" LINKER_LANGUAGE CXX)
   endforeach()
