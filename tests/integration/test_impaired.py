@@ -96,7 +96,7 @@ class Impaired(unittest.TestCase):
         wire = self.wire(self.end("server"), self.end("client"))
         with Wired(server, wire.ends[0], "10.9.0.2") as guest, \
                 Wired(client, wire.ends[1], "10.9.0.3", "52:54:00:12:34:57", "client") as other:
-            other.started(b"client: ready\r\n")
+            other.started(b"the shell stays\r\n")   # the last line of its log
             guest.started()
             for quality in WIRES:
                 with self.over(wire, quality):
