@@ -145,9 +145,11 @@ class VM:
         return self
 
     def said(self, text, timeout=60):
-        """Waits until `text` is anywhere in what the guest has said since it started."""
+        """Waits until `text` is anywhere in what the guest has said since it started, and its line is whole: who types sooner
+        gets the shell's answer in the midst of it."""
         deadline = time.monotonic() + timeout
-        while text not in self.output:
+        line = re.compile(re.escape(text.rstrip(b"\r\n")) + rb"[^\n]*\n")
+        while not line.search(self.output):
             if PANIC in self.output or not self._pump(deadline):
                 raise Failure(f"{self.machine}: no {text!r} within {timeout} s:\n{self.tail()}")
 
