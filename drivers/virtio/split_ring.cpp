@@ -1,4 +1,4 @@
-// The split ring's slower half: construction, pushing chains, giving descriptors back. Virtio 1.2 §2.7.5, §2.7.13.
+// The split ring's slower half: construction, pushing chains of several pieces, IN_ORDER. Virtio 1.2 §2.7.5, §2.7.13.
 //
 // IN_ORDER (§2.7.9): chains come back in the order of push(), so that descriptors are given out in table order for ever
 // (§2.7.5.2) and releasing one changes no link. The device may write one used entry for a whole batch: it names the
@@ -54,7 +54,7 @@ QueueAddrs SplitRing::addrs() const {
     return {memory_.addr(), memory_.addr(layout.avail()), memory_.addr(layout.used()), options_.legacy_entries};
 }
 
-std::optional<u16> SplitRing::push(std::span<const Segment> readable, std::span<const Segment> writable) {
+std::optional<u16> SplitRing::push_chain(std::span<const Segment> readable, std::span<const Segment> writable) {
     const usize count = readable.size() + writable.size();
     if (count == 0 || free_ == 0 || broken_) return std::nullopt;
     const u16 table = tables_.take(count);
@@ -67,13 +67,7 @@ std::optional<u16> SplitRing::push(std::span<const Segment> readable, std::span<
 
     u64 bytes = 0;
     for (const Segment& s : writable) bytes += s.len;
-    Shadow& shadow = shadow_[head];
-    shadow.writable = u32(std::min<u64>(bytes, ~u32{0}));
-    shadow.order = published_ + pending_;
-    avail_ring()[shadow.order & mask_].store(head);
-    ++pending_;
-    ++in_flight_;
-    return head;
+    return enlist(head, u32(std::min<u64>(bytes, ~u32{0})));
 }
 
 void SplitRing::push_direct(u16 head, std::span<const Segment> readable, std::span<const Segment> writable) {
@@ -123,30 +117,6 @@ void SplitRing::push_indirect(u16 head, u16 table, std::span<const Segment> read
     shadow_[head].table = table;
 }
 
-/// Re-reads used.idx. False when nothing is new, or when it moved by more than the device has.
-bool SplitRing::look() {
-    const u16 idx = used_idx_word()->load(std::memory_order_acquire);  // pairs with the device's release of used.idx
-    if (u16(idx - used_idx_) > u16(in_flight_ - pending_)) {
-        break_ring();
-        return false;
-    }
-    used_seen_ = idx;
-    return idx != used_idx_;
-}
-
-/// One chain that used.idx covers.
-std::optional<Completion> SplitRing::take() {
-    if (options_.in_order) return take_in_order();
-    const UsedElem& e = used_ring()[used_idx_ & mask_];
-    const u32 id = e.id.load(), written = e.len.load();
-    if (!with_device(id)) return break_ring();  // never index with a device's word, never free twice
-    __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);  // suppress() may read it meanwhile
-    const u32 length = std::min(written, shadow_[id].writable);
-    bad_used_ += written != length;
-    release(u16(id));
-    return Completion{u16(id), length};
-}
-
 /// The oldest chain; the device's word is only asked for at the beginning of a batch.
 std::optional<Completion> SplitRing::take_in_order() {
     if (batch_last_ == kNoBatch) {
@@ -169,15 +139,6 @@ std::optional<Completion> SplitRing::take_in_order() {
     oldest_ = u16((oldest_ + shadow.chain) & (size_ - 1));
     release(id);
     return Completion{id, length};
-}
-
-void SplitRing::release(u16 id) {
-    Shadow& head = shadow_[id];
-    if (head.table != IndirectPool::kNone) tables_.give_back(std::exchange(head.table, IndirectPool::kNone));
-    free_ = u16(free_ + std::exchange(head.chain, u16{0}));
-    --in_flight_;
-    if (options_.in_order) return;  // the links stay the circle they are
-    shadow_[head.tail].next = std::exchange(free_head_, id);
 }
 
 }  // namespace ringlet::virtio

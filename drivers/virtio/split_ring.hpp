@@ -66,7 +66,10 @@ public:
 
     /// Puts a chain into the ring; the device sees it at the next publish(). Nothing, and nothing changed, when it does
     /// not fit now (or is empty). The segments must stay DMA-able until pop() returns the id.
-    std::optional<u16> push(std::span<const Segment> readable, std::span<const Segment> writable);
+    std::optional<u16> push(std::span<const Segment> readable, std::span<const Segment> writable) {
+        if (readable.size() + writable.size() != 1) return push_chain(readable, writable);
+        return readable.empty() ? push_one(writable.front(), kWrite) : push_one(readable.front(), 0);
+    }
 
     /// Makes what was pushed visible and says whether the device wants a kick: for that, or late for what was published
     /// since the last one (see Ring).
@@ -129,17 +132,72 @@ private:
 
     SplitRing(const RingOptions& options, kernel::DmaRegion memory, IndirectPool tables,
               std::unique_ptr<Shadow[]> shadow);
-    bool look();
-    std::optional<Completion> take();
+    /// Re-reads used.idx. False when nothing is new, or when it moved by more than the device has.
+    bool look() {
+        const u16 idx = used_idx_word()->load(std::memory_order_acquire);  // pairs with the device's release
+        if (u16(idx - used_idx_) > u16(in_flight_ - pending_)) [[unlikely]]
+            return break_ring(), false;
+        used_seen_ = idx;
+        return idx != used_idx_;
+    }
+    /// One chain that used.idx covers.
+    std::optional<Completion> take() {
+        if (options_.in_order) return take_in_order();
+        const UsedElem& e = used_ring()[used_idx_ & mask_];
+        const u32 id = e.id.load(), written = e.len.load();
+        if (!with_device(id)) [[unlikely]]
+            return break_ring();  // never index with a device's word, never free twice
+        __atomic_store_n(&used_idx_, u16(used_idx_ + 1), __ATOMIC_RELAXED);  // suppress() may read it meanwhile
+        const u32 length = std::min(written, shadow_[id].writable);
+        bad_used_ += written != length;
+        release(u16(id));
+        return Completion{u16(id), length};
+    }
     std::optional<Completion> take_in_order();
     bool with_device(u32 id) const {
         return id < size_ && shadow_[id].chain != 0 && u32(shadow_[id].order - published_) >= pending_;
     }
-    void release(u16 id);
-    std::nullopt_t break_ring() {
+    void release(u16 id) {
+        Shadow& head = shadow_[id];
+        if (head.table != IndirectPool::kNone) tables_.give_back(std::exchange(head.table, IndirectPool::kNone));
+        free_ = u16(free_ + std::exchange(head.chain, u16{0}));
+        --in_flight_;
+        if (options_.in_order) return;  // the links stay the circle they are
+        shadow_[head.tail].next = std::exchange(free_head_, id);
+    }
+    [[gnu::cold]] std::nullopt_t break_ring() {
         broken_ = true;
         ++bad_used_;
         return std::nullopt;
+    }
+    /// What a network device is mostly given: no loops, and no table would be worth it.
+    std::optional<u16> push_one(const Segment& s, u16 flags) {
+        if (free_ == 0 || broken_) [[unlikely]]
+            return std::nullopt;
+        const u16 head = free_head_;
+        Shadow& shadow = shadow_[head];
+        Desc& d = descs()[head];
+        d.addr.store(s.addr.raw);
+        d.len.store(s.len);
+        d.flags.store(flags);
+        d.next.store(0);
+        free_head_ = shadow.next;
+        --free_;
+        shadow.tail = head;
+        shadow.chain = 1;
+        shadow.table = IndirectPool::kNone;
+        return enlist(head, flags == kWrite ? s.len : 0);
+    }
+    std::optional<u16> push_chain(std::span<const Segment> readable, std::span<const Segment> writable);
+    /// The chain at `head` is next in the available ring.
+    u16 enlist(u16 head, u32 writable) {
+        Shadow& shadow = shadow_[head];
+        shadow.writable = writable;
+        shadow.order = published_ + pending_;
+        avail_ring()[shadow.order & mask_].store(head);
+        ++pending_;
+        ++in_flight_;
+        return head;
     }
     void push_direct(u16 head, std::span<const Segment> readable, std::span<const Segment> writable);
     void push_indirect(u16 head, u16 table, std::span<const Segment> readable, std::span<const Segment> writable);
