@@ -42,6 +42,8 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm, Instant now) {
     { l.flush() } -> std::same_as<void>;                 // refill receive buffers; at most one kick per queue
     // True: a round that sends nothing can do without room() and flush(), for neither has much to do.
     { l.settled() } -> std::same_as<bool>;
+    // True: rearm() has found nothing, and no interrupt came since. There is nothing to receive, or to be told.
+    { l.silent() } -> std::same_as<bool>;
     // Asked now and then, after room(): looks after what was sent. True: something is out still, ask again before long.
     { l.watch(now) } -> std::same_as<bool>;
     { l.rearm(arm) } -> std::same_as<bool>;  // interrupts on; true: work arrived meanwhile, run again

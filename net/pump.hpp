@@ -1,14 +1,15 @@
 // The one place where a driver, the stack and the time meet. A template on the link, so that nothing above it is.
 //
 // Why nothing can hang, read backwards: a thread sleeps only when pump() returned false, that is when rearm() looked
-// again after its fence and found nothing. Reception is armed every time. Transmission is armed when output stopped for
-// want of room or of packet buffers: both come back with a completion. The receive ring is refilled by every flush();
-// if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps again,
-// and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says that
-// it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network monitor.
-// A round that brought nothing to send leaves out the half that sends: what the device has sent comes back with the
-// next packet, or with the whole round that Core makes when all has been quiet for a while. Buffers that live only
-// because the device has them are fetched at once: a stream is waiting for the memory.
+// again after its fence and found nothing. Reception is armed whenever something was received, or may have been: a link
+// that is silent, asked for interrupts and without one since, still is armed. Transmission is armed when output stopped
+// for want of room or of packet buffers: both come back with a completion. The receive ring is refilled by every
+// flush(); if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps
+// again, and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says
+// that it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network
+// monitor. A round that brought nothing to send leaves out the half that sends: what the device has sent comes back
+// with the next packet, or with the whole round that Core makes when all has been quiet for a while. Buffers that live
+// only because the device has them are fetched at once: a stream is waiting for the memory.
 #pragma once
 
 #include <array>
@@ -34,9 +35,10 @@ template <Link L> [[gnu::cold]] void tell_change(L& link, Stack& stack, Instant 
 }
 
 /// Sends what the stack has while there is room. Which links with carrier have none, a bit for each.
-template <Link L, usize kLinks> u32 send_all(std::span<L* const, kLinks> links, Stack& stack, Instant now) {
+template <Link L, usize kLinks>
+[[gnu::always_inline]] inline u32 send_all(std::span<L* const, kLinks> links, Stack& stack, Instant now) {
     u32 with_room = 0, full = 0;
-    std::array<u16, kMostInterfaces> room{};
+    std::array<u16, kLinks == std::dynamic_extent ? kMostInterfaces : kLinks> room{};
     for (u8 i = 0; i < links.size(); ++i) {
         room[i] = links[i]->room();  // without carrier too: what was sent comes back to the pool
         (room[i] != 0 ? with_room : full) |= u32{stack.carrier(i)} << i;
@@ -46,6 +48,7 @@ template <Link L, usize kLinks> u32 send_all(std::span<L* const, kLinks> links, 
         u8 to = 0;
         auto frame = stack.output(now, with_room, to);
         if (!frame) break;
+        if constexpr (kLinks == 1) to = 0;
         links[to]->transmit(std::move(*frame));
         if (--room[to] != 0 || (room[to] = links[to]->room()) != 0) continue;
         with_room &= ~(u32{1} << to);
@@ -65,8 +68,14 @@ bool pump(std::span<L* const, kLinks> links, Stack& stack, Instant now, Round ro
           int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
     bool again = false, settled = round == Round::quick;
+    u32 silent = 0;
     for (u8 i = 0; i < links.size(); ++i) {
         L& link = *links[i];
+        if (round == Round::quick && link.silent()) {
+            silent |= u32{1} << i;
+            settled = settled && link.settled();
+            continue;
+        }
         if (link.changed()) [[unlikely]]
             detail::tell_change(link, stack, now, i);
         int left = budget;
@@ -89,8 +98,10 @@ bool pump(std::span<L* const, kLinks> links, Stack& stack, Instant now, Round ro
         to_all = starved || stack.pool().overdue() != 0;
     }
     if (again) return true;
-    for (u8 i = 0; i < links.size(); ++i)
-        again |= links[i]->rearm(to_all || (full >> i & 1) != 0 ? Arm::rx_and_tx : Arm::rx);
+    for (u8 i = 0; i < links.size(); ++i) {
+        const bool both = to_all || (full >> i & 1) != 0;
+        if (both || (silent >> i & 1) == 0) again |= links[i]->rearm(both ? Arm::rx_and_tx : Arm::rx);
+    }
     return again;
 }
 template <Link L> bool pump(L& link, Stack& stack, Instant now, Round round = Round::whole, int budget = kPumpBudget) {
@@ -111,6 +122,7 @@ public:
     void transmit(PacketBuffer) {}
     void flush() {}
     bool settled() const { return true; }
+    bool silent() const { return false; }
     bool watch(Instant) { return false; }
     bool rearm(Arm) { return false; }
     bool take_announce() { return false; }

@@ -86,7 +86,7 @@ public:
         }
     }
 
-    // net::Link
+    // net::Link. What pump() asks for in every round is a part of it: each has one caller.
     net::MacAddr mac() const {
         if constexpr (kControls)
             if (control_.mac()) return *control_.mac();
@@ -113,7 +113,7 @@ public:
         return link_up_ && !dead_;
     }
 
-    std::optional<net::PacketBuffer> receive() {
+    [[gnu::always_inline]] std::optional<net::PacketBuffer> receive() {
         if (dead_) return std::nullopt;
         if constexpr (kC.max_pairs == 1) return pairs_[0].receive();
         for (u16 i = 0; i < open_pairs(); ++i) {  // those that are switched off may still hold a frame
@@ -124,7 +124,7 @@ public:
         return std::nullopt;
     }
 
-    u16 room() {
+    [[gnu::always_inline]] u16 room() {
         if (dead_) return 0;
         const u16 active = active_pairs();
         bool reaped = false;
@@ -141,7 +141,10 @@ public:
     /// not again before it has given something back, as the host may just have nowhere to put frames.
     bool watch(Instant now) {
         bool out = false;
-        for (u16 i = 0; i < open_pairs() && !dead_; ++i) out |= pairs_[i].tx->in_flight() != 0;
+        for (u16 i = 0; i < open_pairs() && !dead_; ++i) {
+            pairs_[i].rx->kick();  // only if it missed the last one
+            out |= pairs_[i].tx->in_flight() != 0;
+        }
         if (!out || !link_up_ || !reset_may_help_) {
             stalled_at_ = Instant::never();
             return false;
@@ -155,7 +158,7 @@ public:
         return true;
     }
 
-    void transmit(net::PacketBuffer p) {
+    [[gnu::always_inline]] void transmit(net::PacketBuffer p) {
         Pair& pair = pairs_[kC.max_pairs > 1 && active_pairs() > 1 ? flow_hash(p.data()) % active_pairs() : 0];
         const net::PacketMeta meta = p.meta();
         Spec::HashHeader h{};
@@ -182,28 +185,30 @@ public:
         if (!pair.held.empty() || !pair.add(p)) pair.hold(std::move(p), count_);
     }
 
-    void flush() {
+    [[gnu::always_inline]] void flush() {
         if (dead_ || (broken() && !recover())) return;
         for (u16 i = 0; i < open_pairs(); ++i) {
             Pair& pair = pairs_[i];
-            refill(pair);
-            pair.rx->kick();
+            if (refill(pair)) pair.rx->kick();
             pair.tx->kick();
         }
     }
 
-    bool rearm(net::Arm what) {
+    [[gnu::always_inline]] bool rearm(net::Arm what) {
         look_at_config();
         if (dead_) return false;
         if (broken()) return recover();
+        if (!session_.polled()) stirred_.store(false, std::memory_order_relaxed);  // before the rings are armed
         bool work = false;
         for (u16 i = 0; i < open_pairs(); ++i) {
             Pair& pair = pairs_[i];
             if (what == net::Arm::rx_and_tx && pair.tx->rearm()) work = true, pair.sent.add(TxCount::rescheduled);
             if (pair.rx->rearm()) work = true, pair.received.add(RxCount::rescheduled);
         }
+        if (work) stirred_.store(true, std::memory_order_relaxed);
         return work || broken();
     }
+    bool silent() const { return !stirred_.load(std::memory_order_relaxed) && !broken(); }
     bool settled() const {
         for (u16 i = 0; i < open_pairs(); ++i) {
             const Pair& pair = pairs_[i];
@@ -307,6 +312,7 @@ private:
             }
         }
         config_changed_.store(true, std::memory_order_relaxed);
+        stirred_.store(true, std::memory_order_relaxed);
         dead_ = false;
         TRY(session_.run(std::move(h)));
         for (u16 i = 0; i < open_pairs_; ++i) {
@@ -431,23 +437,22 @@ private:
         const u16 target = posted_target();
         return pair.rx->in_flight() <= target - target / 4;
     }
-    void refill(Pair& pair) {
-        // In batches, so that one kick serves many buffers.
-        if (!wants_refill(pair)) return;
-        const u16 target = posted_target();
-        while (pair.rx->in_flight() < target) {
-            auto p = pool_.allocate();
-            if (!p) return count_.add(NetCount::mbuf_alloc_failed);
-            p->window(net::PacketBuffer::kHeadroom - header_bytes(), net::PacketBuffer::kSize);
-            if constexpr (kLargeReceive) {
-                if (big_buffers()) {
-                    if (!post_big(pair, std::move(*p))) return;
-                    continue;
-                }
-            }
-            const Segment s{p->dma(), u32(p->size())};
-            if (!pair.rx->add({}, {&s, 1}, *p)) return;
+    /// In batches, so that one kick serves many buffers. True: that kick is due.
+    bool refill(Pair& pair) { return wants_refill(pair) && post_buffers(pair); }
+    bool post_buffers(Pair& pair) {
+        const u16 before = pair.rx->in_flight(), target = posted_target();
+        while (pair.rx->in_flight() < target && post_buffer(pair)) {
         }
+        return pair.rx->in_flight() != before;
+    }
+    bool post_buffer(Pair& pair) {
+        auto p = pool_.allocate();
+        if (!p) return count_.add(NetCount::mbuf_alloc_failed), false;
+        p->window(net::PacketBuffer::kHeadroom - header_bytes(), net::PacketBuffer::kSize);
+        if constexpr (kLargeReceive)
+            if (big_buffers()) return post_big(pair, std::move(*p));
+        const Segment s{p->dma(), u32(p->size())};
+        return pair.rx->add({}, {&s, 1}, *p);
     }
     /// One buffer for a frame of 64 KiB. Half of the pool is left to others.
     [[gnu::cold]] bool post_big(Pair& pair, net::PacketBuffer p) {
@@ -478,6 +483,8 @@ private:
             }
         }
         if (config) n.config_changed_.store(true, std::memory_order_relaxed);
+        n.stirred_.store(true,
+                         std::memory_order_release);  // after the suppressing: rearm() does it the other way round
         n.wake_(n.wake_context_);
     }
 
@@ -495,6 +502,7 @@ private:
             queue->kick();
             const bool answered = wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); });
             n.config_changed_.store(true, std::memory_order_relaxed);
+            n.stirred_.store(true, std::memory_order_relaxed);
             n.wake_(n.wake_context_);  // a new address for the stack, or a reset
             if (answered && !queue->broken()) return {};
             n.needs_reset_ = true;
@@ -550,6 +558,7 @@ private:
         session_.give_up();
         dead_ = true;
         config_changed_.store(true, std::memory_order_relaxed);
+        stirred_.store(true, std::memory_order_relaxed);
         return false;
     }
     /// False: the device did not confirm its reset; what it holds is never given to anybody else.
@@ -581,8 +590,9 @@ private:
     bool made_up_mac_ = false, reset_may_help_ = true;
     Instant stalled_at_ = Instant::never();  ///< since when no transmission came back, as watch() saw it
     std::atomic<bool> config_changed_{false};
-    u32 speed_ = ~u32{0};  ///< Mbit/s; beyond kMostSpeed: unknown
-    u8 duplex_ = 0xff;     ///< 1: full; beyond 1: unknown
+    std::atomic<bool> stirred_{true};  ///< an interrupt came, or rearm() found something: see silent()
+    u32 speed_ = ~u32{0};              ///< Mbit/s; beyond kMostSpeed: unknown
+    u8 duplex_ = 0xff;                 ///< 1: full; beyond 1: unknown
     CounterSet<NetCount> count_;
     std::array<Pair, kC.max_pairs> pairs_;
     std::conditional_t<kControls, std::optional<ControlQueue>, Nothing> control_queue_;

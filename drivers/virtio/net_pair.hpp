@@ -25,7 +25,7 @@ template <NetConfig kC, Ring R> struct NetPair {
     CounterSet<RxCount> received;
     CounterSet<TxCount> sent;
 
-    std::optional<net::PacketBuffer> receive() {
+    [[gnu::always_inline]] std::optional<net::PacketBuffer> receive() {
         while (auto used = rx->pop()) {
             rx_signalled.store(false, std::memory_order_relaxed);
             auto p = assembly.take(std::move(used->token), used->written, rx->in_flight());

@@ -54,6 +54,7 @@ public:
         return !armed_;
     }
     bool settled() const { return is_settled; }
+    bool silent() const { return false; }
     bool watch(Instant) { return is_stuck; }
     bool take_announce() { return false; }
     std::atomic<u64> kicks{0}, interrupts{0}, rooms{0};
