@@ -254,7 +254,7 @@ private:
     }
     // stack_output.cpp
     std::optional<PacketBuffer> next_frame(Instant now, u32 room, u8& to);
-    bool next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant now);
+    [[gnu::always_inline]] inline bool next_packet(std::optional<PacketBuffer>& frame, u32 room, Instant now);
     bool others_next_packet(std::optional<PacketBuffer>& frame, Instant now);
     bool interface_next_packet(Interface& i, std::optional<PacketBuffer>& frame, Instant now);
     bool others_have_output() const;
@@ -267,7 +267,7 @@ private:
                   u16 scope = 0);
     /// Completes or arranges the UDP checksum.
     void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut, const Interface* by);
-    std::optional<PacketBuffer> send_tcp(tcp::Tcp::Outgoing& out, Instant now);
+    [[gnu::always_inline]] inline std::optional<PacketBuffer> send_tcp(tcp::Tcp::Outgoing& out, Instant now);
     /// Hands an IP packet, complete, on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
     std::optional<PacketBuffer> send(PacketBuffer p, Instant now);
     std::optional<PacketBuffer> dhcp_output(Interface& i, Instant now);

@@ -25,6 +25,7 @@ u8 scale_for(u32 bytes) {
 
 Connection::Connection(Environment& environment, const Endpoint& local, const Endpoint& remote)
     : env_(environment), local_(local), remote_(remote),
+      pseudo_(InternetSum::pseudo_header(local.address, remote.address, kProtocol, 0)),
       receive_limit_(static_cast<u32>(environment.config.receive_buffer_bytes)),
       send_(environment.send, static_cast<u32>(environment.config.send_buffer_bytes)) {
     const Secrets::Start start = environment.secrets.start(local, remote);

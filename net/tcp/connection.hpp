@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/list.hpp"
+#include "net/checksum.hpp"
 #include "net/packet_queue.hpp"
 #include "net/tcp/assembler.hpp"
 #include "net/tcp/congestion.hpp"
@@ -73,10 +74,6 @@ public:
     /// True: another whole segment of new text may go, so that next_packet() has something to say for certain.
     bool has_whole_segment() const { return snd_nxt_ + mss_ <= fin_seq() && send_room() >= mss_; }
 
-    /// True: what has just been written may probably go at once.
-    bool may_send_more() const {
-        return sends_data() && !options_.cork && (snd_nxt_ == snd_una_ || options_.no_delay) && send_room() != 0;
-    }
     /// An ACK must go, with data or without.
     bool owes_ack() const { return ack_now_; }
 
@@ -203,6 +200,9 @@ private:
     void finish_probe(const Segment& s, const News& news);
 
     // output.cpp
+    [[gnu::noinline]] std::optional<PacketBuffer> next_planned(Instant now);
+    [[gnu::always_inline]] inline bool is_plain() const;
+    [[gnu::always_inline]] inline std::optional<PacketBuffer> next_plain(Instant now);
     std::optional<Plan> plan() const;
     [[gnu::always_inline]] inline std::optional<Plan> plan_here() const;
     [[gnu::always_inline]] inline std::optional<Plan> plan_data() const;
@@ -212,6 +212,10 @@ private:
     inline void fill(Segment& s, Instant now) const;
     void fill_sack(Segment& s) const;
     bool has_sack() const { return sack_ && (!assembler_.empty() || !duplicate_.empty()); }
+    [[gnu::always_inline]] inline void ack_sent(u16 window, u8 scale);
+    [[gnu::always_inline]] inline void text_sent(SeqNum end, Instant now);
+    [[gnu::always_inline]] inline void note_in_flight(SeqNum end, Instant now);
+    [[gnu::always_inline]] inline void count_sent(u32 bytes, SeqNum end);
     inline void sent(const Plan& p, const Segment& s, Instant now);
     [[gnu::always_inline]] inline void sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant now);
     void resent_bytes(SeqNum from, SeqNum to, Instant now);
@@ -221,7 +225,15 @@ private:
     void narrow(u32 mss, Instant now);
     void widen();
     void suspect_black_hole(Instant now);
-    u32 window_to_offer() const;
+    /// §3.8.6.2.2: the right edge never moves left, and moves right only by a worthwhile step.
+    u32 window_to_offer() const {
+        const u32 promised = rcv_adv_ - rcv_nxt_;
+        if (env_.packets_held >= env_.packets_soft) return promised;
+        const u32 free = receive_limit_ > receive_bytes_ ? receive_limit_ - receive_bytes_ : 0;
+        const u32 step = std::min(receive_limit_ / 2, u32{env_.config.mss});
+        return free >= promised + step ? free : promised;
+    }
+    [[gnu::always_inline]] inline u16 window_field() const;
 
     // timers.cpp
     /// False after most segments and packets.
@@ -262,15 +274,19 @@ private:
 
     Environment& env_;
     Endpoint local_, remote_;
+    InternetSum pseudo_;  ///< of a header without a length
     State state_ = State::closed;
-    bool passive_ : 1 = false, orphan_ : 1 = false;
-    bool ack_now_ : 1 = false, syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
+    // In one byte, so that one look tells that is_plain() has none of them.
+    bool syn_pending_ : 1 = false, probe_pending_ : 1 = false, keepalive_pending_ : 1 = false;
+    bool fin_queued_ : 1 = false;  ///< the application has finished; FIN follows the last byte
+    bool sends_urgent_ : 1 = false;
+    bool ack_now_ : 1 = false;
     bool write_refused_ : 1 = false;  ///< no memory for the first byte: not writable until there is some
     bool probe_armed_ : 1 = false;    ///< kRetransmit is the tail loss probe's
-    bool fin_queued_ : 1 = false;     ///< the application has finished; FIN follows the last byte
+    bool passive_ : 1 = false, orphan_ : 1 = false;
     bool fin_seen_ : 1 = false, fin_consumed_ : 1 = false;
     bool timestamps_ : 1 = false;
-    bool sends_urgent_ : 1 = false, hears_urgent_ : 1 = false;
+    bool hears_urgent_ : 1 = false;
     bool sack_ : 1 = false;  ///< both sides may send SACK options (RFC 2018 §2)
 
     // send side (§3.3.1). snd_una_ <= snd_nxt_ <= snd_max_, which is ahead by the byte of a window probe.
@@ -317,15 +333,18 @@ private:
 };
 
 inline u8 Connection::readiness_bits() const {
+    u8 bits = receive_.empty() ? 0 : kReadable;
+    // A quarter of the buffer, so that a writer is not woken for every ACK.
+    const bool takes_more = !fin_queued_ && !write_refused_ && send_.has_quarter();
+    if (state_ == State::established && !fin_consumed_ && !hears_urgent_ && !pending_error_) [[likely]]
+        return takes_more ? bits | kWritable : bits;
     const bool ended = state_ == State::closed;
-    u8 bits = fin_consumed_ ? kFinished | kReadable : 0;
-    if (!receive_.empty() || ended) bits |= kReadable;
-    if (ended || state_ == State::time_wait) bits |= kClosed;
+    if (ended) bits |= kReadable | kClosed | kWritable;
+    if (fin_consumed_) bits |= kFinished | kReadable;
+    if (state_ == State::time_wait) bits |= kClosed;
     if (pending_error_) bits |= kError;
     if (hears_urgent_) bits |= kUrgent;
-    // A quarter of the buffer, so that a writer is not woken for every ACK.
-    const bool open = (state_ == State::established || state_ == State::close_wait) && !fin_queued_ && !write_refused_;
-    if (ended || (open && send_.room() >= (send_.room() + send_.size()) / 4)) bits |= kWritable;
+    if (takes_more && (state_ == State::established || state_ == State::close_wait)) bits |= kWritable;
     return bits;
 }
 

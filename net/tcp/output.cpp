@@ -6,6 +6,7 @@ namespace ringlet::net::tcp {
 namespace {
 
 constexpr Duration kNarrowTime = Duration::from_s(600);
+constexpr u16 kScattered = 4;  ///< pieces: a header, and bytes that begin and end anywhere in buffers of their own
 
 /// The rest goes by itself.
 void shorten(Segment& s, u32 length) {
@@ -121,13 +122,11 @@ void Connection::round_to_segments(Plan& p, u32 available) const {
     p.length -= p.length % mss_;
 }
 
-/// §3.8.6.2.2: the right edge never moves left, and moves right only by a worthwhile step.
-u32 Connection::window_to_offer() const {
-    const u32 promised = rcv_adv_ - rcv_nxt_;
-    if (env_.packets_held >= env_.packets_soft) return promised;
-    const u32 free = receive_limit_ > receive_bytes_ ? receive_limit_ - receive_bytes_ : 0;
-    const u32 step = std::min(receive_limit_ / 2, u32{env_.config.mss});
-    return free >= promised + step ? free : promised;
+/// On the wire, after the handshake.
+u16 Connection::window_field() const {
+    const u32 window = window_to_offer();
+    const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;  // not to the left
+    return static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
 }
 
 void Connection::fill(Segment& s, Instant now) const {
@@ -142,9 +141,7 @@ void Connection::fill(Segment& s, Instant now) const {
         s.has_timestamp = !answering || timestamps_;
         s.sack_permitted = !answering || sack_;
     } else {
-        const u32 window = window_to_offer();
-        const u32 round = window == rcv_adv_ - rcv_nxt_ ? (1u << rcv_scale_) - 1 : 0;  // not to the left
-        s.window = static_cast<u16>(std::min((window + round) >> rcv_scale_, 0xffffu));
+        s.window = window_field();
         s.has_timestamp = timestamps_;
         if (s.length == 0 && has_sack()) fill_sack(s);
         if (sends_urgent_ && snd_up_ > s.seq) {  // §3.8.5
@@ -169,10 +166,16 @@ void Connection::fill_sack(Segment& s) const {
 }
 
 std::optional<PacketBuffer> Connection::next_packet(Instant now) {
-    if (sends_data() && snd_nxt_ == snd_una_ && snd_max_ == snd_una_ && now - last_sent_ > rtt_.rto())
+    if (snd_nxt_ == snd_una_ && snd_max_ == snd_una_ && now - last_sent_ > RttEstimator::kMinimum && sends_data() &&
+        now - last_sent_ > rtt_.rto())
         congestion_.on_idle();  // RFC 5681 §4.1
     if (wide_mss_ != 0 && now >= widen_at_) [[unlikely]]
         widen();
+    return is_plain() ? next_plain(now) : next_planned(now);
+}
+
+/// Whatever there is to say.
+std::optional<PacketBuffer> Connection::next_planned(Instant now) {
     const std::optional<Plan> p = plan_here();
     if (!p) return std::nullopt;
     Segment s;
@@ -188,10 +191,52 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
     return packet;
 }
 
+/// Has plan() nothing in mind but what most packets say: the text there is, which one segment holds, with the ACK, or
+/// that alone? Then this says so with fewer questions.
+bool Connection::is_plain() const {
+    const u32 text = data_start_ + send_.size() - snd_nxt_;
+    const bool unusual = syn_pending_ | probe_pending_ | keepalive_pending_ | fin_queued_ | sends_urgent_;
+    if (unusual || !sends_data() || recovery_.probe_wanted || board_.lost() != 0 || has_sack()) return false;
+    if (text == 0) return ack_now_ && snd_nxt_ == snd_max_;
+    return text <= mss_ && snd_nxt_ == snd_max_ && !options_.cork && (snd_nxt_ == snd_una_ || options_.no_delay) &&
+           send_room() >= text;
+}
+
+std::optional<PacketBuffer> Connection::next_plain(Instant now) {
+    const u32 text = data_start_ + send_.size() - snd_nxt_, offset = snd_nxt_ - data_start_;
+    const Bytes first = text != 0 ? send_.piece_at(offset) : Bytes{};
+    if (first.size() < text || (text >= SendBuffer::kWorthLending && env_.config.fragments >= kScattered))
+        return next_planned(now);
+    PlainSegment s{.local = local_,
+                   .remote = remote_,
+                   .pseudo = pseudo_,
+                   .seq = snd_nxt_,
+                   .ack = rcv_nxt_,
+                   .window = window_field(),
+                   .has_timestamp = timestamps_};
+    s.flags = text != 0 ? flag::ack | flag::psh : flag::ack;
+    if (timestamps_) {
+        s.timestamp = timestamp_now(now);
+        s.timestamp_echo = ts_recent_;
+    }
+    const auto mode = env_.config.tx_checksum_offload ? TxChecksum::partial : TxChecksum::complete;
+    std::optional<PacketBuffer> packet = build_plain(env_.pool, s, first.first(text), mode);
+    if (!packet) {
+        ++env_.stats.no_packet;
+        return packet;
+    }
+    ++env_.stats.segments_out;
+    ack_sent(s.window, rcv_scale_);
+    if (text == 0) return packet;
+    env_.stats.bytes_out += text;
+    last_sent_ = now;
+    text_sent(snd_nxt_ + text, now);
+    return packet;
+}
+
 /// Up to one segment is copied into the packet; what is larger, or worth a second descriptor, is lent to it. `s` is
 /// cut when that takes more pieces than the link does, down to one segment.
 std::optional<PacketBuffer> Connection::build_data(const Plan& p, Segment& s) {
-    constexpr u16 kScattered = 4;  // a header, and bytes that begin and end anywhere in buffers of their own
     const bool large = s.length > mss_;
     if (large || (env_.config.fragments >= kScattered && s.length >= SendBuffer::kWorthLending)) {
         std::optional<PacketBuffer> packet = build_header(env_.pool, s);
@@ -252,17 +297,42 @@ void Connection::suspect_black_hole(Instant now) {
     narrow(mss_ > kCareful ? kCareful : kDefaultMss, now);
 }
 
+/// An ACK is on its way, with a window field of units of 2^scale bytes.
+void Connection::ack_sent(u16 window, u8 scale) {
+    ack_now_ = false;
+    timers_[kDelayedAck] = Instant::never();
+    last_ack_sent_ = rcv_nxt_;
+    rcv_adv_ = max(rcv_adv_, rcv_nxt_ + (u32{window} << scale));
+}
+
+/// Text that was never sent before, up to `end`, is on its way.
+void Connection::text_sent(SeqNum end, Instant now) {
+    const bool was_idle = snd_nxt_ == snd_una_;  // a timer still running was the persist timer
+    note_in_flight(end, now);
+    count_sent(end - snd_nxt_, end);
+    if (timers_[kRetransmit].is_never() || was_idle) rearm(now);  // RFC 6298 (5.1)
+}
+
+void Connection::note_in_flight(SeqNum end, Instant now) {
+    board_.sent(end, now, run_tolerance());
+    const u32 in_network = board_.pipe();
+    if (in_network > peak_) peak_ = in_network;
+}
+
+void Connection::count_sent(u32 bytes, SeqNum end) {
+    if (!recovery_.is_open()) recovery_.rate.sent(bytes);
+    recovery_.force = false;
+    snd_nxt_ = max(snd_nxt_, end);
+    snd_max_ = max(snd_max_, snd_nxt_);
+}
+
 /// `s`, built from `p`, is on its way.
 void Connection::sent(const Plan& p, const Segment& s, Instant now) {
     const u32 on_the_wire = s.length > mss_ ? (s.length + mss_ - 1u) / mss_ : 1;
     env_.stats.segments_out += on_the_wire;
     if ((s.flags & flag::ack) != 0) {
-        ack_now_ = false;
-        timers_[kDelayedAck] = Instant::never();
-        last_ack_sent_ = rcv_nxt_;
         if (s.sack_count != 0) duplicate_ = {};
-        const u8 scale = (s.flags & flag::syn) != 0 ? 0 : rcv_scale_;
-        rcv_adv_ = max(rcv_adv_, rcv_nxt_ + (u32{s.window} << scale));
+        ack_sent(s.window, (s.flags & flag::syn) != 0 ? 0 : rcv_scale_);
     }
     if (p.probe && p.length == 0 && (p.flags & flag::fin) == 0) {
         keepalive_pending_ = probe_pending_ = false;
@@ -294,14 +364,9 @@ void Connection::sent_bytes(const Plan& p, const Segment& s, SeqNum end, Instant
     } else if (end <= snd_nxt_) {
         resent_bytes(s.seq, end, now);
     } else {
-        board_.sent(end, now, run_tolerance());
-        const u32 in_network = board_.pipe();
-        if (in_network > peak_) peak_ = in_network;
+        note_in_flight(end, now);
     }
-    if (!recovery_.is_open()) recovery_.rate.sent(end - s.seq);
-    recovery_.force = false;
-    snd_nxt_ = max(snd_nxt_, end);
-    snd_max_ = max(snd_max_, snd_nxt_);
+    count_sent(end - s.seq, end);
     if (p.tail) {
         ++env_.stats.tail_probes;
         recovery_.probe_wanted = false;

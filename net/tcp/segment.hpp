@@ -7,6 +7,7 @@
 
 #include "lib/bytes.hpp"
 #include "net/address.hpp"
+#include "net/checksum.hpp"
 #include "net/packet.hpp"
 #include "net/tcp/seq.hpp"
 
@@ -71,6 +72,19 @@ bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet);
 enum class TxChecksum : u8 { complete, partial };
 /// A packet with `s`'s header and a copy of its payload, s.length bytes in pieces. Nothing when the pool is empty.
 std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, std::span<const Bytes> payload, TxChecksum mode);
+
+/// What most segments are: no flags but ACK and PSH, no option but timestamps.
+struct PlainSegment {
+    const Endpoint &local, &remote;
+    InternetSum pseudo;  ///< of both addresses and the protocol
+    SeqNum seq, ack;
+    u8 flags = flag::ack;
+    u16 window = 0;
+    bool has_timestamp = false;
+    u32 timestamp = 0, timestamp_echo = 0;
+};
+/// The same, with the text in one piece.
+std::optional<PacketBuffer> build_plain(PacketPool& pool, const PlainSegment& s, Bytes text, TxChecksum mode);
 
 /// A packet with `s`'s header alone; the caller appends s.length bytes of payload as fragments. The checksum is
 /// partial.

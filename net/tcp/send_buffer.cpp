@@ -3,24 +3,6 @@
 
 namespace ringlet::net::tcp {
 
-u32 SendBuffer::write(Bytes from) {
-    const u32 wanted = static_cast<u32>(std::min<usize>(from.size(), room()));
-    u32 copied = 0;
-    while (copied < wanted) {
-        PacketQueue::Ref last = chunks_.back();
-        if (!last || last->tailroom() == 0) {
-            if (!extend(wanted - copied)) break;
-            last = chunks_.back();
-        }
-        const u32 n = std::min(wanted - copied, static_cast<u32>(last->tailroom()));
-        std::memcpy(last->append(n).data(), from.data() + copied, n);
-        copied += n;
-    }
-    size_ += copied;
-    if (copied == 0 && wanted != 0 && size_ == 0) memory_.refused = true;
-    return copied;
-}
-
 /// Adds an empty chunk for `more` bytes: a run where they would fill half of one, together with what was written before
 /// unless something lent is in between.
 bool SendBuffer::extend(u32 more) {
@@ -40,6 +22,24 @@ bool SendBuffer::extend(u32 more) {
     buffers_ += taken;
     chunks_.push_back(std::move(*fresh));
     return true;
+}
+
+u32 SendBuffer::write(Bytes from) {
+    const u32 wanted = static_cast<u32>(std::min<usize>(from.size(), room()));
+    u32 copied = 0;
+    while (copied < wanted) {
+        PacketQueue::Ref last = chunks_.back();
+        if (!last || last->tailroom() == 0) {
+            if (!extend(wanted - copied)) break;
+            last = chunks_.back();
+        }
+        const u32 n = std::min(wanted - copied, static_cast<u32>(last->tailroom()));
+        std::memcpy(last->append(n).data(), from.data() + copied, n);
+        copied += n;
+    }
+    size_ += copied;
+    if (copied == 0 && wanted != 0 && size_ == 0) memory_.refused = true;
+    return copied;
 }
 
 u32 SendBuffer::borrow(Bytes from, DmaAddr dma, Loan* loan) {

@@ -30,6 +30,8 @@ public:
     u32 size() const { return size_; }
     /// Bytes until the bound. A loan may go beyond it: it is taken whole.
     u32 room() const { return bound_ - std::min(bound_, size_); }
+    /// A quarter of the bound is free.
+    bool has_quarter() const { return size_ <= bound_ - bound_ / 4; }
     u32 bound() const { return bound_; }
     void grow(u32 bound) { bound_ = std::max(bound_, bound); }
     u32 buffers() const { return buffers_; }
@@ -51,6 +53,7 @@ public:
     /// The bytes from `offset` < size() that lie in one place: mostly all that are wanted.
     Bytes piece_at(u32 offset) {
         ASSERT(offset < size_);
+        if (const Bytes first = chunks_.front()->data(); offset < first.size()) return first.subspan(offset);
         const Place at = find(offset);
         return at.chunk->data().subspan(at.offset);
     }
@@ -73,7 +76,7 @@ private:
         u32 offset;  ///< in the chunk's window
     };
     Place find(u32 offset);
-    bool extend(u32 more);
+    inline bool extend(u32 more);
 
     // Every buffer is full to its end unless it is the last or something lent is behind it, and each begins at its
     // first byte unless the front was dropped.

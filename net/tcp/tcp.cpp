@@ -332,12 +332,7 @@ Result<usize> Tcp::lend(Handle h, Bytes from, DmaAddr dma, Loan* loan, Instant n
 
 void Tcp::after_write(Entry& e, Instant now) {
     if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
-    if (e.hashed) {
-        if (e.connection.may_send_more())
-            activate(e);  // without planning it twice
-        else
-            plan_ahead(e, now);
-    }
+    if (e.hashed) activate(e);                    // output() finds out what may go, and when to ask again
     e.reported &= e.connection.readiness_bits();  // nor does writing
 }
 

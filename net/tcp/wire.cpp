@@ -60,9 +60,10 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
     }
 }
 
+constexpr u32 kUsualOptions = 0x0101'080a;  ///< NOP NOP TS(10): nearly every segment of a connection with timestamps
+
 void parse_options(Segment& s, Bytes options) {
-    constexpr u32 kUsual = 0x0101'080a;  // NOP NOP TS(10): nearly every segment of a connection with timestamps
-    if (options.size() == kTimestampBytes && read32(options, 0) == kUsual) {
+    if (options.size() == kTimestampBytes && read32(options, 0) == kUsualOptions) {
         s.has_timestamp = true;
         s.timestamp = read32(options, 4);
         s.timestamp_echo = read32(options, 8);
@@ -111,7 +112,7 @@ void write_header(const Segment& s, MutableBytes to) {
     if (s.sack_permitted) put32(at, 0x0101'0402);
     if (s.window_scale) put32(at, 0x0103'0300u | *s.window_scale);
     if (s.has_timestamp) {
-        put32(at, 0x0101'080a);
+        put32(at, kUsualOptions);
         put32(at, s.timestamp);
         put32(at, s.timestamp_echo);
     }
@@ -169,6 +170,47 @@ std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s) {
     packet->meta().header_bytes = static_cast<u16>(header.size());
     const be16 field =
         InternetSum::pseudo_header(s.local.address, s.remote.address, kProtocol, header.size() + s.length).sum();
+    std::memcpy(header.data() + kChecksumOffset, &field, sizeof(field));
+    return packet;
+}
+
+std::optional<PacketBuffer> build_plain(PacketPool& pool, const PlainSegment& s, Bytes text, TxChecksum mode) {
+    std::optional<PacketBuffer> packet = pool.allocate();
+    if (!packet) return packet;
+    const usize header_bytes = s.has_timestamp ? kHeaderBytes + kTimestampBytes : kHeaderBytes;
+    std::byte* const to = packet->append(text.size()).data();
+    std::byte* at = packet->push_bytes(header_bytes).data();
+    const MutableBytes header{at, header_bytes};
+    Header h;
+    h.source_port = s.local.port;
+    h.destination_port = s.remote.port;
+    h.sequence = s.seq.raw();
+    h.acknowledgment = s.ack.raw();
+    h.data_offset = static_cast<u8>(header_bytes / 4 << 4);
+    h.flags = s.flags;
+    h.window = s.window;
+    h.checksum = h.urgent = 0;
+    InternetSum sum = s.pseudo;
+    sum.add_u32(static_cast<u32>(header_bytes + text.size()));
+    if (mode == TxChecksum::partial) h.checksum = sum.sum();
+    std::memcpy(at, &h, sizeof(h));
+    at += sizeof(h);
+    if (s.has_timestamp) {
+        put32(at, kUsualOptions);
+        put32(at, s.timestamp);
+        put32(at, s.timestamp_echo);
+    }
+    if (mode == TxChecksum::partial) {
+        if (!text.empty()) std::memcpy(to, text.data(), text.size());
+        packet->meta().checksum = PacketMeta::Checksum::partial;
+        packet->meta().csum_offset = kChecksumOffset;
+        return packet;
+    }
+    sum.add(header);
+    InternetSum part;
+    part.add_copying({to, text.size()}, text);
+    sum.add_at(part, 0);
+    const be16 field = sum.checksum();
     std::memcpy(header.data() + kChecksumOffset, &field, sizeof(field));
     return packet;
 }
