@@ -30,6 +30,10 @@ public:
         ASSERT(!empty());
         return value(*head_.next);
     }
+    const T& front() const {
+        ASSERT(!empty());
+        return static_cast<const T&>(static_cast<const Node&>(*head_.next));
+    }
     T& back() {
         ASSERT(!empty());
         return value(*head_.prev);

@@ -208,7 +208,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now, u32 room) {
         std::optional<PacketBuffer> packet = e->connection.next_packet(now);
         if (packet && e->connection.has_whole_segment()) {  // to the back of the line, without planning it twice
             active_.push_back(*e);
-            deadlines_.schedule(*e, e->connection.deadline());
+            schedule(*e);
         } else {
             plan_ahead(*e, now);
         }
@@ -259,6 +259,11 @@ void Tcp::poll(Instant now) {
         e->connection.on_time(now);
         settle(*e, now);
     }
+    while (!time_wait_.empty() && time_wait_.front().connection.deadline() <= now) {
+        Entry& e = time_wait_.front();
+        e.connection.on_time(now);
+        settle(e, now);
+    }
 }
 
 void Tcp::set_link(bool up, Instant now, u8 link) {
@@ -270,7 +275,7 @@ void Tcp::set_link(bool up, Instant now, u8 link) {
     table_.for_each([&](Entry& e) {
         if (e.link != link || e.connection.is_local()) return;
         e.connection.on_link_restored(now);
-        deadlines_.schedule(e, e.connection.deadline());
+        schedule(e);
     });
 }
 

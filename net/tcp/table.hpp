@@ -101,11 +101,6 @@ public:
     explicit DeadlineHeap(u32 capacity);
     /// Makes sure that `e` comes up at `at` or before.
     void schedule(Entry& e, Instant at);
-    /// Moves `e` to `at`: worth it where that is much later and for good, for a key that comes up early wakes a thread.
-    void put_off(Entry& e, Instant at) {
-        remove(e);
-        schedule(e, at);
-    }
     void remove(Entry& e);
     Instant earliest() const { return size_ == 0 ? Instant::never() : items_[0].key; }
     /// Takes out the first entry if its key is due.

@@ -111,7 +111,7 @@ void Tcp::plan_ahead(Entry& e, Instant now) {
     Connection& c = e.connection;
     // Linked: output() will look anyway.
     if (!static_cast<ListNode<ActiveTag>&>(e).linked() && c.update(now)) active_.push_back(e);
-    deadlines_.schedule(e, c.deadline());
+    schedule(e);
 }
 
 /// Draws the consequences of whatever just happened to `e`; false when it is gone.
@@ -121,24 +121,33 @@ bool Tcp::settle(Entry& e, Instant now) {
         retire(e);
         return false;
     }
+    if (c.state() == State::time_wait) [[unlikely]]
+        keep_in_time_wait(e);
     plan_ahead(e, now);
     if (e.queue == Entry::Queue::half_open && c.is_synchronized()) {
         dequeue(e);
         enqueue(e, Entry::Queue::accept);
         notify(*e.listener, kReadable);
     }
-    const bool leaving = e.queue == Entry::Queue::none || e.queue == Entry::Queue::orphan;
-    if (c.state() == State::time_wait && leaving) {
-        dequeue(e);
-        if (time_wait_count_ >= env_.config.max_time_wait) {
-            ++env_.stats.time_wait_recycled;
-            kill(time_wait_.front());
-        }
-        enqueue(e, Entry::Queue::time_wait);
-        deadlines_.put_off(e, c.deadline());
-    }
     if (e.slot != kNone) notify(e, c.readiness_bits());
     return true;
+}
+
+/// All stay equally long, so the oldest of the queue is due first: those here are in no heap. Who is asked again by its
+/// peer begins anew, at the end.
+void Tcp::keep_in_time_wait(Entry& e) {
+    if (e.queue == Entry::Queue::time_wait) {
+        Entry& last = time_wait_.back();
+        if (&e == &last || e.connection.deadline() < last.connection.deadline()) return;
+    } else if (e.queue != Entry::Queue::none && e.queue != Entry::Queue::orphan) {
+        return;
+    } else if (time_wait_count_ >= env_.config.max_time_wait) {
+        ++env_.stats.time_wait_recycled;
+        kill(time_wait_.front());
+    }
+    dequeue(e);
+    enqueue(e, Entry::Queue::time_wait);
+    deadlines_.remove(e);
 }
 
 void Tcp::enqueue(Entry& e, Entry::Queue queue) {

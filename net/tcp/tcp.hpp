@@ -63,7 +63,8 @@ public:
     /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
     Instant deadline() const {
         if (merger_.holds()) return Instant{};
-        return std::min(std::min(deadlines_.earliest(), starved_until_), writers_at_);
+        const Instant waited = time_wait_.empty() ? Instant::never() : time_wait_.front().connection.deadline();
+        return std::min(std::min(deadlines_.earliest(), waited), std::min(starved_until_, writers_at_));
     }
 
     /// Without its link only a connection within this host is asked for output; one to others keeps what it has to
@@ -177,6 +178,10 @@ private:
     void after_write(Entry& e, Instant now);
     void plan_ahead(Entry& e, Instant now);
     bool settle(Entry& e, Instant now);
+    void keep_in_time_wait(Entry& e);
+    void schedule(Entry& e) {
+        if (e.queue != Entry::Queue::time_wait) deadlines_.schedule(e, e.connection.deadline());
+    }
     void enqueue(Entry& e, Entry::Queue queue);
     void dequeue(Entry& e);
     void retire(Entry& e);
