@@ -60,6 +60,7 @@ function(ringlet_add_appliance name)
   target_include_directories(${name}.objects PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
   add_library(${name}.root OBJECT "${RINGLET_ROOT}/boot/main.cpp")
   target_link_libraries(${name}.root PRIVATE ringlet_flags)
+  set_property(SOURCE "${RINGLET_ROOT}/boot/main.cpp" PROPERTY COMPILE_OPTIONS "${RINGLET_HOT_OPTIONS}")
   set_target_properties(${name}.root PROPERTIES CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS ON)
   if(NOT CMAKE_CXX_STANDARD)  # what <ringlet/...> needs; who needs another one says so
     set_target_properties(${name}.objects PROPERTIES CXX_STANDARD 23)

@@ -27,11 +27,14 @@ if(NOT RINGLET_ARCH STREQUAL host)
   add_dependencies(ringlet_libc ringlet_sysroot)
 endif()
 
-# SOURCES are built for speed, COLD ones for size: what runs once, seldom, or for people. What belongs where is measured:
+# SOURCES are built for speed (and on x86_64 without frame pointers), COLD ones for size: what runs once, seldom, or for people. What belongs where is measured:
 # bench/serve.py counts the instructions of a request, NAME-report shows the bytes.
 function(ringlet_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;COLD" ${ARGN})
   add_library(ringlet_${name} STATIC ${ROOM_SOURCES} ${ROOM_COLD})
+  if(ROOM_SOURCES)
+    set_property(SOURCE ${ROOM_SOURCES} APPEND PROPERTY COMPILE_OPTIONS "${RINGLET_HOT_OPTIONS}")
+  endif()
   if(ROOM_COLD AND NOT RINGLET_ARCH STREQUAL host)
     set_property(SOURCE ${ROOM_COLD} APPEND PROPERTY COMPILE_OPTIONS "$<$<NOT:$<COMPILE_LANGUAGE:ASM>>:-Os>")
   endif()

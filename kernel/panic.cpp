@@ -2,7 +2,9 @@
 // line and ends; a third one only ends. Context: any.
 #include "kernel/panic.hpp"
 
+#include <algorithm>
 #include <arch/backtrace.hpp>
+#include <arch/callers.hpp>
 #include <arch/cpu.hpp>
 #include <arch/early.hpp>
 #include <arch/power.hpp>
@@ -31,25 +33,52 @@ void put(std::string_view text) {
 
 constexpr auto kScreen = [](std::string_view text) { put(text); };
 
-// A return address may be the first one after a noreturn call at a function's end: look up the byte before.
-void print_frame(usize number, std::uintptr_t address, bool is_return_address) {
-    Symbol s = symbolize(address - (is_return_address ? 1 : 0));
-    if (s.name.empty()) return format(kScreen, "#{} ? (0x{:x})\n", number, address);
-    format(kScreen, "#{} {}+0x{:x} (0x{:x})\n", number, s.name, s.offset + (is_return_address ? 1 : 0), address);
-}
+/// Prints the lines of the stack and remembers what the last sure one is about.
+class Trace {
+public:
+    void line(std::uintptr_t address, bool is_return_address, const char* mark = "") {
+        // A return address may be the first one after a noreturn call at a function's end: look up the byte before.
+        const unsigned back = is_return_address ? 1 : 0;
+        const Symbol s = symbolize(address - back);
+        if (s.name.empty())
+            format(kScreen, "#{} ? (0x{:x})\n", number_++, address);
+        else
+            format(kScreen, "#{} {}{}+0x{:x} (0x{:x})\n", number_++, mark, s.name, s.offset + back, address);
+        if (*mark != '\0') return;
+        length_ = std::min(s.name.size(), sizeof name_);
+        std::copy_n(s.name.data(), length_, name_);
+    }
+    /// A return address without a frame is sure when the call before it is one of the function that came last.
+    void line(const arch::Caller& caller) {
+        const bool is_sure = caller.in_frame || (caller.callee != 0 && is_start_of_last(caller.callee));
+        line(caller.address, true, is_sure ? "" : "? ");
+    }
+
+private:
+    bool is_start_of_last(std::uintptr_t callee) const {
+        const Symbol s = symbolize(callee);
+        return s.offset == 0 && length_ != 0 && s.name.substr(0, sizeof name_) == std::string_view(name_, length_);
+    }
+    usize number_ = 0, length_ = 0;
+    char name_[128];
+};
 
 void print_stack(const arch::Registers* at, std::uintptr_t frame) {
-    usize number = 0;
+    Trace trace;
+    std::uintptr_t stack = frame;
     if (at != nullptr) {
-        print_frame(number++, at->program_counter(), false);
+        stack = at->stack_pointer();
+        trace.line(at->program_counter(), false);
         // A call of something that is no function has no frame yet: the caller is only in the return address.
         const std::uintptr_t caller = at->return_address();
-        if (symbolize(at->program_counter()).name.empty() && !symbolize(caller - 1).name.empty())
-            print_frame(number++, caller, true);
+        if (symbolize(at->program_counter()).name.empty() && !symbolize(caller - 1).name.empty()) {
+            trace.line(caller, true);
+            stack += sizeof(std::uintptr_t);
+        }
     }
-    std::uintptr_t addresses[32];
-    const usize count = arch::backtrace(frame, addresses);
-    for (usize i = 0; i < count; ++i) print_frame(number++, addresses[i], true);
+    arch::Caller callers[32];
+    const usize count = arch::callers(stack, frame, callers);
+    for (usize i = 0; i < count; ++i) trace.line(callers[i]);
 }
 
 [[noreturn]] void end() {

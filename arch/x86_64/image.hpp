@@ -6,6 +6,7 @@
 extern "C" {
 extern const char __image_start[], __image_end[];
 extern const char __text_start[], __text_end[];
+extern const char __string_text_start[], __string_text_end[];
 extern const char __rodata_start[], __rodata_end[];
 extern const char __data_start[], __data_end[];
 extern const char __bss_start[], __bss_end[];

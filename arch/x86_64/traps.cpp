@@ -191,7 +191,7 @@ u32 ringlet_interrupt(u32 vector, const InterruptedFrame& at) {
         arch::hooks::interrupt(arch::IrqId{vector});
     }
     arch::x86::end_of_interrupt();
-    return arch::hooks::interrupt_exit({at.rip, at.rbp}) ? 1 : 0;
+    return arch::hooks::interrupt_exit({at.rip, at.rbp, at.rsp}) ? 1 : 0;
 }
 
 void ringlet_fault(arch::Registers& at) {

@@ -26,9 +26,12 @@ extern "C" {
 extern const char ringlet_vectors[];
 void ringlet_spurious();
 void ringlet_divert();
-/// What an interrupt leaves on the stack for backtraces: a frame.
+/// What an interrupt leaves on the stack: a frame, for backtraces, and what interrupt_entry has saved.
 struct InterruptedFrame {
-    ringlet::u64 rbp, rip;
+    ringlet::u64 rbp, return_address;
+    ringlet::u8 floating_point[512];
+    ringlet::u64 registers[9], vector, error_code;
+    ringlet::u64 rip, cs, rflags, rsp, ss;  // pushed by the CPU
 };
 /// 1: the thread is diverted.
 ringlet::u32 ringlet_interrupt(ringlet::u32 vector, const InterruptedFrame& at);

@@ -3,6 +3,7 @@
 #include "kernel/sched/interruption.hpp"
 
 #include <arch/backtrace.hpp>
+#include <arch/callers.hpp>
 #include <arch/code_owner.hpp>
 #include <arch/context.hpp>
 
@@ -15,11 +16,14 @@ namespace {
 constinit const InterruptionSteps* steps = nullptr;
 
 /// The first frame that is not a library's decides: the system calls memcpy() too. Libraries have frame pointers, but a
-/// function at its first instruction, or without a frame, hides who called it; then the caller's caller decides, which
-/// for the application's calls is right, and for the system's means at worst what a handler that does not return always
-/// means: what the call had taken is lost.
+/// function at its first instruction, or without a frame, hides who called it; then a caller of the caller decides,
+/// which for the application's calls is right, and for the system's means at worst what a handler that does not return
+/// always means: what the call had taken is lost.
 bool in_application(const arch::hooks::Interrupted& at) {
     arch::CodeOwner owner = arch::code_owner(at.program_counter);
+    if (owner == arch::CodeOwner::library)
+        if (const auto caller = arch::caller_of_frameless(at.program_counter, at.stack_pointer))
+            owner = arch::code_owner(caller - 1);
     if (owner != arch::CodeOwner::library) return owner == arch::CodeOwner::application;
     std::uintptr_t callers[32];
     const usize count = arch::backtrace(at.frame_pointer, callers);
@@ -70,7 +74,7 @@ using namespace ringlet::kernel;
 std::uintptr_t fault_stack(const Registers& at) {
     const Cpu& cpu = this_cpu();
     if (steps == nullptr || cpu.current == nullptr || cpu.interrupt_depth != 0 || !holds_nothing(cpu)) return 0;
-    return in_application({at.program_counter(), at.frame_pointer()}) ? steps->fault_stack(at) : 0;
+    return in_application({at.program_counter(), at.frame_pointer(), at.stack_pointer()}) ? steps->fault_stack(at) : 0;
 }
 
 void diverted(Registers& at) {

@@ -25,18 +25,25 @@ class Signals(unittest.TestCase):
         return VM(machine, net=False, appliance="signals", append=f"-- {argument}",
                   extra=["-semihosting"] if machine.startswith("virt") else ())
 
+    def assert_fatal(self, machine, name, reason, functions):
+        with self.subTest(name), self.guest(machine, name) as vm:
+            self.assertNotEqual(vm.exit_status(30), 0)
+            text = vm.output.decode(errors="replace")
+            self.assertEqual(text.count(PANIC.decode()), 1, text)
+            self.assertIn(reason, text[text.index(PANIC.decode()):].split("\n")[0])
+            for function in functions:
+                self.assertIn(function, text)
+            self.assertNotIn("handler: ", text)
+            self.assertNotIn("still here", text)
+
     @per_machine("q35", "virt")
     def test_a_fault_without_a_handler_is_a_panic(self, machine):
         for name, (reason, functions) in FATAL.items():
-            with self.subTest(name), self.guest(machine, name) as vm:
-                self.assertNotEqual(vm.exit_status(30), 0)
-                text = vm.output.decode(errors="replace")
-                self.assertEqual(text.count(PANIC.decode()), 1, text)
-                self.assertIn(reason, text[text.index(PANIC.decode()):].split("\n")[0])
-                for function in functions:
-                    self.assertIn(function, text)
-                self.assertNotIn("handler: ", text)
-                self.assertNotIn("still here", text)
+            self.assert_fatal(machine, name, reason, functions)
+
+    @per_machine("q35")
+    def test_a_fault_where_the_system_reads_a_text_is_the_systems(self, machine):
+        self.assert_fatal(machine, "system-text", "null pointer", ["strlen", "remove"])
 
     @per_machine("q35")
     def test_the_kind_of_a_floating_point_fault(self, machine):

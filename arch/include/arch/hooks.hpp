@@ -20,6 +20,7 @@ void timer();
 /// Where an interrupt found the CPU.
 struct Interrupted {
     std::uintptr_t program_counter = 0, frame_pointer = 0;
+    std::uintptr_t stack_pointer = 0;  ///< where something without a frame can be interrupted
 };
 /// Called after end-of-interrupt, still on the interrupted thread's stack with interrupts disabled and all its
 /// registers (FP too) saved there: may switch threads and returns when this thread runs again. True: the thread is

@@ -1,4 +1,5 @@
-// Walking frame pointers (everything is built with -fno-omit-frame-pointer). Context: any, faults included.
+// Walking frame pointers. What of Ringlet is built for speed has none (cmake/flags.cmake) and is left out; callers() finds
+// that too. Context: any, faults included.
 #pragma once
 
 #include <span>

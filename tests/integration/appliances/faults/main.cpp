@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include <ringlet/console.hpp>
+#include <ringlet/network.hpp>
 #include <ringlet/system.hpp>
 #include <ringlet/thread.hpp>
 
@@ -70,6 +71,36 @@ volatile usize smashed_bytes = 64;
 
 [[gnu::noinline]] void fail_assert() {
     ASSERT(data_code[0] == 1);
+}
+
+/// A connection to ourselves, and what fails deep in the network: a bad pointer where bytes are copied, or an ASSERT
+/// where a socket's observer is told.
+struct Pair {
+    TcpListener listener;
+    TcpStream client;
+};
+Result<Pair> connect_to_ourselves() {
+    constexpr u16 kPort = 9;
+    TcpListener listener = TRY(TcpListener::bind(network(), kPort));
+    TcpStream client = TRY(TcpStream::start_connect(network(), {Ipv4Addr::of(127, 0, 0, 1), kPort}));
+    return Pair{std::move(listener), std::move(client)};
+}
+
+[[gnu::noinline]] void write_from_nowhere() {
+    auto pair = connect_to_ourselves();
+    if (!pair || !pair->listener.accept()) return;
+    const volatile std::uintptr_t nowhere = 8;
+    (void)pair->client.try_write({reinterpret_cast<const std::byte*>(nowhere), 100});
+    no_tail_call();
+}
+
+[[gnu::noinline]] void assert_in_observer() {
+    net::detail::Observer observer{[](net::detail::Observer&) { fail_assert(); }};
+    auto pair = connect_to_ourselves();
+    if (!pair) return;
+    pair->client.observe(&observer);
+    (void)pair->listener.accept();
+    no_tail_call();
 }
 
 /// The same sum again and again while another thread does other sums at the same priority.
@@ -170,6 +201,10 @@ int main(int argc, char** argv) {
         smash_stack();
     else if (what == "assert")
         fail_assert();
+    else if (what == "bad-write")
+        write_from_nowhere();
+    else if (what == "observer")
+        assert_in_observer();
     else if (what == "floating-point")
         floating_point();
     else if (what == "threads")

@@ -77,6 +77,9 @@ static void act(const char *what) {
   } else if (strcmp(what, "system") == 0) {
     handle(say_and_leave);
     if (sigsetjmp(place, 1) == 0) clock_gettime(CLOCK_MONOTONIC, (struct timespec *)nowhere);
+  } else if (strcmp(what, "system-text") == 0) { /* what reads it has no frame */
+    handle(say_and_leave);
+    if (sigsetjmp(place, 1) == 0) remove((const char *)nowhere);
   } else if (strcmp(what, "float") == 0) {
     divide_floats();
   } else if (strcmp(what, "spin") == 0) {
