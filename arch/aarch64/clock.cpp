@@ -11,16 +11,16 @@
 
 namespace ringlet::arch {
 
+constinit TimeScale time_scale;
+
 namespace {
 
 constexpr u64 kNanosecondsPerSecond = 1'000'000'000, kAssumedFrequency = 62'500'000;
 constexpr u64 kEnable = 1;
 
 struct Clock {
-    u64 base = 0;  // counter at entry
     u64 frequency = 0;
-    u64 ns_per_tick_32 = 0;  // 32.32 fixed point, both ways; products need 128 bits
-    u64 ticks_per_ns_32 = 0;
+    u64 ticks_per_ns_32 = 0;  // 32.32 fixed point, as TimeScale
     u32 intid = 0;
     std::uintptr_t rtc = 0;
     u64 unix_seconds = 0;  // at entry, where there is no rtc; 0: unknown
@@ -31,17 +31,13 @@ bool plausible(u64 frequency) {
     return frequency >= 1'000 && frequency <= 4'000'000'000;
 }
 
-u64 to_ns(u64 ticks) {
-    return static_cast<u64>((static_cast<unsigned __int128>(ticks) * clock.ns_per_tick_32) >> 32);
-}
-
 }  // namespace
 
 void clock_early(u64 counter_at_entry) {
-    clock.base = counter_at_entry;
+    time_scale.base = counter_at_entry;
     const u64 frequency = RINGLET_READ_SYSREG("cntfrq_el0") & 0xffff'ffff;
     clock.frequency = plausible(frequency) ? frequency : kAssumedFrequency;
-    clock.ns_per_tick_32 = (kNanosecondsPerSecond << 32) / clock.frequency;
+    time_scale.ns_per_tick_32 = (kNanosecondsPerSecond << 32) / clock.frequency;
     clock.ticks_per_ns_32 = (clock.frequency << 32) / kNanosecondsPerSecond + 1;  // rounded up: never early
     cancel_timer();
 }
@@ -60,16 +56,12 @@ Result<> clock_init(const Platform& platform) {
     return {};
 }
 
-Instant monotonic_now() {
-    return {to_ns(cycle_counter() - clock.base)};
-}
-
 void set_timer(Instant when) {
     if (when.is_never()) return cancel_timer();
     const auto ticks = static_cast<unsigned __int128>(when.ns) * clock.ticks_per_ns_32 >> 32;
     // Far enough away to overflow is centuries: then any far-off value will do, and the kernel sets it again.
     const u64 limit = ~u64{0} >> 2;
-    const u64 compare = ticks > limit ? clock.base + limit : clock.base + static_cast<u64>(ticks) + 1;
+    const u64 compare = ticks > limit ? time_scale.base + limit : time_scale.base + static_cast<u64>(ticks) + 1;
     RINGLET_WRITE_SYSREG("cntv_cval_el0", compare);
     RINGLET_WRITE_SYSREG("cntv_ctl_el0", kEnable);
     isb();

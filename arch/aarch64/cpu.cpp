@@ -67,6 +67,7 @@ void cpu_init() {
     RINGLET_WRITE_SYSREG("vbar_el1", address_of(ringlet_vectors));
     RINGLET_WRITE_SYSREG("cpacr_el1", 3u << 20);
     isb();
+    set_cpu_local(hooks::boot_cpu_local);
     const u64 instructions = RINGLET_READ_SYSREG("id_aa64isar0_el1");
     has_rndr = ((instructions >> 60) & 0xf) != 0;
     has_crc32 = ((instructions >> 16) & 0xf) != 0;

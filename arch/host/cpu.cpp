@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "arch/early.hpp"
+#include "arch/hooks.hpp"
 #include "arch/host.hpp"
 #include "arch/host/internal.hpp"
 
@@ -73,7 +74,7 @@ u32 cpu_index() {
     return 0;
 }
 void* cpu_local() {
-    return local_data;
+    return local_data != nullptr ? local_data : hooks::boot_cpu_local;
 }
 void set_cpu_local(void* p) {
     local_data = p;

@@ -1,8 +1,7 @@
 // Monotonic time from the TSC, and the one-shot timer. See arch/clock.hpp.
 //
-// ns = base_ns + (tsc - base_tsc) * multiplier / 2^48. A frequency that was only measured is refined against
-// the PIT from the timer interrupt, over windows that grow from 10 ms to a minute; each refinement changes
-// the slope from that moment on and never the value, so time cannot step.
+// A frequency that was only measured is refined against the PIT from the timer interrupt, over windows that grow from
+// 10 ms to a minute; each refinement changes the slope from that moment on and never the value, so time cannot step.
 #include "arch/clock.hpp"
 
 #include <atomic>
@@ -15,33 +14,24 @@
 #include "arch/x86_64/traps.hpp"
 
 namespace ringlet::arch {
+
+using x86::time_scale, x86::time_scale_version;
+constinit x86::TimeScale x86::time_scale;
+constinit std::atomic<u32> x86::time_scale_version{0};
+
 namespace {
 
 constexpr u64 kGiga = 1'000'000'000;
-constexpr unsigned kShift = 48;
-
-struct Scale {
-    u64 base_tsc = 0, base_ns = 0;
-    u64 multiplier = 0;  ///< ns per tick, times 2^48
-    u64 tsc_hz = 0;
-
-    u64 ns_at(u64 tsc) const {
-        return base_ns + static_cast<u64>(static_cast<unsigned __int128>(tsc - base_tsc) * multiplier >> kShift);
-    }
-};
-
-/// Changed only in interrupts and at boot; a reader that was interrupted by a change tries again.
-constinit Scale scale;
-constinit std::atomic<u32> scale_version{0};
 
 constinit Instant deadline = Instant::never();
 constinit bool tsc_deadline_mode;
 constinit u64 apic_hz;
 
 void set_scale(u64 tsc, u64 ns, u64 hz) {
-    scale = {tsc, ns, x86::divide_wide(kGiga >> (64 - kShift), kGiga << kShift, hz), hz};
+    time_scale = {tsc, ns,
+                  x86::divide_wide(kGiga >> (64 - x86::TimeScale::kShift), kGiga << x86::TimeScale::kShift, hz), hz};
     std::atomic_signal_fence(std::memory_order_release);
-    scale_version.store(scale_version.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    time_scale_version.store(time_scale_version.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 /// The background refinement of a measured frequency.
@@ -58,9 +48,9 @@ constexpr u64 kPitWrapNs = 65536 * kGiga / x86::kPitHz;
 /// Compares TSC and PIT since the anchor. Context: timer interrupt.
 void refine() {
     const x86::PitSample now = x86::pit_sample();
-    const u64 uncertainty_ns = scale.ns_at(scale.base_tsc + now.uncertainty) - scale.base_ns;
+    const u64 uncertainty_ns = time_scale.ns_at(time_scale.base_tsc + now.uncertainty) - time_scale.base_ns;
     if (uncertainty_ns > 20'000) return;  // disturbed: the next interrupt tries again
-    const u64 guess_ns = scale.ns_at(scale.base_tsc + (now.tsc - refinement.anchor.tsc)) - scale.base_ns;
+    const u64 guess_ns = time_scale.ns_at(time_scale.base_tsc + (now.tsc - refinement.anchor.tsc)) - time_scale.base_ns;
     // The PIT tells time modulo 55 ms; the guess must be good enough to say which round.
     if (guess_ns / 1'000'000 * refinement.error_ppm > kPitWrapNs / 4) {
         refinement.anchor = now;
@@ -72,12 +62,12 @@ void refine() {
     const u64 ticks = guess_ticks + static_cast<u64>(static_cast<i64>(correction));
     const u64 hz = x86::multiply_divide(now.tsc - refinement.anchor.tsc, x86::kPitHz, ticks);
     // Further off than the measurement at boot can have been: something stood still; look again from here.
-    const u64 off = hz > scale.tsc_hz ? hz - scale.tsc_hz : scale.tsc_hz - hz;
-    if (off > scale.tsc_hz / 20) {
+    const u64 off = hz > time_scale.tsc_hz ? hz - time_scale.tsc_hz : time_scale.tsc_hz - hz;
+    if (off > time_scale.tsc_hz / 20) {
         refinement.anchor = now;
         return;
     }
-    set_scale(now.tsc, scale.ns_at(now.tsc), hz);
+    set_scale(now.tsc, time_scale.ns_at(now.tsc), hz);
     refinement.error_ppm = 2 + 20'000 * u64{1'000'000} / guess_ns;
     refinement.window_ns = guess_ns * 8;
     refinement.wanted = guess_ns < 60 * kGiga;
@@ -85,7 +75,8 @@ void refine() {
 
 void refine_when_due() {
     if (!refinement.wanted) return;
-    const u64 since = scale.ns_at(scale.base_tsc + (cycle_counter() - refinement.anchor.tsc)) - scale.base_ns;
+    const u64 since =
+        time_scale.ns_at(time_scale.base_tsc + (cycle_counter() - refinement.anchor.tsc)) - time_scale.base_ns;
     if (since >= refinement.window_ns) refine();
 }
 
@@ -96,7 +87,8 @@ void arm() {
     if (tsc_deadline_mode) {
         // A deadline beyond a day is reached in steps, which also keeps the product below 64 bits.
         const u64 bounded = wait < 86'400 * kGiga ? wait : 86'400 * kGiga;
-        x86::write_msr(x86::kMsrTscDeadline, cycle_counter() + x86::multiply_divide(bounded, scale.tsc_hz, kGiga) + 1);
+        x86::write_msr(x86::kMsrTscDeadline,
+                       cycle_counter() + x86::multiply_divide(bounded, time_scale.tsc_hz, kGiga) + 1);
         return;
     }
     const u64 longest = x86::multiply_divide(~u32{0} - 1, kGiga, apic_hz);
@@ -127,16 +119,6 @@ Result<> clock_init(const Platform&) {
     // SDM vol. 3 §11.5.4.1: the mode must be set before the first deadline is.
     asm volatile("mfence" : : : "memory");
     return {};
-}
-
-Instant monotonic_now() {
-    for (;;) {
-        const u32 version = scale_version.load(std::memory_order_relaxed);
-        std::atomic_signal_fence(std::memory_order_acquire);
-        const u64 ns = scale.ns_at(cycle_counter());
-        std::atomic_signal_fence(std::memory_order_acquire);
-        if (scale_version.load(std::memory_order_relaxed) == version) return {ns};
-    }
 }
 
 void set_timer(Instant when) {

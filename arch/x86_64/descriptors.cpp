@@ -4,6 +4,7 @@
 // double faults and for NMI and machine checks, which may arrive while the first is in use.
 #include "arch/cpu.hpp"
 #include "arch/early.hpp"
+#include "arch/hooks.hpp"
 #include "arch/x86_64/cpuid.hpp"
 #include "arch/x86_64/traps.hpp"
 
@@ -78,6 +79,7 @@ u8 stack_for(unsigned vector) {
 }  // namespace
 
 void cpu_init() {
+    set_cpu_local(hooks::boot_cpu_local);
     load_tss();
     for (unsigned v = 0; v < 256; ++v) {
         const u64 code = v == x86::kSpuriousVector ? reinterpret_cast<u64>(&ringlet_spurious)

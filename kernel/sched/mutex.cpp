@@ -30,13 +30,15 @@ u8 deserved_priority(const Thread& thread) {
     return priority;
 }
 
-void Mutex::acquire(Rank rank) {
+// Before there are threads, when nobody competes, "nobody" takes it from nobody.
+void Mutex::acquire_ranked(u32 bit) {
+    Cpu& cpu = this_cpu();
     // Before it can block: a wrong order is reported even when it would not deadlock today.
-    take_rank(this_cpu(), rank);
-    Thread* const self = current_thread();
-    if (self == nullptr) return;  // before there are threads nobody competes
+    take_rank(cpu, bit);
+    Thread* const self = cpu.current;
     std::uintptr_t free = 0;
     if (!owner_.compare_exchange_strong(free, reinterpret_cast<std::uintptr_t>(self), std::memory_order_acquire))
+        [[unlikely]]
         wait_for_turn(*self);
 }
 
@@ -61,12 +63,12 @@ void Mutex::wait_for_turn(Thread& self) {
     while (owner() != &self) block_current(Instant::never());
 }
 
-void Mutex::release(Rank rank) {
-    if (Thread* const self = current_thread(); self != nullptr) {
-        std::uintptr_t mine = reinterpret_cast<std::uintptr_t>(self);
-        if (!owner_.compare_exchange_strong(mine, 0, std::memory_order_release)) release_to_next(*self);
-    }
-    drop_rank(this_cpu(), rank);
+void Mutex::release_ranked(u32 bit) {
+    Cpu& cpu = this_cpu();
+    auto mine = reinterpret_cast<std::uintptr_t>(cpu.current);
+    drop_rank(cpu, bit);
+    if (!owner_.compare_exchange_strong(mine, 0, std::memory_order_release)) [[unlikely]]
+        release_to_next(*cpu.current);
 }
 
 void Mutex::release_to_next(Thread& self) {

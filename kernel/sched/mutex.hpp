@@ -13,6 +13,7 @@
 
 #include "kernel/sched/wait_list.hpp"
 #include "kernel/sync/lock.hpp"
+#include "kernel/sync/rank.hpp"
 
 namespace ringlet::kernel {
 
@@ -20,8 +21,8 @@ class Mutex {
 public:
     Mutex() = default;
     Mutex(const Mutex&) = delete;
-    void acquire(Rank rank);  ///< context: thread, holding no spinlock
-    void release(Rank rank);  ///< context: the thread that acquired it
+    void acquire(Rank rank) { acquire_ranked(rank_bit(rank)); }  ///< context: thread, holding no spinlock
+    void release(Rank rank) { release_ranked(rank_bit(rank)); }  ///< context: the thread that acquired it
 
 private:
     static constexpr std::uintptr_t kContended = 1;  ///< threads wait: the owner releases with the scheduler lock held
@@ -29,6 +30,8 @@ private:
     void own(Thread* thread, std::uintptr_t mark = 0) {
         owner_.store(reinterpret_cast<std::uintptr_t>(thread) | mark, std::memory_order_relaxed);
     }
+    void acquire_ranked(u32 bit);
+    void release_ranked(u32 bit);
     void wait_for_turn(Thread& self);
     void release_to_next(Thread& self);
     friend void inherit_priority(Thread& waiter);

@@ -16,17 +16,15 @@
 
 namespace ringlet::kernel {
 
-constinit Cpu boot_cpu;
+constinit std::atomic<bool> scheduler_locked{false};
 
 namespace {
 
+constinit Cpu boot_cpu;
+
 constexpr Duration kLookAgain = Duration::from_ms(1);  ///< at a thread that is to be interrupted
 
-struct Scheduler {
-    std::atomic<bool> locked{false};
-    DeadlineHeap sleepers;
-};
-constinit Scheduler scheduler;
+constinit DeadlineHeap sleepers;
 
 // Lists link to themselves when empty, which no constant initialiser can express: made by scheduler_init().
 struct ReadyLists {
@@ -82,16 +80,6 @@ Thread& take_next(Cpu& cpu) {
     return thread;
 }
 
-void lock() {
-    take_rank(this_cpu(), Rank::run_queue);
-    while (scheduler.locked.exchange(true, std::memory_order_acquire)) arch::relax();
-}
-
-void unlock() {
-    scheduler.locked.store(false, std::memory_order_release);
-    drop_rank(this_cpu(), Rank::run_queue);
-}
-
 /// From now on the CPU's time is `to`'s.
 void charge(Cpu& cpu, Thread& to) {
     const Instant t = arch::monotonic_now();
@@ -107,10 +95,10 @@ void halt_here(Cpu& cpu) {
     Thread& waiter = *cpu.current;
     charge(cpu, *cpu.idle);
     cpu.halted = true;
-    unlock();
+    unlock_scheduler(cpu);
     do arch::wait_for_interrupt();
     while (cpu.ready_priorities == 0);
-    lock();
+    lock_scheduler(cpu);
     cpu.halted = false;
     charge(cpu, waiter);
 }
@@ -160,22 +148,14 @@ void preempt(Cpu& cpu) {
 
 }  // namespace
 
-SchedulerGuard::SchedulerGuard() : interrupts_were_enabled_(arch::interrupts_enabled()) {
-    arch::disable_interrupts();
-    lock();
-}
-
-SchedulerGuard::~SchedulerGuard() {
+void SchedulerGuard::switch_if_possible() const {
     Cpu& cpu = this_cpu();
-    if (cpu.need_switch && cpu.interrupt_depth == 0) {
-        // With interrupts off the caller is in the middle of something: let the timer bring us back.
-        if (interrupts_were_enabled_)
-            preempt(cpu);
-        else
-            arm_timer(cpu, Instant{0});
-    }
-    unlock();
-    if (interrupts_were_enabled_) arch::enable_interrupts();
+    if (cpu.interrupt_depth != 0) return;
+    // With interrupts off the caller is in the middle of something: let the timer bring us back.
+    if (interrupts_were_enabled_)
+        preempt(cpu);
+    else
+        arm_timer(cpu, Instant{0});
 }
 
 bool block_current(Instant deadline) {
@@ -186,8 +166,8 @@ bool block_current(Instant deadline) {
     current.state = ThreadState::waiting;
     if (!deadline.is_never()) {
         current.when = deadline;
-        scheduler.sleepers.push(current);
-        arm_timer(cpu, scheduler.sleepers.earliest());
+        sleepers.push(current);
+        arm_timer(cpu, sleepers.earliest());
     }
     switch_away(cpu);
     return !current.timed_out;
@@ -195,7 +175,7 @@ bool block_current(Instant deadline) {
 
 void wake(Thread& thread) {
     if (thread.state != ThreadState::waiting) return;
-    if (thread.queued) scheduler.sleepers.erase(thread);
+    if (thread.queued) sleepers.erase(thread);
     Cpu& cpu = this_cpu();
     add_ready(cpu, thread, End::back);
     consider(cpu, thread);
@@ -277,7 +257,7 @@ void sleep_for(Duration d) {
 }
 
 void start_new_thread() {
-    unlock();
+    unlock_scheduler(this_cpu());
     arch::enable_interrupts();
 }
 
@@ -288,7 +268,6 @@ void switch_for_ever() {
 
 void install_first_threads(Thread& main, Thread& idle) {
     std::construct_at(&ready());
-    arch::set_cpu_local(&boot_cpu);
     main.state = ThreadState::running;
     boot_cpu.idle = &idle;
     boot_cpu.running_since = arch::monotonic_now();
@@ -309,21 +288,13 @@ void rank_is_wrong(Cpu& cpu) {
     panic("a lock was taken out of rank order");
 }
 
-InterruptScope::InterruptScope() : held_ranks_(this_cpu().held_ranks) {
-    this_cpu().held_ranks = 0;
-    ++this_cpu().interrupt_depth;
-}
-
-InterruptScope::~InterruptScope() {
-    --this_cpu().interrupt_depth;
-    this_cpu().held_ranks = held_ranks_;
-}
-
 }  // namespace ringlet::kernel
 
 namespace ringlet::arch::hooks {
 
 using namespace ringlet::kernel;
+
+void* const boot_cpu_local = &boot_cpu;
 
 void timer() {
     const InterruptScope scope;
@@ -332,8 +303,8 @@ void timer() {
     cpu.timer_at = Instant::never();
     if (cpu.current == nullptr) return;
     const Instant t = arch::monotonic_now();
-    while (scheduler.sleepers.earliest() <= t) {
-        Thread& thread = *static_cast<Thread*>(scheduler.sleepers.first());
+    while (sleepers.earliest() <= t) {
+        Thread& thread = *static_cast<Thread*>(sleepers.first());
         if (thread.wait_list != nullptr) wait_list_remove(thread);
         thread.timed_out = true;
         wake(thread);
@@ -342,7 +313,7 @@ void timer() {
         cpu.slice_end = Instant::never();
         if (any_ready_at(cpu, cpu.current->priority)) cpu.slice_expired = cpu.need_switch = true;
     }
-    arm_timer(cpu, std::min(scheduler.sleepers.earliest(), cpu.slice_end));
+    arm_timer(cpu, std::min(sleepers.earliest(), cpu.slice_end));
 }
 
 bool interrupt_exit(const Interrupted& at) {
@@ -351,9 +322,9 @@ bool interrupt_exit(const Interrupted& at) {
     if (cpu.need_switch) {
         // The interrupted thread may hold mutexes of any rank: it is not it who takes the scheduler lock.
         const u32 held_ranks = std::exchange(cpu.held_ranks, 0);
-        kernel::lock();
+        lock_scheduler(cpu);
         preempt(cpu);
-        kernel::unlock();
+        unlock_scheduler(this_cpu());
         this_cpu().held_ranks = held_ranks;
     }
     if (!cpu.current->interruption_wanted.load(std::memory_order_relaxed)) [[likely]]

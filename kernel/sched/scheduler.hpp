@@ -78,36 +78,53 @@ struct Cpu {
     Instant running_since;
 };
 
-extern constinit Cpu boot_cpu;
-
-/// This CPU's data; valid from the first instruction (before scheduler_init() the boot CPU's).
+/// This CPU's data; valid from arch::cpu_init() on.
 inline Cpu& this_cpu() {
-    auto* cpu = static_cast<Cpu*>(arch::cpu_local());
-    return cpu != nullptr ? *cpu : boot_cpu;
+    return *static_cast<Cpu*>(arch::cpu_local());
 }
 /// Every lock says what it is before it is taken, and after it was given back.
 [[noreturn]] void rank_is_wrong(Cpu& cpu);
-inline void take_rank(Cpu& cpu, Rank rank) {
-    if (!rank_allowed(cpu.held_ranks, rank)) [[unlikely]]
+inline void take_rank(Cpu& cpu, u32 bit) {
+    if (!rank_allowed(cpu.held_ranks, bit)) [[unlikely]]
         rank_is_wrong(cpu);
-    cpu.held_ranks |= rank_bit(rank);
+    cpu.held_ranks |= bit;
 }
-inline void drop_rank(Cpu& cpu, Rank rank) {
-    cpu.held_ranks &= ~rank_bit(rank);
+inline void drop_rank(Cpu& cpu, u32 bit) {
+    cpu.held_ranks &= ~bit;
 }
 inline Thread* current_thread() {
     return this_cpu().current;
 }
 
+/// The one lock, for SchedulerGuard and for who is between two threads. Interrupts are disabled.
+extern constinit std::atomic<bool> scheduler_locked;
+inline void lock_scheduler(Cpu& cpu) {
+    take_rank(cpu, rank_bit(Rank::run_queue));
+    while (scheduler_locked.exchange(true, std::memory_order_acquire)) arch::relax();
+}
+inline void unlock_scheduler(Cpu& cpu) {
+    scheduler_locked.store(false, std::memory_order_release);
+    drop_rank(cpu, rank_bit(Rank::run_queue));
+}
+
 /// Holds the scheduler lock; its end is where a pending switch happens.
 class [[nodiscard]] SchedulerGuard {
 public:
-    SchedulerGuard();
-    ~SchedulerGuard();
+    SchedulerGuard() : interrupts_were_enabled_(arch::interrupts_enabled()) {
+        arch::disable_interrupts();
+        lock_scheduler(this_cpu());
+    }
+    ~SchedulerGuard() {
+        if (this_cpu().need_switch) [[unlikely]]
+            switch_if_possible();
+        unlock_scheduler(this_cpu());
+        if (interrupts_were_enabled_) arch::enable_interrupts();
+    }
     SchedulerGuard(const SchedulerGuard&) = delete;
     SchedulerGuard& operator=(const SchedulerGuard&) = delete;
 
 private:
+    void switch_if_possible() const;
     bool interrupts_were_enabled_;
 };
 

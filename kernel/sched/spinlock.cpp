@@ -11,7 +11,7 @@ namespace ringlet::kernel {
 void Spinlock::acquire(Rank rank) {
     const bool enabled = arch::interrupts_enabled();
     arch::disable_interrupts();
-    take_rank(this_cpu(), rank);
+    take_rank(this_cpu(), rank_bit(rank));
     while (held_.exchange(true, std::memory_order_acquire)) {
         while (held_.load(std::memory_order_relaxed)) arch::relax();
     }
@@ -21,7 +21,7 @@ void Spinlock::acquire(Rank rank) {
 void Spinlock::release(Rank rank) {
     const bool enable = interrupts_were_enabled_;  // ours until the store below
     held_.store(false, std::memory_order_release);
-    drop_rank(this_cpu(), rank);
+    drop_rank(this_cpu(), rank_bit(rank));
     if (enable) arch::enable_interrupts();
 }
 

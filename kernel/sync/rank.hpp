@@ -7,12 +7,12 @@
 
 namespace ringlet::kernel {
 
-/// The rule itself: may a holder of `held` take `rank`? Only when it is lower than every rank held.
-constexpr bool rank_allowed(u32 held, Rank rank) {
-    return (held & ((2u << static_cast<unsigned>(rank)) - 1)) == 0;
-}
 constexpr u32 rank_bit(Rank rank) {
     return 1u << static_cast<unsigned>(rank);
+}
+/// The rule itself: may a holder of `held` take the rank whose bit this is? Only when it is lower than every rank held.
+constexpr bool rank_allowed(u32 held, u32 bit) {
+    return (held & (2 * bit - 1)) == 0;
 }
 
 }  // namespace ringlet::kernel

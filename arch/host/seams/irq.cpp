@@ -71,6 +71,8 @@ void for_each_irq(FunctionRef<void(const IrqInfo&)> visit) {
 
 namespace arch::hooks {
 
+void* const boot_cpu_local = nullptr;
+
 void interrupt(IrqId id) {
     std::shared_lock lock(table().mutex);
     auto entry = table().entries.find(id);

@@ -27,13 +27,13 @@ Thread& self() {
 std::mutex queues;  // guards every WaitQueue's list
 thread_local u32 held_ranks = 0;
 
-void rank_acquired(Rank rank) {
-    if (!rank_allowed(held_ranks, rank)) panic("a lock was taken out of rank order");
-    held_ranks |= rank_bit(rank);
+void rank_acquired(u32 bit) {
+    if (!rank_allowed(held_ranks, bit)) panic("a lock was taken out of rank order");
+    held_ranks |= bit;
 }
 
-void rank_released(Rank rank) {
-    held_ranks &= ~rank_bit(rank);
+void rank_released(u32 bit) {
+    held_ranks &= ~bit;
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ host::Bucket& host::bucket_of(const void* object) {
 void Spinlock::acquire(Rank rank) {
     const bool enabled = arch::interrupts_enabled();
     arch::disable_interrupts();
-    rank_acquired(rank);
+    rank_acquired(rank_bit(rank));
     while (held_.exchange(true, std::memory_order_acquire)) {
         while (held_.load(std::memory_order_relaxed)) arch::relax();
     }
@@ -56,12 +56,12 @@ void Spinlock::acquire(Rank rank) {
 void Spinlock::release(Rank rank) {
     const bool enable = interrupts_were_enabled_;
     held_.store(false, std::memory_order_release);
-    rank_released(rank);
+    rank_released(rank_bit(rank));
     if (enable) arch::enable_interrupts();
 }
 
-void Mutex::acquire(Rank rank) {
-    rank_acquired(rank);
+void Mutex::acquire_ranked(u32 bit) {
+    rank_acquired(bit);
     auto& bucket = host::bucket_of(this);
     std::unique_lock lock(bucket.mutex);
     ASSERT(owner() != &self());
@@ -69,7 +69,7 @@ void Mutex::acquire(Rank rank) {
     own(&self());
 }
 
-void Mutex::release(Rank rank) {
+void Mutex::release_ranked(u32 bit) {
     auto& bucket = host::bucket_of(this);
     {
         std::lock_guard lock(bucket.mutex);
@@ -77,7 +77,7 @@ void Mutex::release(Rank rank) {
         own(nullptr);
     }
     bucket.changed.notify_all();
-    rank_released(rank);
+    rank_released(bit);
 }
 
 WaitQueue::Ticket WaitQueue::enqueue() {

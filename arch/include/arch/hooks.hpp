@@ -13,6 +13,8 @@ struct Registers;  // <arch/registers.hpp>
 
 namespace hooks {
 
+/// What cpu_local() is on the boot CPU from cpu_init() on.
+extern void* const boot_cpu_local;
 /// A device interrupt arrived. Context: interrupt, interrupts disabled, before end-of-interrupt.
 void interrupt(IrqId id);
 /// The timer set by arch::set_timer() expired. Context: interrupt, interrupts disabled.

@@ -423,7 +423,7 @@ TEST_CASE("Locks out of rank order panic, also across threads' own sets") {
     start_machine();
     arch::host::set_power_hook([](arch::host::PowerEvent, u8) { throw Panicked(); });
     arch::host::set_early_sink([](char) {});
-    CHECK(rank_allowed(0, Rank::service));
+    CHECK(rank_allowed(0, rank_bit(Rank::service)));
     Guarded<int, Rank::net, Mutex> net{0};
     Guarded<int, Rank::fs, Mutex> fs{0};
     auto held = fs.lock();
