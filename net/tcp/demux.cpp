@@ -14,32 +14,32 @@ void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant
 /// What is kept of `segment` is moved out of it.
 void Tcp::input_one(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link) {
     ++env_.stats.segments_in;
-    std::optional<Segment> s = parse(source, destination, segment.data(), segment.total_size());
-    if (!s) {
+    Segment s;
+    if (!parse(s, source, destination, segment.data(), segment.total_size())) {
         ++env_.stats.bad_header;
         return;
     }
-    s->link = link;
+    s.link = link;
     if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment)) {
         ++env_.stats.bad_checksum;
         return;
     }
-    if (s->length > env_.config.mss || segment.meta().gso_size != 0) {
+    if (s.length > env_.config.mss || segment.meta().gso_size != 0) {
         ++env_.stats.gso_in;
-        s->unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
+        s.unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
     }
-    segment.pull_bytes(s->header_bytes);
-    if (Entry* e = table_.find(s->local, s->remote)) return deliver(*e, *s, segment, now);
+    segment.pull_bytes(s.header_bytes);
+    if (Entry* e = table_.find(s.local, s.remote)) return deliver(*e, s, segment, now);
     // §3.9.2.3: never answer, never believe such a source, and so there is no connection to one. A segment from its own
     // destination loops for ever.
     if (source.is_unspecified() || source.is_broadcast() || source.is_multicast() || destination.is_broadcast() ||
-        destination.is_multicast() || s->local == s->remote)
+        destination.is_multicast() || s.local == s.remote)
         ++env_.stats.bad_address;
-    else if (Listener* l = find_listener(s->local))
-        on_listen(*l, *s, segment, now);
+    else if (Listener* l = find_listener(s.local))
+        on_listen(*l, s, segment, now);
     else {
         ++env_.stats.no_connection;
-        reply_reset(*s);
+        reply_reset(s);
     }
 }
 

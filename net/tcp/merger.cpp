@@ -14,14 +14,13 @@ bool is_whole(const IpAddr& source, const IpAddr& destination, PacketBuffer& p) 
 
 /// Nothing: a segment that is never joined.
 std::optional<Merger::Parsed> Merger::parse(const PacketBuffer& p) {
-    constexpr u32 kTimestampAlone = 0x0101'080a;  // NOP NOP TS(10)
     const usize size = p.size();
     if (p.fragments() != 1 || size < sizeof(Header) + kWorthHolding || size > 0xffff) return std::nullopt;
     Parsed s;
     std::memcpy(&s.header, p.data().data(), sizeof(Header));
     if ((s.header.flags & ~flag::psh) != flag::ack) return std::nullopt;
     if (s.header.data_offset == sizeof(Header) / 4 << 4) {
-        if (s.header.option_kinds != kTimestampAlone) return std::nullopt;
+        if (s.header.option_kinds != TimestampOption::kAlone) return std::nullopt;
         s.header_bytes = sizeof(Header);
     } else if (s.header.data_offset == kHeaderBytes / 4 << 4) {
         s.header_bytes = kHeaderBytes;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "lib/bytes.hpp"
+#include "lib/endian.hpp"
 #include "net/address.hpp"
 #include "net/checksum.hpp"
 #include "net/packet.hpp"
@@ -24,6 +25,23 @@ inline constexpr u32 kMaxSackBlocks = 4;      ///< what 40 bytes of options hold
 namespace flag {
 inline constexpr u8 fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20;
 }
+
+/// As on the wire (RFC 9293 §3.1), without options.
+struct Header {
+    be16 source_port, destination_port;
+    be32 sequence, acknowledgment;
+    u8 data_offset;  ///< upper four bits, in 32-bit words
+    u8 flags;
+    be16 window, checksum, urgent;
+};
+static_assert(sizeof(Header) == kHeaderBytes && offsetof(Header, checksum) == kChecksumOffset);
+
+/// The option that nearly every segment of a connection with timestamps has, and no other (RFC 7323 §3.2).
+struct TimestampOption {
+    be32 kinds, timestamp, echo;
+    static constexpr u32 kAlone = 0x0101'080a;  ///< NOP NOP TS(10)
+};
+static_assert(sizeof(TimestampOption) == kTimestampBytes);
 
 /// Bytes [begin, end) that have arrived ahead of the acknowledgment, or twice (RFC 2018 §3, RFC 2883 §3).
 struct SackBlock {
@@ -49,18 +67,54 @@ struct Segment {
     u8 link = 0;        ///< received: by which it came
     u8 sack_count = 0;  ///< of the blocks in `sack`, in the order of the option
     u32 timestamp = 0, timestamp_echo = 0;
-    std::array<SackBlock, kMaxSackBlocks> sack{};
+    union {  // not initialised: one is made for each segment that arrives
+        std::array<SackBlock, kMaxSackBlocks> sack;
+    };
 
+    Segment() {}
     bool has(u8 flags_wanted) const { return (flags & flags_wanted) == flags_wanted; }
     /// SEG.LEN: SYN and FIN count (RFC 9293 §3.4).
     u32 sequence_length() const { return u32{length} + ((flags & flag::syn) != 0) + ((flags & flag::fin) != 0); }
 };
 
-/// Reads the header at the front of `bytes`; `total` bytes of header and payload there are, maybe more than in `bytes`,
-/// which then is the first buffer of a chain and must hold the whole header. Malformed options end the option list and
-/// are otherwise ignored (RFC 9293 §3.1: "MUST be able to receive"); a header that does not fit is an error.
-std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes, usize total);
-inline std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes) {
+/// Reads options into `s`. Malformed ones end the list and are otherwise ignored (RFC 9293 §3.1: "MUST be able to
+/// receive").
+void parse_options(Segment& s, Bytes options);
+
+/// Reads the header at the front of `bytes` into `s`, a fresh one; `total` bytes of header and payload there are, maybe
+/// more than in `bytes`, which then is the first buffer of a chain and must hold the whole header. False: it does not
+/// fit. Inline, for it is most of what a received segment costs before its connection is known.
+inline bool parse(Segment& s, const IpAddr& source, const IpAddr& destination, Bytes bytes, usize total) {
+    if (bytes.size() < sizeof(Header)) return false;
+    const auto& h = *reinterpret_cast<const Header*>(bytes.data());
+    const usize header_bytes = usize{h.data_offset} >> 4 << 2;
+    if (header_bytes < sizeof(Header) || header_bytes > bytes.size() || total > 0xffff) return false;
+    if (h.source_port == 0 || h.destination_port == 0) return false;
+    s.local = {destination, h.destination_port, 0};
+    s.remote = {source, h.source_port, 0};
+    s.seq = SeqNum(h.sequence);
+    s.ack = SeqNum(h.acknowledgment);
+    s.flags = h.flags & 0x3f;
+    s.window = h.window;
+    s.urgent = h.urgent;
+    s.header_bytes = static_cast<u16>(header_bytes);
+    s.length = static_cast<u16>(total - header_bytes);
+    if (header_bytes == sizeof(Header)) return true;
+    const auto& option = *reinterpret_cast<const TimestampOption*>(&h + 1);
+    if (header_bytes == sizeof(Header) + sizeof(option) && option.kinds == TimestampOption::kAlone) [[likely]] {
+        s.has_timestamp = true;
+        s.timestamp = option.timestamp;
+        s.timestamp_echo = option.echo;
+    } else {
+        parse_options(s, bytes.subspan(sizeof(Header), header_bytes - sizeof(Header)));
+    }
+    return true;
+}
+inline std::optional<Segment> parse(const IpAddr& source, const IpAddr& destination, Bytes bytes, usize total) {
+    Segment s;
+    return parse(s, source, destination, bytes, total) ? std::optional(s) : std::nullopt;
+}
+inline std::optional<Segment> parse(const IpAddr& source, const IpAddr& destination, Bytes bytes) {
     return parse(source, destination, bytes, bytes.size());
 }
 /// True when the checksum over pseudo-header and `bytes` is right.

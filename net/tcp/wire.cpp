@@ -7,15 +7,6 @@
 namespace ringlet::net::tcp {
 namespace {
 
-struct Header {
-    be16 source_port, destination_port;
-    be32 sequence, acknowledgment;
-    u8 data_offset;  // upper four bits, in 32-bit words
-    u8 flags;
-    be16 window, checksum, urgent;
-};
-static_assert(sizeof(Header) == kHeaderBytes && offsetof(Header, checksum) == kChecksumOffset);
-
 enum Kind : u8 {
     end_of_list = 0,
     no_operation = 1,
@@ -60,30 +51,6 @@ void parse_option(Segment& s, u8 kind, Bytes body) {
     }
 }
 
-constexpr u32 kUsualOptions = 0x0101'080a;  ///< NOP NOP TS(10): nearly every segment of a connection with timestamps
-
-void parse_options(Segment& s, Bytes options) {
-    if (options.size() == kTimestampBytes && read32(options, 0) == kUsualOptions) {
-        s.has_timestamp = true;
-        s.timestamp = read32(options, 4);
-        s.timestamp_echo = read32(options, 8);
-        return;
-    }
-    while (!options.empty()) {
-        const u8 kind = static_cast<u8>(options[0]);
-        if (kind == end_of_list) return;
-        if (kind == no_operation) {
-            options = options.subspan(1);
-            continue;
-        }
-        if (options.size() < 2) return;
-        const usize length = static_cast<usize>(options[1]);
-        if (length < 2 || length > options.size()) return;
-        parse_option(s, kind, options.subspan(2, length - 2));
-        options = options.subspan(length);
-    }
-}
-
 void put32(std::byte*& at, u32 value) {
     const be32 v = value;
     std::memcpy(at, &v, sizeof(v));
@@ -112,7 +79,7 @@ void write_header(const Segment& s, MutableBytes to) {
     if (s.sack_permitted) put32(at, 0x0101'0402);
     if (s.window_scale) put32(at, 0x0103'0300u | *s.window_scale);
     if (s.has_timestamp) {
-        put32(at, kUsualOptions);
+        put32(at, TimestampOption::kAlone);
         put32(at, s.timestamp);
         put32(at, s.timestamp_echo);
     }
@@ -139,25 +106,20 @@ bool checksum_ok(IpAddr source, IpAddr destination, const PacketBuffer& packet) 
     return sum.is_valid();
 }
 
-std::optional<Segment> parse(IpAddr source, IpAddr destination, Bytes bytes, usize total) {
-    Header h;
-    if (bytes.size() < sizeof(h)) return std::nullopt;
-    std::memcpy(&h, bytes.data(), sizeof(h));
-    const usize header_bytes = usize{h.data_offset} >> 4 << 2;
-    if (header_bytes < sizeof(h) || header_bytes > bytes.size() || total > 0xffff) return std::nullopt;
-    if (h.source_port == 0 || h.destination_port == 0) return std::nullopt;
-    Segment s;
-    s.local = {destination, h.destination_port, 0};
-    s.remote = {source, h.source_port, 0};
-    s.seq = SeqNum(h.sequence);
-    s.ack = SeqNum(h.acknowledgment);
-    s.flags = h.flags & 0x3f;
-    s.window = h.window;
-    s.urgent = h.urgent;
-    s.header_bytes = static_cast<u16>(header_bytes);
-    s.length = static_cast<u16>(total - header_bytes);
-    if (header_bytes != sizeof(h)) parse_options(s, bytes.subspan(sizeof(h), header_bytes - sizeof(h)));
-    return s;
+void parse_options(Segment& s, Bytes options) {
+    while (!options.empty()) {
+        const u8 kind = static_cast<u8>(options[0]);
+        if (kind == end_of_list) return;
+        if (kind == no_operation) {
+            options = options.subspan(1);
+            continue;
+        }
+        if (options.size() < 2) return;
+        const usize length = static_cast<usize>(options[1]);
+        if (length < 2 || length > options.size()) return;
+        parse_option(s, kind, options.subspan(2, length - 2));
+        options = options.subspan(length);
+    }
 }
 
 std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s) {
@@ -196,7 +158,7 @@ std::optional<PacketBuffer> build_plain(PacketPool& pool, const PlainSegment& s,
     std::memcpy(at, &h, sizeof(h));
     at += sizeof(h);
     if (s.has_timestamp) {
-        put32(at, kUsualOptions);
+        put32(at, TimestampOption::kAlone);
         put32(at, s.timestamp);
         put32(at, s.timestamp_echo);
     }
