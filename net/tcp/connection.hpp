@@ -65,7 +65,11 @@ public:
     void on_time(Instant now);
     /// Nothing could be sent for a while, and now it can: what waited for an answer is sent again soon.
     void on_link_restored(Instant now);
-    Instant deadline() const;
+    Instant deadline() const {
+        Instant first = timers_[0];
+        for (usize i = 1; i < kTimers; ++i) first = std::min(first, timers_[i]);
+        return first;
+    }
 
     /// After every call above or below: arms the persist timer when something is stuck; true when next_packet() has
     /// something to say.

@@ -44,12 +44,10 @@ HashTable::HashTable(u32 capacity, const Secrets& secrets) : secrets_(secrets) {
     mask_ = n - 1;
 }
 
-Entry* HashTable::find(const Endpoint& local, const Endpoint& remote) const {
-    const auto is_it = [&](const Entry& e) { return e.connection.remote() == remote && e.connection.local() == local; };
-    if (recent_ != nullptr && is_it(*recent_)) return recent_;
+Entry* HashTable::search(const Endpoint& local, const Endpoint& remote) const {
     if (!buckets_) return nullptr;
     for (Entry* e = bucket(local, remote); e != nullptr; e = e->hash_next)
-        if (is_it(*e)) return recent_ = e;
+        if (e->is_between(local, remote)) return recent_ = e;
     return nullptr;
 }
 
@@ -100,14 +98,14 @@ void DeadlineHeap::sift_down(u32 at, Item i) {
     place(at, i);
 }
 
-void DeadlineHeap::schedule(Entry& e, Instant at) {
-    if (at.is_never()) return;
-    if (e.heap_index == kNone) {
+/// `e` is not there, or later than `at`.
+void DeadlineHeap::move_up(Entry& e, Instant at) {
+    u32 from = e.heap_index;
+    if (from == kNone) {
         ASSERT(size_ < capacity_);  // one item per connection, and connections are bounded by the same number
-        sift_up(size_++, {at, &e});
-    } else if (at < items_[e.heap_index].key) {
-        sift_up(e.heap_index, {at, &e});
+        from = size_++;
     }
+    sift_up(from, {at, &e});
 }
 
 void DeadlineHeap::remove(Entry& e) {

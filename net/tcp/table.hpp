@@ -46,6 +46,9 @@ struct Entry : Socket, ListNode<ActiveTag>, ListNode<QueueTag> {
     u8 link;  ///< by which its segments come and go
     Entry(Environment& e, const Endpoint& local, const Endpoint& remote, u8 by = 0)
         : Socket(Kind::connection), connection(e, local, remote), link(by) {}
+    bool is_between(const Endpoint& local, const Endpoint& remote) const {
+        return connection.remote() == remote && connection.local() == local;
+    }
 };
 
 /// Handles: an index and the generation of its use.
@@ -77,7 +80,9 @@ private:
 class HashTable {
 public:
     HashTable(u32 capacity, const Secrets& secrets);
-    Entry* find(const Endpoint& local, const Endpoint& remote) const;
+    Entry* find(const Endpoint& local, const Endpoint& remote) const {
+        return recent_ != nullptr && recent_->is_between(local, remote) ? recent_ : search(local, remote);
+    }
     void add(Entry& e);
     void remove(Entry& e);
     u32 capacity() const { return buckets_ ? mask_ + 1 : 0; }
@@ -87,6 +92,7 @@ public:
     }
 
 private:
+    Entry* search(const Endpoint& local, const Endpoint& remote) const;
     Entry*& bucket(const Endpoint& l, const Endpoint& r) const { return buckets_[secrets_.bucket(l, r) & mask_]; }
     const Secrets& secrets_;
     std::unique_ptr<Entry*[]> buckets_;
@@ -100,7 +106,10 @@ class DeadlineHeap {
 public:
     explicit DeadlineHeap(u32 capacity);
     /// Makes sure that `e` comes up at `at` or before.
-    void schedule(Entry& e, Instant at);
+    void schedule(Entry& e, Instant at) {
+        if (at.is_never() || (e.heap_index != kNone && items_[e.heap_index].key <= at)) return;
+        move_up(e, at);
+    }
     void remove(Entry& e);
     Instant earliest() const { return size_ == 0 ? Instant::never() : items_[0].key; }
     /// Takes out the first entry if its key is due.
@@ -112,6 +121,7 @@ private:
         Instant key;
         Entry* entry = nullptr;
     };
+    void move_up(Entry& e, Instant at);
     void place(u32 at, Item i);
     void sift_up(u32 at, Item i);
     void sift_down(u32 at, Item i);

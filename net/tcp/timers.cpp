@@ -12,12 +12,6 @@ constexpr Duration kMaxPersist = Duration::from_s(60);
 
 }  // namespace
 
-Instant Connection::deadline() const {
-    Instant first = timers_[0];
-    for (usize i = 1; i < kTimers; ++i) first = std::min(first, timers_[i]);
-    return first;
-}
-
 void Connection::on_time(Instant now) {
     auto due = [&](Timer t) {
         if (timers_[t] > now) return false;
