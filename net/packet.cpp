@@ -26,13 +26,12 @@ void PacketBuffer::append_fragment(PacketBuffer&& p) {
     slot_->followers = u16(slot_->followers + 1 + s->followers);
 }
 
-std::optional<PacketBuffer> PacketBuffer::take_rest() {
+PacketBuffer::Slot* PacketBuffer::cut_rest() {
     Slot* rest = std::exchange(slot_->more, nullptr);
-    if (rest == nullptr) return std::nullopt;
     rest->last = slot_->last;
     rest->followers = u16(slot_->followers - 1);
     slot_->followers = 0;
-    return PacketBuffer(rest);
+    return rest;
 }
 
 usize PacketBuffer::buffers() const {

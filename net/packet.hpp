@@ -120,7 +120,10 @@ public:
     void append_fragment(PacketBuffer&& p);
     /// Takes the first buffer off: what is returned is the rest of the chain, nothing when there is none. The metadata
     /// stays with the first.
-    std::optional<PacketBuffer> take_rest();
+    std::optional<PacketBuffer> take_rest() {
+        if (slot_->more == nullptr) return std::nullopt;
+        return PacketBuffer(cut_rest());
+    }
     /// Makes a chain that fits its first buffer one buffer, by copying; false, and nothing changed, when it does not
     /// fit.
     bool flatten();
@@ -156,6 +159,7 @@ private:
     };
     explicit PacketBuffer(Slot* s) : slot_(s) {}
     static DmaAddr dma_of(const Slot* s);
+    Slot* cut_rest();
     bool pull_across(usize n);
     void trim_across(usize length);
     usize size_across() const;

@@ -49,7 +49,13 @@ public:
     Ref front() const { return Ref(head_); }
     Ref back() const { return Ref(tail_); }
 
-    void push_back(PacketBuffer p) { insert_after(back(), std::move(p)); }
+    void push_back(PacketBuffer&& p) {
+        Slot* s = std::exchange(p.slot_, nullptr);
+        s->next = nullptr;
+        (tail_ == nullptr ? head_ : tail_->next) = s;
+        tail_ = s;
+        ++count_;
+    }
     /// Behind `position`, or at the front when that is empty.
     void insert_after(const Ref& position, PacketBuffer p) {
         Slot* s = std::exchange(p.slot_, nullptr);
@@ -59,7 +65,14 @@ public:
         if (s->next == nullptr) tail_ = s;
         ++count_;
     }
-    std::optional<PacketBuffer> pop_front() { return take_after(Ref()); }
+    std::optional<PacketBuffer> pop_front() {
+        if (head_ == nullptr) return std::nullopt;
+        Slot* s = head_;
+        head_ = std::exchange(s->next, nullptr);
+        if (head_ == nullptr) tail_ = nullptr;
+        --count_;
+        return PacketBuffer(s);
+    }
     /// Takes out the packet behind `position`, or the front when that is empty.
     std::optional<PacketBuffer> take_after(const Ref& position) {
         Slot*& link = position ? position.buffer_.slot_->next : head_;

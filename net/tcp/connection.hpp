@@ -1,6 +1,6 @@
 // One TCP connection: a pure state machine (RFC 9293). It is told segments, calls and the time; what it wants is read
 // off it afterwards (plan, deadline, readiness, state). It knows no table, no list and no other connection.
-// input.cpp: segments. recovery.cpp: losses. output.cpp: what to send. timers.cpp: time. connection.cpp: the
+// input.cpp, ack.hpp: segments. recovery.cpp: losses. output.cpp: what to send. timers.cpp: time. connection.cpp: the
 // application's calls.
 // Context: the network monitor.
 #pragma once
@@ -154,22 +154,26 @@ private:
     void on_text(Segment& s, PacketBuffer& packet, Instant now);
     void learn_options(const Segment& s);
     void establish(const Segment& s, Instant now);
-    void note_timestamp(const Segment& s, Instant now);
+    inline void note_timestamp(const Segment& s, Instant now);
     inline void update_send_window(const Segment& s);
-    void acknowledge(const Segment& s, News& news, Instant now);
+    [[gnu::always_inline]] inline void on_new_ack(const Segment& s, Instant now);
+    [[gnu::always_inline]] inline void on_next_text(const Segment& s, PacketBuffer& packet, Instant now);
     void listen_from(SeqNum irs, Instant now);
     void sample_handshake(const Segment& s, Instant now);
     void on_our_fin_acked(Instant now);
     void note_duplicate(const Segment& s);
     void note_urgent(const Segment& s);
     u32 urgent_bytes() const;
-    inline bool take_in_order(PacketBuffer& packet);
+    [[gnu::always_inline]] inline bool take_in_order(PacketBuffer& packet);
+    inline void note_unit(const Segment& s);
+    void refuse_text(SeqNum begin, Instant now);
+    void fill_hole();
     void keep_ahead(SeqNum seq, PacketBuffer& packet);
-    void append_in_order(PacketBuffer p);
-    bool may_hold_another() const;
+    [[gnu::always_inline]] inline void append_in_order(PacketBuffer&& p);
+    inline bool may_hold_another() const;
     bool may_hold_ahead() const;
     void consume_fin(Instant now);
-    void acknowledge_soon(bool at_once, Instant now);
+    inline void acknowledge_soon(bool at_once, Instant now);
     void challenge(Instant now);
     void account();
     inline void tune_window(Instant now);
@@ -179,12 +183,16 @@ private:
     Result<> may_write() const;
     void was_read(u32 bytes, Instant now);
 
+    // ack.hpp
+    [[gnu::always_inline]] inline void arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now);
+    [[gnu::always_inline]] inline void measure(const Segment& s, const News& news, Instant now);
+    [[gnu::always_inline]] inline void acknowledge(const Segment& s, News& news, Instant now);
+    [[gnu::always_inline]] inline void grow_window(const News& news, Instant now);
+
     // recovery.cpp
-    void arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now);
-    void measure(const Segment& s, const News& news, Instant now);
     void take_sacks(const Segment& s, News& news, Instant now);
     void count_duplicate(News& news);
-    void recover(const Segment& s, News& news, Instant now);
+    void recover(const Segment& s, News news, Instant now);
     void detect_losses(const News& news, Instant now);
     Duration reordering_window() const;
     void begin_episode(Recovery::Phase phase);
@@ -192,12 +200,16 @@ private:
     void resend_all();
     void leave_recovery();
     void reduce_window(u32 delivered, bool safe);
-    Congestion::Ack growth(u32 acked, const News& news, Instant now) const;
-    void grow_window(const News& news, Instant now);
+    Congestion::Ack growth(u32 acked, Duration rtt, Instant now) const;
+    void widen_window(u32 acked, Duration rtt, Instant now);
     void note_reported(const News& news);
     bool is_spurious(const Segment& s, const News& news) const;
     void undo();
-    void rearm(Instant now);
+    void rearm(Instant now) {
+        if (snd_nxt_ != snd_una_) return arm(now);
+        timers_[kRetransmit] = timers_[kReorder] = Instant::never();
+    }
+    void arm(Instant now);
     Duration probe_timeout() const;
     void on_probe_timer(Instant now);
     void on_reorder_timer(Instant now);

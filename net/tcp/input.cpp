@@ -1,6 +1,6 @@
 // Segment arrival: RFC 9293 §3.10.7.3 (SYN-SENT) and §3.10.7.4 (all others), in the RFC's order, with RFC 5961's
 // answers to blind attacks and RFC 7323's timestamps. Context: the network monitor.
-#include "net/tcp/connection.hpp"
+#include "net/tcp/ack.hpp"
 
 namespace ringlet::net::tcp {
 namespace {
@@ -20,26 +20,13 @@ bool older(u32 a, u32 b) {
 }  // namespace
 
 Verdict Connection::on_segment(Segment& s, PacketBuffer& packet, Instant now) {
-    if (is_predicted(s)) {
+    if (is_predicted(s)) [[likely]] {
         last_heard_ = now;
         keepalive_sent_ = 0;
         note_timestamp(s, now);
         update_send_window(s);
-        if (s.ack > snd_una_) {
-            ++env_.stats.fast_path_ack;
-            News news;
-            acknowledge(s, news, now);
-            if (recovery_.is_quiet() && board_.is_clean()) {
-                grow_window(news, now);
-                rearm(now);
-            } else {
-                recover(s, news, now);
-            }
-        }
-        if (s.length != 0) {
-            ++env_.stats.fast_path_data;
-            on_text(s, packet, now);
-        }
+        if (s.ack > snd_una_) on_new_ack(s, now);
+        if (s.length != 0) on_next_text(s, packet, now);
         return Verdict::done;
     }
     if (state_ == State::closed) return Verdict::reset;
@@ -55,6 +42,31 @@ bool Connection::is_predicted(const Segment& s) const {
            s.ack >= snd_una_ && s.ack <= snd_max_ && (s.length != 0 || s.ack != snd_una_) &&
            s.length <= rcv_adv_ - rcv_nxt_ && s.sack_count == 0 && !orphan_ && !fin_seen_ &&
            s.has_timestamp == timestamps_ && (!timestamps_ || !older(s.timestamp, ts_recent_));
+}
+
+/// An ACK of new data, of which nothing else is new.
+void Connection::on_new_ack(const Segment& s, Instant now) {
+    ++env_.stats.fast_path_ack;
+    News news;
+    acknowledge(s, news, now);
+    if (recovery_.is_quiet() && board_.is_clean()) [[likely]] {
+        grow_window(news, now);
+        rearm(now);
+    } else {
+        recover(s, news, now);
+    }
+}
+
+/// Text that begins at RCV.NXT and ends within the window.
+void Connection::on_next_text(const Segment& s, PacketBuffer& packet, Instant now) {
+    ++env_.stats.fast_path_data;
+    note_unit(s);
+    if (!take_in_order(packet)) [[unlikely]]
+        return refuse_text(s.seq, now);
+    const bool fills = !assembler_.empty();
+    if (fills) fill_hole();
+    account();
+    acknowledge_soon(fills, now);
 }
 
 // --- §3.10.7.3 ----------------------------------------------------------------------------------------------------
@@ -309,32 +321,6 @@ void Connection::sample_handshake(const Segment& s, Instant now) {
     measure(s, news, now);
 }
 
-/// SND.UNA < SEG.ACK <= SND.MAX.
-void Connection::acknowledge(const Segment& s, News& news, Instant now) {
-    const bool our_fin = fin_sent() && s.ack == fin_seq() + 1;
-    news.acked = s.ack - snd_una_;
-    board_.acked(s.ack, [&](const Scoreboard::Piece& p) { arrived(p, s, news, now); });
-    measure(s, news, now);
-    const u32 data = std::min(s.ack - data_start_, send_.size());
-    if (data != 0) {
-        send_.drop(data);
-        held_taken_ += data;
-        if (held_taken_ >= PacketBuffer::kSize || send_.buffers() == 0) {
-            held_taken_ = 0;
-            held_since_ = now;
-        }
-        write_refused_ = false;
-    }
-    data_start_ += data;
-    snd_una_ = s.ack;
-    snd_nxt_ = max(snd_nxt_, snd_una_);
-    if (sends_urgent_ && snd_una_ >= snd_up_) sends_urgent_ = false;
-    rtt_.progress();
-    stalled_since_ = {};
-    if (orphan_ && state_ != State::time_wait) timers_[kLifetime] = now + env_.config.orphan_timeout;
-    if (our_fin) on_our_fin_acked(now);
-}
-
 void Connection::on_our_fin_acked(Instant now) {
     switch (state_) {
     case State::fin_wait_1:
@@ -379,8 +365,7 @@ u32 Connection::urgent_bytes() const {
 /// §3.10.7.4, seventh and eighth: ESTABLISHED, FIN-WAIT-1 and FIN-WAIT-2.
 void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
     if (s.length == 0 && !s.has(flag::fin)) return;
-    const u16 unit = s.unit != 0 ? s.unit : s.length;
-    if (unit > largest_received_) largest_received_ = unit;
+    note_unit(s);
     const SeqNum claimed_end = s.seq + s.length;
     if (s.seq < rcv_nxt_) {  // the front is old
         note_duplicate(s);
@@ -407,25 +392,38 @@ void Connection::on_text(Segment& s, PacketBuffer& packet, Instant now) {
     } else if (s.seq != rcv_nxt_) {
         at_once = true;
         keep_ahead(s.seq, packet);
-    } else {
-        if (!take_in_order(packet)) {
-            ++env_.stats.receive_memory;
-            assembler_.clear();  // what is in order is worth more
-            account();
-            if (rcv_nxt_ != s.seq) acknowledge_soon(true, now);
-            return;  // or silence: the peer backs off
-        }
-        if (!assembler_.empty()) {
-            at_once = true;
-            while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
-            if (const SackBlock d = assembler_.take_duplicate(); !d.empty()) duplicate_ = d;
-        }
+    } else if (!take_in_order(packet)) {
+        return refuse_text(s.seq, now);
+    } else if (!assembler_.empty()) {
+        at_once = true;
+        fill_hole();
     }
     account();
     if (fin_seen_ && rcv_nxt_ == peer_fin_seq_)
         consume_fin(now);
     else
         acknowledge_soon(at_once, now);
+}
+
+/// How much a segment of the peer's holds.
+void Connection::note_unit(const Segment& s) {
+    const u16 unit = s.unit != 0 ? s.unit : s.length;
+    if (unit > largest_received_) largest_received_ = unit;
+}
+
+/// There is no memory for all of the text that began at RCV.NXT = `begin`: an ACK of what was taken, or silence, and
+/// the peer backs off.
+void Connection::refuse_text(SeqNum begin, Instant now) {
+    ++env_.stats.receive_memory;
+    assembler_.clear();  // what is in order is worth more
+    account();
+    if (rcv_nxt_ != begin) acknowledge_soon(true, now);
+}
+
+/// What has waited behind a hole that is no more.
+void Connection::fill_hole() {
+    while (auto next = assembler_.take(rcv_nxt_)) append_in_order(std::move(*next));
+    if (const SackBlock d = assembler_.take_duplicate(); !d.empty()) duplicate_ = d;
 }
 
 /// RFC 2883 §4: what arrived a second time is the first block of the next ACK's SACK option.
@@ -468,7 +466,7 @@ void Connection::keep_ahead(SeqNum seq, PacketBuffer& packet) {
     if (kept) ++env_.stats.out_of_order;
 }
 
-void Connection::append_in_order(PacketBuffer p) {
+void Connection::append_in_order(PacketBuffer&& p) {
     const u32 n = static_cast<u32>(p.size());
     PacketQueue::Ref last = receive_.back();
     // Small ones are put together, so that a queue of them does not hold a buffer each; larger ones when they must.
@@ -496,8 +494,7 @@ bool Connection::may_hold_ahead() const {
 
 void Connection::account() {
     const u32 mine = receive_.count() + assembler_.count();
-    env_.packets_held += mine;
-    env_.packets_held -= packets_accounted_;
+    env_.packets_held += usize{mine} - packets_accounted_;
     packets_accounted_ = mine;
 }
 

@@ -1,7 +1,7 @@
 // What ACKs tell about losses, and what follows: the scoreboard kept (RFC 2018 §5), RACK (RFC 8985), duplicate ACKs
 // from peers without SACK (RFC 6582), the window during repair (RFC 6937), tail loss probes (RFC 8985 §7), and episodes
 // that turn out to have had no reason (RFC 3522, 3708, 5682). Context: the network monitor.
-#include "net/tcp/connection.hpp"
+#include "net/tcp/ack.hpp"
 
 namespace ringlet::net::tcp {
 namespace {
@@ -11,31 +11,6 @@ constexpr Duration kShortestProbe = Duration::from_ms(10);     // a probe sooner
 constexpr Duration kLongestAckDelay = Duration::from_ms(200);  // RFC 8985 §7.2: what any peer waits with an ACK
 
 }  // namespace
-
-/// `p` has arrived, and no ACK said so before.
-void Connection::arrived(const Scoreboard::Piece& p, const Segment& s, News& news, Instant now) {
-    news.delivered += p.length();
-    bool stale = false;
-    if (p.resent) {
-        stale = timestamps_ && SeqNum(s.timestamp_echo) < SeqNum(timestamp_now(p.sent));  // RFC 8985 §6.2 step 2
-    } else {
-        news.latest = std::max(now - p.sent, Duration{1});
-        if (news.earliest.ns == 0) news.earliest = news.latest;
-        if (p.fate == Scoreboard::Fate::lost) news.original = true;
-    }
-    if (sack_) rack_.delivered(p, now, rtt_.minimum(), stale);
-}
-
-/// RFC 6298 §3: one sample per ACK, of the first segment it is about; by timestamps when all of it was sent again.
-void Connection::measure(const Segment& s, const News& news, Instant now) {
-    if (news.latest.ns != 0 && (sack_ || recovery_.is_open())) {
-        rtt_.sample(news.earliest);
-        rtt_.note_minimum(news.latest, now);
-    } else if (timestamps_ && s.timestamp_echo != 0) {
-        const u32 elapsed = timestamp_now(now) - s.timestamp_echo;
-        if (elapsed < 3'600'000) rtt_.sample(Duration::from_ms(elapsed));  // an echo we never sent is no measurement
-    }
-}
 
 /// RFC 2018 §5, with RFC 2883 §5 for the first block. A block that is not about what is in flight says nothing.
 void Connection::take_sacks(const Segment& s, News& news, Instant now) {
@@ -66,7 +41,7 @@ void Connection::count_duplicate(News& news) {
 }
 
 /// After the scoreboard knows what `s` said: what is lost, and how much may be sent now.
-void Connection::recover(const Segment& s, News& news, Instant now) {
+void Connection::recover(const Segment& s, News news, Instant now) {
     if (news.reported != 0) note_reported(news);
     finish_probe(s, news);
     const bool was_open = recovery_.is_open();
@@ -88,7 +63,7 @@ void Connection::recover(const Segment& s, News& news, Instant now) {
         reduce_window(news.delivered, safe);
         break;
     case Recovery::Phase::timeout:  // RFC 3465 §2.3: carefully, for an ACK may be of much that had arrived before
-        if (news.acked != 0) congestion_.on_ack(growth(std::min(news.acked, 2u * mss_), news, now));
+        if (news.acked != 0) congestion_.on_ack(growth(std::min(news.acked, 2u * mss_), news.latest, now));
         break;
     }
     rearm(now);
@@ -162,23 +137,15 @@ void Connection::reduce_window(u32 delivered, bool safe) {
                            recovery_.rate.on_ack(delivered, in_network, congestion_.threshold(), safe, mss_));
 }
 
-Congestion::Ack Connection::growth(u32 acked, const News& news, Instant now) const {
-    return {acked, snd_una_, snd_nxt_, news.latest, rtt_.smoothed(), now};
+Congestion::Ack Connection::growth(u32 acked, Duration rtt, Instant now) const {
+    return {acked, snd_una_, snd_nxt_, rtt, rtt_.smoothed(), now};
 }
 
-/// New data was acknowledged and nothing is lost. RFC 7661: a window that was not used proves nothing.
-void Connection::grow_window(const News& news, Instant now) {
-    const u32 peak = std::max(peak_, previous_peak_);
-    const u32 window = congestion_.window();
-    const bool used = congestion_.in_slow_start() ? peak * 2 >= window : peak + 2u * mss_ >= window;
-    if (used) {
-        congestion_.on_ack(growth(news.acked, news, now));
-        const u64 twice = u64{congestion_.window()} * 2;
-        if (twice > send_.bound()) send_.grow(static_cast<u32>(std::min<u64>(twice, env_.config.send_buffer_most)));
-    }
-    if (snd_una_ < peak_round_) return;
-    previous_peak_ = std::exchange(peak_, board_.pipe());
-    peak_round_ = snd_nxt_;
+/// The window was used, and `acked` bytes of it have arrived, the last of them after `rtt`.
+void Connection::widen_window(u32 acked, Duration rtt, Instant now) {
+    congestion_.on_ack(growth(acked, rtt, now));
+    const u64 twice = u64{congestion_.window()} * 2;
+    if (twice > send_.bound()) send_.grow(static_cast<u32>(std::min<u64>(twice, env_.config.send_buffer_most)));
 }
 
 // --- no loss after all ----------------------------------------------------------------------------------------------
@@ -213,11 +180,7 @@ void Connection::undo() {
 
 /// Starts the retransmission timer for what is in flight, or in its place the one that asks about the tail
 /// (RFC 8985 §7.2).
-void Connection::rearm(Instant now) {
-    if (snd_nxt_ == snd_una_) {
-        timers_[kRetransmit] = timers_[kReorder] = Instant::never();
-        return;
-    }
+void Connection::arm(Instant now) {
     probe_armed_ = sack_ && recovery_.is_quiet() && board_.is_clean() && rtt_.smoothed().ns != 0;
     timers_[kRetransmit] = now + (probe_armed_ ? probe_timeout() : rtt_.rto());
 }

@@ -59,7 +59,7 @@ struct Recovery {
 
     bool is_open() const { return phase == Phase::open; }
     /// An ACK of new data means nothing but that.
-    bool is_quiet() const { return is_open() && !probing && !probe_wanted && duplicates == 0; }
+    bool is_quiet() const { return (static_cast<u8>(phase) | duplicates | u8{probing} | u8{probe_wanted}) == 0; }
 };
 
 }  // namespace ringlet::net::tcp

@@ -61,14 +61,11 @@ public:
         end_ = until;
     }
     /// Everything below `una` has arrived. visit(const Piece&): what was not known yet, in order.
-    template <class F> void acked(SeqNum una, F visit) {
+    template <class F> [[gnu::always_inline]] void acked(SeqNum una, F visit) {
         while (count_ != 0 && begin_ < una) {
-            const Run& r = runs_[head_];
+            const Run r = runs_[head_];
             const Piece p{begin_, min(r.end, una), r.fate, r.resent, r.sent};
-            if (r.fate == Fate::sacked)
-                sacked_ -= p.length();
-            else if (r.fate == Fate::lost)
-                lost_ -= p.length();
+            count_off(r.fate, p.length(), false);
             begin_ = p.end;
             if (p.end == r.end) {
                 ++head_;

@@ -88,7 +88,7 @@ u32 SendBuffer::lend(PacketBuffer& packet, u32 offset, u32 length, u32 fragments
     return lent;
 }
 
-void SendBuffer::drop(u32 n) {
+void SendBuffer::drop_front(u32 n) {
     ASSERT(n <= size_);
     size_ -= n;
     for (Cursor* c : {&newest_, &again_}) c->at -= std::min(c->at, n);

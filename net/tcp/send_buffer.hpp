@@ -62,7 +62,7 @@ public:
     u32 lend(PacketBuffer& packet, u32 offset, u32 length, u32 fragments);
 
     /// The first `n` bytes are acknowledged.
-    void drop(u32 n);
+    void drop(u32 n) { n == size_ ? release() : drop_front(n); }
     void release();
 
 private:
@@ -77,6 +77,7 @@ private:
     };
     Place find(u32 offset);
     inline bool extend(u32 more);
+    void drop_front(u32 n);
 
     // Every buffer is full to its end unless it is the last or something lent is behind it, and each begins at its
     // first byte unless the front was dropped.
