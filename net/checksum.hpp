@@ -59,12 +59,10 @@ private:
         sum_ += v;
         sum_ += sum_ < v;  // the carry comes round
     }
+    /// A half added to the other, twice: the carry out of the lower one comes in above it, where the result is.
     constexpr u16 fold() const {
-        u64 s = (sum_ >> 32) + (sum_ & 0xffff'ffff);
-        s = (s >> 16) + (s & 0xffff);  // at most 0x2'ffff
-        s = (s >> 16) + (s & 0xffff);
-        s = (s >> 16) + (s & 0xffff);
-        return static_cast<u16>(s);
+        const u32 s = static_cast<u32>((sum_ + (sum_ << 32 | sum_ >> 32)) >> 32);
+        return static_cast<u16>((s + (s << 16 | s >> 16)) >> 16);
     }
     u64 sum_ = 0;
 };
