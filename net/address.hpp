@@ -105,7 +105,11 @@ struct Endpoint {
     IpAddr address;
     u16 port = 0;
     u16 scope = 0;
-    friend constexpr bool operator==(const Endpoint&, const Endpoint&) = default;
+    friend constexpr bool operator==(const Endpoint& a, const Endpoint& b) {
+        return a.place() == b.place() && a.address == b.address;
+    }
+    /// Port and scope as one number.
+    constexpr u32 place() const { return port | u32{scope} << 16; }
 };
 
 /// "10.0.2.15" into `to`.

@@ -350,17 +350,16 @@ private:
 
 inline u8 Connection::readiness_bits() const {
     u8 bits = receive_.empty() ? 0 : kReadable;
-    // A quarter of the buffer, so that a writer is not woken for every ACK.
-    const bool takes_more = !fin_queued_ && !write_refused_ && send_.has_quarter();
-    if (state_ == State::established && !fin_consumed_ && !hears_urgent_ && !pending_error_) [[likely]]
-        return takes_more ? bits | kWritable : bits;
-    const bool ended = state_ == State::closed;
-    if (ended) bits |= kReadable | kClosed | kWritable;
-    if (fin_consumed_) bits |= kFinished | kReadable;
-    if (state_ == State::time_wait) bits |= kClosed;
     if (pending_error_) bits |= kError;
     if (hears_urgent_) bits |= kUrgent;
-    if (takes_more && (state_ == State::established || state_ == State::close_wait)) bits |= kWritable;
+    // A quarter of the buffer, so that a writer is not woken for every ACK.
+    const u8 writable = send_.is_roomy() && !write_refused_ ? kWritable : 0;
+    if (state_ == State::established) [[likely]]
+        return bits | writable;  // neither side has finished
+    if (fin_consumed_) bits |= kFinished | kReadable;
+    if (state_ == State::close_wait && !fin_queued_) bits |= writable;
+    if (state_ == State::time_wait) bits |= kClosed;
+    if (state_ == State::closed) bits |= kClosed | kReadable | kWritable;
     return bits;
 }
 

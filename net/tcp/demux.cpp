@@ -7,61 +7,62 @@
 
 namespace ringlet::net::tcp {
 
-void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
-    input_one(source, destination, segment, now, link);
-}
-
-/// What is kept of `segment` is moved out of it.
-void Tcp::input_one(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link) {
+void Tcp::input(IpAddr source, IpAddr destination, PacketBuffer&& segment, Instant now, u8 link) {
     ++env_.stats.segments_in;
     Segment s;
-    if (!parse(s, source, destination, segment.data(), segment.total_size())) {
+    if (!parse(s, source, destination, segment.data(), segment.total_size())) [[unlikely]] {
         ++env_.stats.bad_header;
         return;
     }
     s.link = link;
-    if (segment.meta().checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment)) {
+    const PacketMeta& meta = segment.meta();
+    if (meta.checksum == PacketMeta::Checksum::none && !checksum_ok(source, destination, segment)) {
         ++env_.stats.bad_checksum;
         return;
     }
-    if (s.length > env_.config.mss || segment.meta().gso_size != 0) {
+    if (s.length > env_.config.mss || meta.gso_size != 0) {
         ++env_.stats.gso_in;
-        s.unit = segment.meta().gso_size == 0 ? env_.config.mss : std::min(segment.meta().gso_size, env_.config.mss);
+        s.unit = meta.gso_size == 0 ? env_.config.mss : std::min(meta.gso_size, env_.config.mss);
     }
     segment.pull_bytes(s.header_bytes);
-    if (Entry* e = table_.find(s.local, s.remote)) return deliver(*e, s, segment, now);
+    if (Entry* e = table_.find(s.local, s.remote)) [[likely]]
+        deliver(*e, s, segment, now);
+    else
+        unclaimed(s, segment, now);
+}
+
+/// Of no connection.
+void Tcp::unclaimed(Segment& s, PacketBuffer& packet, Instant now) {
+    const IpAddr &source = s.remote.address, &destination = s.local.address;
     // §3.9.2.3: never answer, never believe such a source, and so there is no connection to one. A segment from its own
     // destination loops for ever.
     if (source.is_unspecified() || source.is_broadcast() || source.is_multicast() || destination.is_broadcast() ||
         destination.is_multicast() || s.local == s.remote)
         ++env_.stats.bad_address;
     else if (Listener* l = find_listener(s.local))
-        on_listen(*l, s, segment, now);
+        on_listen(*l, s, packet, now);
     else {
         ++env_.stats.no_connection;
         reply_reset(s);
     }
 }
 
-void Tcp::input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link) {
-    if (!Merger::may_join(segment)) {
-        end_batch(now);
-        return input_one(source, destination, segment, now, link);
-    }
+/// True: `segment` is kept, with what it continues or for what may continue it.
+bool Tcp::hold(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link) {
     if (merger_.join(source, destination, segment)) {
         ++env_.stats.segments_in;
         ++env_.stats.joined_in;
         if (merger_.is_full()) end_batch(now);
-        return;
+        return true;
     }
     end_batch(now);
     merger_link_ = link;  // what continues it has the same destination, so it comes by the same one
-    if (!merger_.begin(source, destination, segment)) input_one(source, destination, segment, now, link);
+    return merger_.begin(source, destination, segment);
 }
 
 void Tcp::input_held(Instant now) {
     auto held = merger_.take();
-    input_one(held->source, held->destination, held->packet, now, merger_link_);
+    input(held->source, held->destination, std::move(held->packet), now, merger_link_);
 }
 
 void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
@@ -80,7 +81,7 @@ void Tcp::deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now) {
         return;
     }
     if (verdict == Verdict::reset) reply_reset(s);
-    settle(e, now);
+    settle_here(e, now);
 }
 
 /// §3.10.7.2.

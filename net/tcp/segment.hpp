@@ -90,8 +90,10 @@ inline bool parse(Segment& s, const IpAddr& source, const IpAddr& destination, B
     const usize header_bytes = usize{h.data_offset} >> 4 << 2;
     if (header_bytes < sizeof(Header) || header_bytes > bytes.size() || total > 0xffff) return false;
     if (h.source_port == 0 || h.destination_port == 0) return false;
-    s.local = {destination, h.destination_port, 0};
-    s.remote = {source, h.source_port, 0};
+    s.local.address = destination;
+    s.local.port = h.destination_port;
+    s.remote.address = source;
+    s.remote.port = h.source_port;
     s.seq = SeqNum(h.sequence);
     s.ack = SeqNum(h.acknowledgment);
     s.flags = h.flags & 0x3f;

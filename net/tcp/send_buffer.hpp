@@ -30,9 +30,9 @@ public:
     u32 size() const { return size_; }
     /// Bytes until the bound. A loan may go beyond it: it is taken whole.
     u32 room() const { return bound_ - std::min(bound_, size_); }
-    /// A quarter of the bound is free.
-    bool has_quarter() const { return size_ <= bound_ - bound_ / 4; }
     u32 bound() const { return bound_; }
+    /// At least a quarter is free.
+    bool is_roomy() const { return size_ <= bound_ - bound_ / 4; }
     void grow(u32 bound) { bound_ = std::max(bound_, bound); }
     u32 buffers() const { return buffers_; }
 

@@ -114,23 +114,19 @@ void Tcp::plan_ahead(Entry& e, Instant now) {
     schedule(e);
 }
 
-/// Draws the consequences of whatever just happened to `e`; false when it is gone.
 bool Tcp::settle(Entry& e, Instant now) {
+    return settle_here(e, now);
+}
+
+/// `e` may be established now, or in TIME-WAIT: then it belongs elsewhere.
+void Tcp::move_on(Entry& e) {
     Connection& c = e.connection;
-    if (c.state() == State::closed) {
-        retire(e);
-        return false;
-    }
-    if (c.state() == State::time_wait) [[unlikely]]
-        keep_in_time_wait(e);
-    plan_ahead(e, now);
     if (e.queue == Entry::Queue::half_open && c.is_synchronized()) {
         dequeue(e);
         enqueue(e, Entry::Queue::accept);
         notify(*e.listener, kReadable);
     }
-    if (e.slot != kNone) notify(e, c.readiness_bits());
-    return true;
+    if (c.state() == State::time_wait) keep_in_time_wait(e);
 }
 
 /// All stay equally long, so the oldest of the queue is due first: those here are in no heap. Who is asked again by its
@@ -216,12 +212,6 @@ void Tcp::destroy(Entry& e) {
 void Tcp::kill(Entry& e) {
     e.connection.finish(std::nullopt);
     retire(e);
-}
-
-void Tcp::notify(Socket& s, u8 bits) {
-    const bool risen = (bits & ~s.reported) != 0;
-    s.reported = bits;
-    if (risen && !static_cast<ListNode<ReadyTag>&>(s).linked()) ready_.push_back(s);
 }
 
 // --- opening ------------------------------------------------------------------------------------------------------

@@ -35,13 +35,19 @@ public:
     // --- the stack's side ---------------------------------------------------------------------------------------
     /// One received segment: the window is the TCP header and payload; the IP header has been validated and the
     /// packet trimmed to its total length. meta().checksum: `none` is verified here, `verified` and `partial` are
-    /// trusted. The caller has checked that `destination` is ours and unicast.
+    /// trusted. The caller has checked that `destination` is ours and unicast. What is kept of it is moved out.
     /// `link`: the number of the one it came by, which is the only one that leads back from `destination`; below 32.
-    void input(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link = 0);
+    void input(IpAddr source, IpAddr destination, PacketBuffer&& segment, Instant now, u8 link = 0);
 
     /// input() for one of a batch: segments that continue each other may be joined. What is held back is looked at with
     /// the next that does not belong to it, by poll(), or by output().
-    void input_of_batch(IpAddr source, IpAddr destination, PacketBuffer segment, Instant now, u8 link = 0);
+    void input_of_batch(IpAddr source, IpAddr destination, PacketBuffer&& segment, Instant now, u8 link = 0) {
+        if (!Merger::may_join(segment))
+            end_batch(now);
+        else if (hold(source, destination, segment, now, link))
+            return;
+        input(source, destination, std::move(segment), now, link);
+    }
 
     struct Outgoing {
         PacketBuffer packet;  ///< window = the TCP segment; at least 60 bytes of headroom remain in front
@@ -159,8 +165,9 @@ private:
             input_held(now);
     }
     void input_held(Instant now);
-    void input_one(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link);
-    inline void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
+    bool hold(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link);
+    void unclaimed(Segment& s, PacketBuffer& packet, Instant now);
+    [[gnu::always_inline]] inline void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
     void on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     bool on_cookie(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
     void reply_reset(const Segment& s);
@@ -177,7 +184,21 @@ private:
     void after_read(Entry& e);
     void after_write(Entry& e, Instant now);
     void plan_ahead(Entry& e, Instant now);
+    /// Draws the consequences of whatever just happened to `e`; false when it is gone.
     bool settle(Entry& e, Instant now);
+    [[gnu::always_inline]] bool settle_here(Entry& e, Instant now) {
+        Connection& c = e.connection;
+        if (c.state() == State::closed) [[unlikely]] {
+            retire(e);
+            return false;
+        }
+        if (e.queue == Entry::Queue::half_open || c.state() == State::time_wait) [[unlikely]]
+            move_on(e);
+        plan_ahead(e, now);
+        if (e.slot != kNone) notify(e, c.readiness_bits());
+        return true;
+    }
+    void move_on(Entry& e);
     void keep_in_time_wait(Entry& e);
     void schedule(Entry& e) {
         if (e.queue != Entry::Queue::time_wait) deadlines_.schedule(e, e.connection.deadline());
@@ -187,7 +208,11 @@ private:
     void retire(Entry& e);
     void destroy(Entry& e);
     void kill(Entry& e);
-    void notify(Socket& s, u8 bits);
+    void notify(Socket& s, u8 bits) {
+        const bool risen = (bits & ~s.reported) != 0;
+        s.reported = bits;
+        if (risen && !static_cast<ListNode<ReadyTag>&>(s).linked()) ready_.push_back(s);
+    }
     void close_listener(Listener& l);
     std::optional<u16> ephemeral_port(IpAddr local, const Endpoint& remote);
     Entry* find_connection(Handle h) const;
