@@ -7,6 +7,16 @@
 
 namespace ringlet::net {
 
+inline void PacketPool::add_free(Slot* s) {
+    Block& b = blocks_[usize(s - slots_) / PacketBuffer::kRun];
+    s->next = std::exchange(b.free, s);
+    ++free_;
+    if (++b.count == 1) return partial_.push_front(b);
+    if (b.count != PacketBuffer::kRun) return;
+    partial_.remove(b);
+    whole_.push_front(b);
+}
+
 void PacketBuffer::give_back(Slot* s) {
     if (s->more != nullptr) release(std::exchange(s->more, nullptr));
     if (s->readers != 0) return s->pool->end_view(s);
@@ -128,16 +138,6 @@ PacketPool::~PacketPool() {
     ASSERT(free_ == total_ && free_views_ == total_ / 2);
     delete[] slots_;
     delete[] blocks_;
-}
-
-void PacketPool::add_free(Slot* s) {
-    Block& b = blocks_[usize(s - slots_) / PacketBuffer::kRun];
-    s->next = std::exchange(b.free, s);
-    ++free_;
-    if (++b.count == 1) return partial_.push_front(b);
-    if (b.count != PacketBuffer::kRun) return;
-    partial_.remove(b);
-    whole_.push_front(b);
 }
 
 void PacketPool::add_free_run(Slot* s) {

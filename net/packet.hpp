@@ -219,7 +219,7 @@ private:
     };
     /// Buffers whose memory is `s`'s.
     u16 pages(const Slot* s) const { return s >= slots_ + total_ ? 0 : s->is_run() ? PacketBuffer::kRun : 1; }
-    void add_free(Slot* s);
+    inline void add_free(Slot* s);
     void add_free_run(Slot* s);
     Slot* take_view();
     void give_view(Slot* s);
