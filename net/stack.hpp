@@ -181,9 +181,14 @@ private:
     /// The last answer of route(): every packet is asked about twice, and the next is often for the same neighbour.
     struct RecentRoute {
         bool known = false;
-        bool plain = false;  ///< one host elsewhere: a neighbour of its own
+        bool plain = false;   ///< one host elsewhere: a neighbour of its own
+        bool honest = false;  ///< plain, `source` is the address of route.by, and such packets may come from there
         Ipv4Addr destination, source;
         Route route;
+        /// Does what says it is from there, and came by `i`, need no further look at its addresses?
+        bool is_from(Ipv4Addr from, Ipv4Addr to, const Interface& i) const {
+            return honest && answers(from, to) && route.by == &i;
+        }
         bool answers(Ipv4Addr to, Ipv4Addr from) const { return known && destination == to && source == from; }
     };
     mutable RecentRoute recent_;
@@ -211,14 +216,18 @@ private:
     // stack_input.cpp
     void ip_input(PacketBuffer p, Instant now);
     bool listens_to(const Interface& i, const MacAddr& group) const;
+    void ethernet_input(PacketBuffer&& frame, const EthernetHeader& eth, Interface& i, Instant now);
     void ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant now);
+    bool options_pass(Bytes header, Origin origin);
+    bool passes(const Ipv4Header& ip, const Interface& i, Origin& origin);
+    void ipv4_others(PacketBuffer&& p, Interface& i, Origin origin, Instant now);
     inline bool is_wanted(const Ipv4Header& ip, const Interface& i, Origin& origin);
     void fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     inline void ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
-    inline void tcp_input(PacketBuffer&& p, const Ipv4Header& ip, const Interface& i, Instant now);
+    inline void tcp_input(PacketBuffer&& p, const Ipv4Header& ip, usize header_bytes, const Interface& i, Instant now);
     void udp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
     void dhcp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Instant now);
-    inline bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;
+    bool source_is_plausible(Ipv4Addr source, const Interface& i, Origin origin) const;
     bool has_source_route(Bytes options) const;
     // stack_icmp.cpp
     void icmp_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now);
@@ -302,5 +311,25 @@ private:
     Interfaces interfaces_;  // and it
     Interface* out_;         // whose the frame is that was made last
 };
+
+inline void Stack::input(PacketBuffer frame, Instant now, u8 interface) {
+    Interface& i = interfaces_[interface];
+    ++i.frames_in;
+    ++stats_.frames_in;
+    stats_.bytes_in += frame.total_size();
+    const auto* eth = frame.pull<EthernetHeader>();
+    if (eth == nullptr) [[unlikely]] {
+        ++stats_.ethernet_short;
+        return;
+    }
+    if (eth->source.is_multicast() || eth->source == i.config.mac) [[unlikely]] {
+        ++stats_.ethernet_bad_source;
+        return;
+    }
+    if (eth->destination == i.config.mac && eth->type == static_cast<u16>(EtherType::ipv4)) [[likely]]
+        ipv4_input(std::move(frame), i, Origin::wire, now);
+    else
+        ethernet_input(std::move(frame), *eth, i, now);
+}
 
 }  // namespace ringlet::net

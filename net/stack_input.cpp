@@ -1,38 +1,27 @@
-// Received frames on their way up: Ethernet (802.1Q tags are not ours), ARP, IPv4 (RFC 791, RFC 1122 §3.2), UDP, and
-// the doors to ICMP and TCP. Any return drops the packet into the pool; each has its counter. Context: the network
-// monitor.
+// Received frames on their way up from Stack::input(): Ethernet (802.1Q tags are not ours), ARP, IPv4 (RFC 791, RFC
+// 1122 §3.2), UDP, and the doors to ICMP and TCP. Any return drops the packet into the pool; each has its counter.
+// Context: the network monitor.
 #include "net/checksum.hpp"
 #include "net/stack.hpp"
 
 namespace ringlet::net {
 
-void Stack::input(PacketBuffer frame, Instant now, u8 interface) {
-    Interface& i = interfaces_[interface];
-    ++i.frames_in;
-    ++stats_.frames_in;
-    stats_.bytes_in += frame.total_size();
-    const auto* eth = frame.pull<EthernetHeader>();
-    if (eth == nullptr) {
-        ++stats_.ethernet_short;
-        return;
-    }
-    if (eth->source.is_multicast() || eth->source == i.config.mac) {
-        ++stats_.ethernet_bad_source;
-        return;
-    }
-    const bool unicast = eth->destination == i.config.mac;
-    if (!unicast && eth->destination != MacAddr::broadcast() && !listens_to(i, eth->destination)) {
+/// A frame that is not IPv4 to our own address.
+void Stack::ethernet_input(PacketBuffer&& frame, const EthernetHeader& eth, Interface& i, Instant now) {
+    const bool unicast = eth.destination == i.config.mac;
+    if (!unicast && eth.destination != MacAddr::broadcast() && !listens_to(i, eth.destination)) {
         ++stats_.ethernet_not_ours;
         return;
     }
-    switch (EtherType{u16{eth->type}}) {
+    const Origin origin = unicast ? Origin::wire : Origin::wire_broadcast;
+    switch (EtherType{u16{eth.type}}) {
     case EtherType::ipv4:
-        ipv4_input(std::move(frame), i, unicast ? Origin::wire : Origin::wire_broadcast, now);
+        ipv4_input(std::move(frame), i, origin, now);
         return;
     case EtherType::ipv6:
         stirred_ = true;
         if (i.ipv6)
-            i.ipv6->input(std::move(frame), unicast ? Origin::wire : Origin::wire_broadcast, now);
+            i.ipv6->input(std::move(frame), origin, now);
         else
             ++stats_.ip6_absent;
         return;
@@ -110,55 +99,76 @@ bool Stack::has_source_route(Bytes options) const {
     return false;
 }
 
-inline void Stack::tcp_input(PacketBuffer&& p, const Ipv4Header& ip, const Interface& i, Instant now) {
-    p.pull_bytes(ip.header_bytes());
-    tcp_.input_of_batch(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, std::move(p), now, i.index);
+inline void Stack::tcp_input(PacketBuffer&& p, const Ipv4Header& ip, usize header_bytes, const Interface& i,
+                             Instant now) {
+    const Ipv4Addr source{ip.source}, destination{ip.destination};
+    p.pull_bytes(header_bytes);
+    tcp_.input_of_batch(source, destination, std::move(p), now, i.index);
 }
 
 void Stack::ipv4_input(PacketBuffer&& p, Interface& i, Origin origin, Instant now) {
     ++stats_.ip_in;
-    Ipv4Header ip;
-    if (p.size() >= sizeof(ip)) [[likely]]
-        std::memcpy(&ip, p.data().data(), sizeof(ip));
-    else
-        ip.version_ihl = 0;
-    if (ip.version_ihl >> 4 != 4 || ip.header_bytes() < sizeof(Ipv4Header)) {
+    const usize size = p.size(), total = p.total_size();
+    const auto& ip = *reinterpret_cast<const Ipv4Header*>(p.data().data());
+    if (size < sizeof(ip) || ip.version_ihl >> 4 != 4 || ip.header_bytes() < sizeof(ip)) [[unlikely]] {
         ++stats_.ip_bad_header;
         return;
     }
-    const usize header_bytes = ip.header_bytes();
-    if (ip.total_length < header_bytes || header_bytes > p.size() || ip.total_length > p.total_size()) {
+    const usize header_bytes = ip.header_bytes(), length = ip.total_length;
+    if (length < header_bytes || header_bytes > size || length > total) [[unlikely]] {
         ++stats_.ip_bad_length;
         return;
     }
-    p.trim_to(ip.total_length);
-    if (origin != Origin::loopback) {
+    if (length != total) p.trim_to(length);
+    if (header_bytes != sizeof(ip)) [[unlikely]] {
+        if (!options_pass(p.data().first(header_bytes), origin)) return;
+    } else if (origin != Origin::loopback) {
         InternetSum sum;
-        if (header_bytes == sizeof(Ipv4Header))
-            sum.add_header<sizeof(Ipv4Header)>(reinterpret_cast<const std::byte*>(&ip));
-        else
-            sum.add(p.data().first(header_bytes));
-        if (!sum.is_valid()) {
+        sum.add_header<sizeof(ip)>(reinterpret_cast<const std::byte*>(&ip));
+        if (!sum.is_valid()) [[unlikely]] {
             ++stats_.ip_bad_checksum;
             return;
         }
     }
-    if (header_bytes != sizeof(Ipv4Header) &&
-        has_source_route(p.data().subspan(sizeof(Ipv4Header), header_bytes - sizeof(Ipv4Header)))) {
-        ++stats_.ip_source_route;
-        return;
+    // Who was answered last needs no second look at where it is from and to.
+    const bool known = origin == Origin::wire && recent_.is_from(Ipv4Addr{ip.source}, Ipv4Addr{ip.destination}, i);
+    if (!known && !passes(ip, i, origin)) return;
+    const bool whole = (ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) == 0;
+    if (whole && ip.protocol == static_cast<u8>(IpProtocol::tcp)) [[likely]]
+        tcp_input(std::move(p), ip, header_bytes, i, now);
+    else
+        ipv4_others(std::move(p), i, origin, now);
+}
+
+/// A header with options. False, counted: it is dropped.
+bool Stack::options_pass(Bytes header, Origin origin) {
+    if (origin != Origin::loopback && internet_checksum(header) != 0) {
+        ++stats_.ip_bad_checksum;
+        return false;
     }
+    if (has_source_route(header.subspan(sizeof(Ipv4Header)))) {
+        ++stats_.ip_source_route;
+        return false;
+    }
+    return true;
+}
+
+/// By its addresses. False, counted: it is dropped. `origin` becomes what it means to those above.
+bool Stack::passes(const Ipv4Header& ip, const Interface& i, Origin& origin) {
     if (!source_is_plausible(Ipv4Addr{ip.source}, i, origin)) {
         ++stats_.ip_bad_source;
-        return;
+        return false;
     }
     const Ipv4Addr destination{ip.destination};
     const bool usual = origin == Origin::wire && i.has(destination) && !destination.is_loopback();
-    if (!usual && !is_wanted(ip, i, origin)) return;
-    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0) [[unlikely]]
+    return usual || is_wanted(ip, i, origin);
+}
+
+/// A fragment, or a packet for another than TCP. From here on the header is a copy.
+void Stack::ipv4_others(PacketBuffer&& p, Interface& i, Origin origin, Instant now) {
+    const Ipv4Header ip = *reinterpret_cast<const Ipv4Header*>(p.data().data());
+    if ((ip.flags_fragment & (Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask)) != 0)
         fragment_input(std::move(p), ip, i, origin, now);
-    else if (ip.protocol == static_cast<u8>(IpProtocol::tcp))
-        tcp_input(std::move(p), ip, i, now);
     else
         ipv4_deliver(std::move(p), ip, i, origin, now);
 }
@@ -214,7 +224,7 @@ void Stack::fragment_input(PacketBuffer p, const Ipv4Header& ip, Interface& i, O
 /// A whole packet for us. `ip` lies outside of it.
 void Stack::ipv4_deliver(PacketBuffer&& p, const Ipv4Header& ip, Interface& i, Origin origin, Instant now) {
     const usize header_bytes = ip.header_bytes();
-    if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) return tcp_input(std::move(p), ip, i, now);
+    if (ip.protocol == static_cast<u8>(IpProtocol::tcp)) return tcp_input(std::move(p), ip, header_bytes, i, now);
     const bool udp = ip.protocol == static_cast<u8>(IpProtocol::udp);
     stirred_ |= !udp;
     const bool icmp = ip.protocol == static_cast<u8>(IpProtocol::icmp);

@@ -9,7 +9,10 @@ std::optional<Stack::Route> Stack::find_route(Ipv4Addr destination, Ipv4Addr sou
     if (!found || scope != 0 || destination.is_loopback()) return found;
     const bool many =
         destination.is_broadcast() || destination.is_multicast() || found->by->ipv4.is_subnet_broadcast(destination);
-    recent_ = {true, !found->local && !many, destination, source, *found};
+    const bool plain = !found->local && !many;
+    const bool honest = plain && source == found->by->ipv4.address && !source.is_loopback() &&
+                        source_is_plausible(destination, *found->by, Origin::wire);
+    recent_ = {true, plain, honest, destination, source, *found};
     return found;
 }
 

@@ -48,7 +48,7 @@ void Tcp::unclaimed(Segment& s, PacketBuffer& packet, Instant now) {
 }
 
 /// True: `segment` is kept, with what it continues or for what may continue it.
-bool Tcp::hold(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link) {
+bool Tcp::hold(IpAddr source, IpAddr destination, PacketBuffer& segment, Instant now, u8 link) {
     if (merger_.join(source, destination, segment)) {
         ++env_.stats.segments_in;
         ++env_.stats.joined_in;

@@ -165,7 +165,7 @@ private:
             input_held(now);
     }
     void input_held(Instant now);
-    bool hold(const IpAddr& source, const IpAddr& destination, PacketBuffer& segment, Instant now, u8 link);
+    bool hold(IpAddr source, IpAddr destination, PacketBuffer& segment, Instant now, u8 link);
     void unclaimed(Segment& s, PacketBuffer& packet, Instant now);
     [[gnu::always_inline]] inline void deliver(Entry& e, Segment& s, PacketBuffer& packet, Instant now);
     void on_listen(Listener& l, Segment& s, PacketBuffer& packet, Instant now);
