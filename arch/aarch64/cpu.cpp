@@ -2,6 +2,7 @@
 #include "arch/cpu.hpp"
 
 #include "arch/early.hpp"
+#include "arch/hooks.hpp"
 #include "arch/mmio.hpp"
 #include "internal.hpp"
 #include "sysreg.hpp"
