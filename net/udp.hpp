@@ -111,6 +111,7 @@ public:
     void set_user_data(UdpHandle h, void* data);
     void* user_data(UdpHandle h) const;
     /// Sockets that became readable or writable since they were last returned.
+    bool has_ready() const { return ready_head_ != nullptr; }
     std::optional<UdpHandle> next_ready() { return ready_head_ == nullptr ? std::nullopt : take_ready(); }
     void for_each(FunctionRef<void(const UdpSocketInfo&)> visit) const;
     bool has_output() const { return queued_output_ != 0 || blocked_ != 0; }

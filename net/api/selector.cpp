@@ -67,7 +67,8 @@ void Selector::remove(const detail::Socket& socket) {
     if (socket.watch_->selector == this) forget(*socket.watch_);
 }
 
-bool Selector::collect(const Stack& stack, std::span<Ready> out, usize& count) {
+inline usize Selector::collect(const Stack& stack, std::span<Ready> out) {
+    usize count = 0;
     const Watch* first_reported = nullptr;
     while (count < out.size() && !ready_.empty()) {
         Watch& watch = ready_.front();
@@ -82,14 +83,18 @@ bool Selector::collect(const Stack& stack, std::span<Ready> out, usize& count) {
         ready_.push_back(watch);
         if (first_reported == nullptr) first_reported = &watch;
     }
-    return count != 0;
+    return count;
 }
 
 std::span<const Ready> Selector::wait(std::span<Ready> out, Instant deadline) {
     usize count = 0;
     auto held = service_.lock();
     if (!held->stack) return {};
-    service_.wait(held, waiter_, deadline, [&] { return woken_.exchange(false) || collect(*held->stack, out, count); });
+    service_.wait(held, waiter_, deadline, [&] {
+        if (woken_.exchange(false)) return true;
+        count = collect(*held->stack, out);
+        return count != 0;
+    });
     return out.first(count);
 }
 

@@ -42,8 +42,8 @@ public:
 private:
     friend struct detail::Core;
     friend class detail::Socket;
-    /// Fills `out` from the queue; true when there was something. Under the monitor, like the two below.
-    bool collect(const Stack& stack, std::span<Ready> out, usize& count);
+    /// Fills `out` from the queue; how many. Under the monitor, like the two below.
+    usize collect(const Stack& stack, std::span<Ready> out);
     void queue(detail::Watch& watch);
     static void forget(detail::Watch& watch);
 

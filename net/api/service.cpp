@@ -25,6 +25,40 @@ void report_conflict(const Stack& stack, u8 interface) {
 
 namespace detail {
 
+void Core::notify(Watch& watch) {
+    for (Waiter& w : watch.waiters) w.rouse();
+    if (watch.observer != nullptr) watch.observer->stirred(*watch.observer);
+    if (watch.selector == nullptr || watch.is_queued()) return;
+    watch.selector->ready_.push_back(watch);
+    watch.selector->waiter_.rouse();
+}
+
+inline void Core::tell(void* watch) {
+    if (watch != nullptr)
+        notify(*static_cast<Watch*>(watch));
+    else
+        rouse_agents();
+}
+
+inline void Core::wake_ready() {
+    while (const auto watch = stack->tcp().next_ready_data()) tell(*watch);
+    if (stack->udp().has_ready()) [[unlikely]]
+        tell_datagrams();
+    if (stack->take_change()) [[unlikely]]
+        tell_change();
+}
+
+void Core::tell_datagrams() {
+    while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
+}
+
+void Core::tell_change() {
+    for (u8 i = 0; i < stack->interface_count(); ++i)
+        if (stack->take_conflict_news(i)) report_conflict(*stack, i);
+    for (Waiter& w : stack_waiters) w.rouse();
+    rouse_agents();
+}
+
 bool Core::pump(Instant now) {
     if (!stack) return false;
     const bool look = second_look.is_never() || now >= second_look;
@@ -53,30 +87,6 @@ bool Core::run_agents(Instant now) {
         for (Waiter& w : a.waiters) w.rouse();
     }
     return sent;
-}
-
-void Core::notify(Watch& watch) {
-    for (Waiter& w : watch.waiters) w.rouse();
-    if (watch.observer != nullptr) watch.observer->stirred(*watch.observer);
-    if (watch.selector == nullptr || watch.is_queued()) return;
-    watch.selector->ready_.push_back(watch);
-    watch.selector->waiter_.rouse();
-}
-
-void Core::wake_ready() {
-    auto tell = [this](void* watch) {
-        if (watch != nullptr)
-            notify(*static_cast<Watch*>(watch));
-        else
-            rouse_agents();
-    };
-    while (const auto watch = stack->tcp().next_ready_data()) tell(*watch);
-    while (const auto h = stack->udp().next_ready()) tell(stack->udp().user_data(*h));
-    if (!stack->take_change()) return;
-    for (u8 i = 0; i < stack->interface_count(); ++i)
-        if (stack->take_conflict_news(i)) report_conflict(*stack, i);
-    for (Waiter& w : stack_waiters) w.rouse();
-    rouse_agents();
 }
 
 }  // namespace detail
@@ -108,7 +118,8 @@ bool Service::try_lead() {
 void Service::give_up_lead(Monitor::Access& held) {
     leader_.store(&thread_event_);
     // An interrupt that still saw us has set pending_ before it looked (both are sequentially consistent).
-    if (pending_.load()) thread_event_.set();
+    if (pending_.load()) [[unlikely]]
+        thread_event_.set();
     cover_deadline(held);
 }
 

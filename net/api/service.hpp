@@ -130,7 +130,10 @@ struct Core {
     }
     /// Hands what became ready to its waiters and selectors.
     void wake_ready();
+    void tell(void* watch);
     void notify(Watch& watch);
+    void tell_datagrams();
+    [[gnu::cold]] void tell_change();
 };
 
 }  // namespace detail
@@ -233,13 +236,13 @@ public:
         const bool leads = try_lead();
         kernel::Event& event = leads ? leader_event_ : waiter.event;
         waiter.wake.store(&event);
-        bool in_time = true;
+        bool in_time = true, again;
         while (true) {
             // All that the event can have been set for is looked at below, so what it says now is of no use: without
             // this, being woken by oneself would cost a second round.
             event.clear();
             const Instant now = kernel::now();
-            const bool again = pump(held, now);
+            again = pump(held, now);
             if (ready()) break;
             if (now >= deadline) {
                 in_time = false;
@@ -256,6 +259,8 @@ public:
         }
         waiter.wake.store(&waiter.event);
         if (leads) give_up_lead(held);
+        if (again) [[unlikely]]
+            leader_.load()->set();  // what this round has left in the device is no longer ours to fetch
         return in_time;
     }
     /// After an application's write or close: sends it from this thread.

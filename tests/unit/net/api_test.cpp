@@ -1,6 +1,7 @@
 // The blocking face with real threads: two services joined by a wire whose ends interrupt each other, as NICs do.
 #include <catch2/catch.hpp>
 
+#include <arch/host.hpp>
 #include <atomic>
 #include <map>
 #include <thread>
@@ -197,6 +198,53 @@ TEST_CASE("api: a round with nothing to send leaves the sending half out, but no
     CHECK(round() == 1);
     w.now = w.core.second_look;
     CHECK(round() == 1);
+}
+
+namespace {
+
+/// A socket whose waiters one can see.
+struct Seen : UdpSocket {
+    explicit Seen(UdpSocket&& socket) : UdpSocket(std::move(socket)) {}
+    bool somebody_sleeps(Service& service) {
+        auto held = service.lock();  // who waits has given it up
+        return !watch_->waiters.empty();
+    }
+};
+
+struct VirtualClock {
+    VirtualClock() { arch::host::use_virtual_clock(Instant{} + Duration::from_s(1)); }
+    ~VirtualClock() { arch::host::use_real_clock(); }
+};
+
+}  // namespace
+
+TEST_CASE("api: what a round leaves in the device is fetched though who led has what it wants") {
+    const VirtualClock time_stands_still;  // no alarm ends a sleep
+    Net net;
+    UdpSocket from = *UdpSocket::bind(net.a.service, {});
+    Seen first(*UdpSocket::bind(net.b.service, {{}, 1})), second(*UdpSocket::bind(net.b.service, {{}, 2}));
+    std::byte buffer[8], other[8];
+    // Addresses are known after this, and the second look at what has moved is planned: it is the thread's alarm.
+    REQUIRE(from.send_to({kB, 1}, text("?")));
+    REQUIRE(first.receive_from(buffer, kSoon));
+    std::thread leads([&] { CHECK(first.receive_from(buffer, kForever)); });
+    while (!first.somebody_sleeps(net.b.service)) std::this_thread::yield();
+    std::atomic<bool> arrived{false};
+    std::thread waits([&] { arrived = second.receive_from(other, kForever).has_value(); });
+    while (!second.somebody_sleeps(net.b.service)) std::this_thread::yield();
+    {
+        auto held = net.b.service.lock();  // nobody fetches meanwhile
+        std::thread sends([&] {
+            for (int i = 0; i < kPumpBudget; ++i) CHECK(from.send_to({kB, 1}, text("a")));
+            CHECK(from.send_to({kB, 2}, text("b")));
+        });
+        sends.join();
+    }
+    leads.join();
+    for (int i = 0; i < 500 && !arrived; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    CHECK(arrived);
+    net.b.service.interrupt();  // else it would wait for ever
+    waits.join();
 }
 
 TEST_CASE("api: streams block, finish, time out, refuse") {
