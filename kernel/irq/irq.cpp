@@ -56,7 +56,7 @@ std::atomic<Line*>& bucket(arch::IrqId id) {
     return table.buckets[static_cast<u32>(id) % kBuckets];
 }
 
-Line* find(arch::IrqId id) {
+inline Line* find(arch::IrqId id) {
     Line* line = bucket(id).load(std::memory_order_acquire);
     while (line != nullptr && line->id != id) line = line->next.load(std::memory_order_acquire);
     return line;
@@ -71,15 +71,23 @@ Line& find_or_use(arch::IrqId id, std::unique_ptr<Line>& spare) {
     return *line;
 }
 
+[[gnu::cold]] void nobody_asked(arch::IrqId id) {
+    if (++unknown_in_a_row != kStorm) return;
+    unknown_in_a_row = 0;
+    arch::mask(id);
+    log(LogLevel::error, "irq {}: nobody ever asked for it; masked", id);
+}
+
+[[gnu::cold]] void nobody_claimed(Line& line) {
+    ++line.spurious;
+    if (++line.unclaimed != kStorm) return;
+    arch::mask(line.id);
+    log(LogLevel::error, "irq {}: {} interrupts in a row that nobody claimed; masked", line.id, kStorm);
+}
+
 void dispatch(arch::IrqId id) {
     Line* const line = find(id);
-    if (line == nullptr) {
-        if (++unknown_in_a_row != kStorm) return;
-        unknown_in_a_row = 0;
-        arch::mask(id);
-        log(LogLevel::error, "irq {}: nobody ever asked for it; masked", id);
-        return;
-    }
+    if (line == nullptr) return nobody_asked(id);
     line->running.fetch_add(1, std::memory_order_acquire);
     bool handled = false;
     for (Handler* h = line->handlers.load(std::memory_order_acquire); h != nullptr;
@@ -89,14 +97,8 @@ void dispatch(arch::IrqId id) {
         handled = true;
     }
     line->running.fetch_sub(1, std::memory_order_release);
-    if (handled) {
-        line->unclaimed = 0;
-        return;
-    }
-    ++line->spurious;
-    if (++line->unclaimed != kStorm) return;
-    arch::mask(id);
-    log(LogLevel::error, "irq {}: {} interrupts in a row that nobody claimed; masked", id, kStorm);
+    if (!handled) return nobody_claimed(*line);
+    line->unclaimed = 0;
 }
 
 }  // namespace

@@ -10,7 +10,11 @@ namespace ringlet::kernel {
 void Event::set() {
     set_.store(true, std::memory_order_release);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the one in wait_until()
-    if (waiter_.load(std::memory_order_relaxed) == nullptr) return;
+    if (waiter_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        wake_waiter();
+}
+
+void Event::wake_waiter() {
     const SchedulerGuard guard;
     if (Thread* thread = waiter_.exchange(nullptr, std::memory_order_relaxed)) wake(*thread);
 }

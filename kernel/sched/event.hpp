@@ -24,6 +24,7 @@ public:
     void clear() { set_.store(false, std::memory_order_relaxed); }
 
 private:
+    void wake_waiter();
     std::atomic<bool> set_{false};
     std::atomic<Thread*> waiter_{nullptr};
 };

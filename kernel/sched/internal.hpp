@@ -22,18 +22,19 @@ bool take_interruption(Cpu& cpu, const arch::hooks::Interrupted& at);
 /// In an interrupt handler: no switching, and ranks count from nothing.
 class InterruptScope {
 public:
-    InterruptScope() : held_ranks_(this_cpu().held_ranks) {
-        this_cpu().held_ranks = 0;
-        ++this_cpu().interrupt_depth;
+    InterruptScope() : cpu_(this_cpu()), held_ranks_(cpu_.held_ranks) {
+        cpu_.held_ranks = 0;
+        ++cpu_.interrupt_depth;
     }
     ~InterruptScope() {
-        --this_cpu().interrupt_depth;
-        this_cpu().held_ranks = held_ranks_;
+        --cpu_.interrupt_depth;
+        cpu_.held_ranks = held_ranks_;
     }
     InterruptScope(const InterruptScope&) = delete;
     InterruptScope& operator=(const InterruptScope&) = delete;
 
 private:
+    Cpu& cpu_;
     u32 held_ranks_;
 };
 

@@ -81,7 +81,7 @@ Thread& take_next(Cpu& cpu) {
 }
 
 /// From now on the CPU's time is `to`'s.
-void charge(Cpu& cpu, Thread& to) {
+inline void charge(Cpu& cpu, Thread& to) {
     const Instant t = arch::monotonic_now();
     cpu.current->cpu_time_ns += t.ns - cpu.running_since.ns;
     cpu.running_since = t;

@@ -29,7 +29,7 @@ public:
     }
     void erase(DeadlineNode& node) {
         ASSERT(node.queued);
-        DeadlineNode* orphans = node.child == nullptr ? nullptr : merge_siblings(node.child);
+        DeadlineNode* const orphans = node.child == nullptr ? nullptr : merge_siblings(node.child);
         if (&node == root_) {
             root_ = orphans;
         } else {
