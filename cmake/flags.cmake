@@ -24,9 +24,10 @@ target_compile_options(ringlet_flags INTERFACE
 
 # What is built for speed has no frames on x86_64, where one costs three instructions a call. It leaves rbp alone, so that
 # the frames of all other code still make one chain (arch/callers.hpp). On aarch64 a frame is how a return address is saved.
+# Two stores of registers made into one of a vector are more instructions, not fewer.
 set(RINGLET_HOT_OPTIONS "")
 if(RINGLET_ARCH STREQUAL x86_64)
-  set(RINGLET_HOT_OPTIONS "$<$<NOT:$<COMPILE_LANGUAGE:ASM>>:-fomit-frame-pointer;-ffixed-rbp>")
+  set(RINGLET_HOT_OPTIONS "$<$<NOT:$<COMPILE_LANGUAGE:ASM>>:-fomit-frame-pointer;-ffixed-rbp;-fno-tree-slp-vectorize>")
 endif()
 
 if(RINGLET_ARCH STREQUAL host)
