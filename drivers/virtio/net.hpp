@@ -234,7 +234,7 @@ public:
     }
 
     /// Fewer buffers are posted than the low-water mark: call flush() when buffers come back to the pool.
-    bool rx_starved() const { return !dead_ && pairs_[0].rx->in_flight() < posted_target() / 2; }
+    bool rx_starved() const { return !dead_ && pairs_[0].rx->in_flight() < posted_ / 2; }
     /// True: nothing can interrupt us; call poll() now and then, from a thread.
     bool polled() const { return session_.polled(); }
     void poll() { session_.poll(); }
@@ -304,6 +304,8 @@ private:
             TRY(read_abilities<kC.features>(h.config(), session_.features().bits(), open_pairs_));
         TRY(session_.bind({.queues = u8(2 * open_pairs_), .slow = 0}, on_interrupt, this));
         for (u16 i = 0; i < open_pairs_; ++i) TRY(connect(h, i));
+        posted_ = kLargeReceive && big_buffers() ? kBigBuffers : std::min(kC.rx_buffers, pairs_[0].rx->size());
+        refill_at_ = u16(posted_ - posted_ / 4);
         if constexpr (kControls) {
             if (session_.template has<Feature::ctrl_vq>()) {
                 TRY(control_.prepare());
@@ -428,20 +430,12 @@ private:
     }
 
     bool big_buffers() const { return kLargeReceive && rules_.large_frames() && !rules_.merge; }
-    u16 posted_target() const {
-        if (kLargeReceive && big_buffers()) return kBigBuffers;
-        return std::min(kC.rx_buffers, pairs_[0].rx->size());
-    }
-
-    bool wants_refill(const Pair& pair) const {
-        const u16 target = posted_target();
-        return pair.rx->in_flight() <= target - target / 4;
-    }
+    bool wants_refill(const Pair& pair) const { return pair.rx->in_flight() <= refill_at_; }
     /// In batches, so that one kick serves many buffers. True: that kick is due.
     bool refill(Pair& pair) { return wants_refill(pair) && post_buffers(pair); }
     bool post_buffers(Pair& pair) {
-        const u16 before = pair.rx->in_flight(), target = posted_target();
-        while (pair.rx->in_flight() < target && post_buffer(pair)) {
+        const u16 before = pair.rx->in_flight();
+        while (pair.rx->in_flight() < posted_ && post_buffer(pair)) {
         }
         return pair.rx->in_flight() != before;
     }
@@ -584,6 +578,7 @@ private:
     net::MacAddr mac_;
     u16 mtu_ = 1500, max_fragments_ = 1;
     u16 open_pairs_ = 1, device_pairs_ = 1, next_rx_ = 0, control_index_ = 0;
+    u16 posted_ = 0, refill_at_ = 0;  ///< receive buffers per pair, and how few are left when more are posted
     bool link_up_ = true, needs_reset_ = false, announce_ = false;
     bool dead_ = true;    ///< not running, or given up
     bool untold_ = true;  ///< the configuration was read since changed() was asked

@@ -141,7 +141,7 @@ private:
         return idx != used_idx_;
     }
     /// One chain that used.idx covers.
-    std::optional<Completion> take() {
+    [[gnu::always_inline]] std::optional<Completion> take() {
         if (options_.in_order) return take_in_order();
         const UsedElem& e = used_ring()[used_idx_ & mask_];
         const u32 id = e.id.load(), written = e.len.load();

@@ -76,7 +76,7 @@ private:
         u32 offset;  ///< in the chunk's window
     };
     Place find(u32 offset);
-    inline bool extend(u32 more);
+    [[gnu::always_inline]] inline bool extend(u32 more);
     void drop_front(u32 n);
 
     // Every buffer is full to its end unless it is the last or something lent is behind it, and each begins at its
