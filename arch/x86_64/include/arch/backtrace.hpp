@@ -1,5 +1,5 @@
-// Walking frame pointers. What of Ringlet is built for speed has none (cmake/flags.cmake) and is left out; callers() finds
-// that too. Context: any, faults included.
+// Walking frame pointers. What of Ringlet is built for speed has none (cmake/flags.cmake) and is left out; callers()
+// finds that too. Context: any, faults included.
 #pragma once
 
 #include <span>
