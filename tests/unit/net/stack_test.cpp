@@ -188,6 +188,28 @@ TEST_CASE("icmp: answers echo of every size that fits, and no broadcast") {
     CHECK(h.output_all({}).empty());
 }
 
+TEST_CASE("ipv4: whoever was written to last is believed no more than anybody else") {
+    Host h(1);
+    introduce_peer(h, {});
+    const auto from = [&](Ipv4Addr who) {
+        h.input(ethernet(kOurMac, kPeerMac, 0x0800, ipv4(1, who, kOurs, icmp_echo(1, 1, 8))), {});
+    };
+    const Ipv4Addr reserved = Ipv4Addr::of(240, 0, 0, 1);
+    REQUIRE(h.stack.ping(reserved, 8, {}));
+    h.output_all({});
+    from(reserved);
+    CHECK(h.stack.statistics().ip_bad_source == 1);
+
+    from(kPeer);
+    CHECK(h.output_all({}).size() == 1);
+    from(kPeer);  // the same way back again
+    CHECK(h.output_all({}).size() == 1);
+    const u64 before = h.stack.statistics().ip_not_ours;
+    REQUIRE(h.stack.configure(Addressing::fixed, {Ipv4Addr::of(10, 0, 0, 7), 24, {}, {}}, {}));
+    from(kPeer);
+    CHECK(h.stack.statistics().ip_not_ours == before + 1);
+}
+
 TEST_CASE("icmp: our echo requests find their answers; errors end them; forgeries do not") {
     Pair net;
     const u32 id = *net.a.stack.ping(Ipv4Addr::of(10, 0, 0, 2), 1000, net.now);
