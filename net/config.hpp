@@ -170,10 +170,10 @@ std::string_view to_string(Ipv6AddressInfo::State s);
 
 /// What a router told of itself (RFC 4191): prefix length 0 is a default route.
 struct Ipv6Route {
-    IpAddr prefix;
+    IpAddr prefix{};
     u8 length = 0;
     i8 preference = 0;  ///< -1 low, 0 medium, 1 high
-    IpAddr router;
+    IpAddr router{};
     Instant until = Instant::never();
 };
 

@@ -54,6 +54,13 @@ struct Ipv4Header {
 };
 static_assert(sizeof(Ipv4Header) == 20 && alignof(Ipv4Header) == 1);
 
+/// What a frame with IPv4 begins with.
+struct FrameHeaders {
+    EthernetHeader ethernet;
+    Ipv4Header ip;
+};
+static_assert(sizeof(FrameHeaders) == 34 && alignof(FrameHeaders) == 1);
+
 struct IcmpHeader {
     u8 type, code;
     be16 checksum;

@@ -36,7 +36,8 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm, Instant now) {
     // Window = the Ethernet frame, with all headers in the first buffer. A merged one carries gso, gso_size and
     // header_bytes in its metadata; without guest_tso no frame is larger than the MTU.
     { l.receive() } -> std::same_as<std::optional<PacketBuffer>>;
-    // Reaps finished transmissions; packets that fit now, each of up to offloads().max_fragments buffers.
+    // Reaps finished transmissions when that is worth it; packets that fit now, each of up to offloads().max_fragments
+    // buffers.
     { l.room() } -> std::same_as<u16>;
     { l.transmit(std::move(p)) } -> std::same_as<void>;  // requires room() != 0: cannot fail, cannot drop
     { l.flush() } -> std::same_as<void>;                 // refill receive buffers; at most one kick per queue
@@ -44,7 +45,7 @@ concept Link = requires(L l, PacketBuffer& p, Arm arm, Instant now) {
     { l.settled() } -> std::same_as<bool>;
     // True: rearm() has found nothing, and no interrupt came since. There is nothing to receive, or to be told.
     { l.silent() } -> std::same_as<bool>;
-    // Asked now and then, after room(): looks after what was sent. True: something is out still, ask again before long.
+    // Asked now and then: reaps and looks after what was sent. True: something is out still, ask again before long.
     { l.watch(now) } -> std::same_as<bool>;
     { l.rearm(arm) } -> std::same_as<bool>;  // interrupts on; true: work arrived meanwhile, run again
     // True once after the host asked for an announcement (GUEST_ANNOUNCE, after a migration): the stack sends a

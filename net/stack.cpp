@@ -238,6 +238,7 @@ void Stack::addressing_changed(Interface& i, Instant now) {
 [[gnu::cold]] void Stack::mac_changed(Interface& i, const MacAddr& mac, Instant now) {
     stirred_ = true;
     i.config.mac = mac;
+    forget_route();
     i.arp.set_mac(mac);
     i.dhcp.set_mac(mac);
     i.arp.announce(i.ipv4, now);
@@ -266,11 +267,6 @@ void Stack::carrier_changed(Interface& i, bool up, Instant now) {
     if (i.dhcp.take_change()) addressing_changed(i, now);
 }
 
-void Stack::poll(Instant now) {
-    if (now >= tcp_.deadline()) tcp_.poll(now);
-    if (stirred_ || now >= others_due_) poll_others(now);
-}
-
 void Stack::poll_others(Instant now) {
     stirred_ = true;
     for (Interface* i : interfaces_) {
@@ -289,13 +285,6 @@ void Stack::poll_others(Instant now) {
         else if (Interface* i = interfaces_.owner(IpAddr::from(read_at<Ipv6Header>(first.data(), 0)->destination)))
             i->ipv6->reassembly_expired(std::move(first), now);
     });
-}
-
-Instant Stack::deadline() const {
-    if (!loopback_.empty() || output_cut_) return Instant{};
-    const Instant tcp = tcp_.deadline(), others = stirred_ ? others_deadline() : others_due_;
-    const Instant due = tcp < retry_at_ ? tcp : retry_at_;  // values: std::min() would have them in memory
-    return due < others ? due : others;
 }
 
 Instant Stack::others_deadline() const {

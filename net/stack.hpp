@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "net/checksum.hpp"
 #include "net/config.hpp"
 #include "net/destinations.hpp"
 #include "net/headers.hpp"
@@ -48,7 +49,10 @@ public:
     /// One received frame, window = Ethernet header and what follows (padding allowed).
     void input(PacketBuffer frame, Instant now, u8 interface = 0);
     /// Fires what is due; cheap when nothing is.
-    void poll(Instant now);
+    void poll(Instant now) {
+        if (now >= tcp_.deadline()) tcp_.poll(now);
+        if (stirred_ || now >= others_due_) poll_others(now);
+    }
     /// The next frame to send, or nothing, when `room` (a bit per interface) is not empty: nothing is built that would
     /// be dropped. `to` becomes the interface that it is for, one of them.
     std::optional<PacketBuffer> output(Instant now, u32 room, u8& to) {
@@ -60,7 +64,12 @@ public:
         return output(now, 1, first);
     }
     /// When poll() and output() must run at the latest.
-    Instant deadline() const;
+    Instant deadline() const {
+        if (!loopback_.empty() || output_cut_) return Instant{};
+        const Instant tcp = tcp_.deadline(), others = stirred_ ? others_deadline() : others_due_;
+        const Instant due = tcp < retry_at_ ? tcp : retry_at_;  // values: std::min() would have them in memory
+        return due < others ? due : others;
+    }
     /// How many have come and gone, on all interfaces.
     u64 frames() const { return stats_.frames_in + stats_.frames_out; }
     /// Without carrier nothing is sent: TCP's segments stay unbuilt and their timers stop, all other frames are
@@ -181,10 +190,13 @@ private:
     /// The last answer of route(): every packet is asked about twice, and the next is often for the same neighbour.
     struct RecentRoute {
         bool known = false;
-        bool plain = false;   ///< one host elsewhere: a neighbour of its own
-        bool honest = false;  ///< plain, `source` is the address of route.by, and such packets may come from there
+        bool plain = false;        ///< one host elsewhere: a neighbour of its own
+        bool honest = false;       ///< plain, `source` is the address of route.by, and such packets may come from there
+        bool has_headers = false;  ///< `headers` are those of TCP segments to there
         Ipv4Addr destination, source;
         Route route;
+        FrameHeaders headers{};
+        InternetSum headers_sum{};  ///< of headers.ip
         /// Does what says it is from there, and came by `i`, need no further look at its addresses?
         bool is_from(Ipv4Addr from, Ipv4Addr to, const Interface& i) const {
             return honest && answers(from, to) && route.by == &i;
@@ -276,6 +288,7 @@ private:
                   u16 scope = 0);
     /// Completes or arranges the UDP checksum.
     void finish_udp(PacketBuffer& p, Ipv4Addr source, Ipv4Addr destination, Cut cut, const Interface* by);
+    void make_headers(const MacAddr& to);
     [[gnu::always_inline]] inline std::optional<PacketBuffer> send_tcp(tcp::Tcp::Outgoing& out, Instant now);
     /// Hands an IP packet, complete, on its way: a frame, or nothing (waiting for ARP, looped back, dropped).
     std::optional<PacketBuffer> send(PacketBuffer p, Instant now);

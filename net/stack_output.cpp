@@ -127,12 +127,19 @@ std::optional<PacketBuffer> Stack::send(PacketBuffer p, Instant now) {
     return std::nullopt;
 }
 
+/// What all segments to where the last packet went begin with. Only their length is missing, and its part of the sum.
+void Stack::make_headers(const MacAddr& to) {
+    FrameHeaders& h = recent_.headers;
+    h.ethernet = {to, recent_.route.by->config.mac, static_cast<u16>(EtherType::ipv4)};
+    write_ipv4(h.ip, 0, recent_.source, recent_.destination, IpProtocol::tcp, 0, Ipv4Header::kDontFragment);
+    h.ip.checksum = 0;
+    recent_.headers_sum = {};
+    recent_.headers_sum.add_header<sizeof(h.ip)>(reinterpret_cast<const std::byte*>(&h.ip));
+    recent_.has_headers = true;
+}
+
 /// One more segment to where the last packet went needs no second look at the way there.
 std::optional<PacketBuffer> Stack::send_tcp(tcp::Tcp::Outgoing& out, Instant now) {
-    struct Headers {
-        EthernetHeader ethernet;
-        Ipv4Header ip;
-    };
     PacketBuffer& p = out.packet;
     const Ipv4Addr source = out.source.ipv4(), destination = out.destination.ipv4();
     if (recent_.plain && recent_.answers(destination, source)) [[likely]] {
@@ -141,13 +148,18 @@ std::optional<PacketBuffer> Stack::send_tcp(tcp::Tcp::Outgoing& out, Instant now
         const bool fits = length <= i.config.mtu || p.meta().gso != PacketMeta::Gso::none;
         const MacAddr* mac = fits ? i.arp.find(recent_.route.next_hop, now) : nullptr;
         if (mac != nullptr && !i.arp.has_output()) [[likely]] {
-            auto* h = p.push<Headers>();
-            h->ethernet = {*mac, i.config.mac, static_cast<u16>(EtherType::ipv4)};
-            write_ipv4(h->ip, length, source, destination, IpProtocol::tcp, 0, Ipv4Header::kDontFragment);
+            if (!recent_.has_headers || recent_.headers.ethernet.destination != *mac) [[unlikely]]
+                make_headers(*mac);
+            auto* h = p.push<FrameHeaders>();
+            *h = recent_.headers;
+            h->ip.total_length = static_cast<u16>(length);
+            InternetSum sum = recent_.headers_sum;
+            sum.add_u32(static_cast<u32>(length));
+            h->ip.checksum = sum.checksum();
             PacketMeta& meta = p.meta();
-            if (meta.checksum == PacketMeta::Checksum::partial) meta.csum_start = sizeof(Headers);
+            if (meta.checksum == PacketMeta::Checksum::partial) meta.csum_start = sizeof(FrameHeaders);
             if (meta.gso != PacketMeta::Gso::none)
-                meta.header_bytes = static_cast<u16>(meta.header_bytes + sizeof(Headers));
+                meta.header_bytes = static_cast<u16>(meta.header_bytes + sizeof(FrameHeaders));
             ++stats_.ip_out;
             out_ = &i;
             return std::move(p);

@@ -12,7 +12,8 @@ std::optional<Stack::Route> Stack::find_route(Ipv4Addr destination, Ipv4Addr sou
     const bool plain = !found->local && !many;
     const bool honest = plain && source == found->by->ipv4.address && !source.is_loopback() &&
                         source_is_plausible(destination, *found->by, Origin::wire);
-    recent_ = {true, plain, honest, destination, source, *found};
+    recent_ = {
+        .known = true, .plain = plain, .honest = honest, .destination = destination, .source = source, .route = *found};
     return found;
 }
 

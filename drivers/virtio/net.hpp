@@ -127,13 +127,12 @@ public:
     [[gnu::always_inline]] u16 room() {
         if (dead_) return 0;
         const u16 active = active_pairs();
-        bool reaped = false;
-        for (u16 i = 0; i < open_pairs(); ++i) reaped |= pairs_[i].reap();
+        for (u16 i = 0; i < open_pairs(); ++i)
+            if (wants_reap(pairs_[i])) reap(pairs_[i]);
         for (u16 i = active; i < open_pairs(); ++i)  // switched off: nothing may be sent there any more (§5.1.6.5.5)
             while (auto p = pairs_[i].held.pop_front()) pairs_[0].held.push_back(std::move(*p));
         u16 least = 0xffff;
         for (u16 i = 0; i < active; ++i) least = std::min(least, pairs_[i].room(count_));
-        if (reaped) stalled_at_ = Instant::never(), reset_may_help_ = true;
         return least;
     }
 
@@ -142,6 +141,7 @@ public:
     bool watch(Instant now) {
         bool out = false;
         for (u16 i = 0; i < open_pairs() && !dead_; ++i) {
+            reap(pairs_[i]);
             pairs_[i].rx->kick();  // only if it missed the last one
             out |= pairs_[i].tx->in_flight() != 0;
         }
@@ -430,6 +430,16 @@ private:
     }
 
     bool big_buffers() const { return kLargeReceive && rules_.large_frames() && !rules_.merge; }
+    /// What was sent is fetched in batches, but at once where memory is waited for.
+    bool wants_reap(const Pair& pair) const {
+        return pair.tx->free() <= pair.tx->size() - pair.tx->size() / 4 || !pair.held.empty() || pool_.orphans() != 0 ||
+               pool_.overdue() != 0 || pool_.free() < pool_.total() / 8;
+    }
+    void reap(Pair& pair) {
+        if (!pair.reap()) return;
+        stalled_at_ = Instant::never();
+        reset_may_help_ = true;
+    }
     bool wants_refill(const Pair& pair) const { return pair.rx->in_flight() <= refill_at_; }
     /// In batches, so that one kick serves many buffers. True: that kick is due.
     bool refill(Pair& pair) { return wants_refill(pair) && post_buffers(pair); }

@@ -175,7 +175,11 @@ private:
     void consume_fin(Instant now);
     inline void acknowledge_soon(bool at_once, Instant now);
     void challenge(Instant now);
-    void account();
+    void account() {
+        const u32 mine = receive_.count() + assembler_.count();
+        env_.packets_held += usize{mine} - packets_accounted_;
+        packets_accounted_ = mine;
+    }
     inline void tune_window(Instant now);
 
     // connection.cpp

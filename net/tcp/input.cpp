@@ -492,12 +492,6 @@ bool Connection::may_hold_ahead() const {
            may_hold_another();
 }
 
-void Connection::account() {
-    const u32 mine = receive_.count() + assembler_.count();
-    env_.packets_held += usize{mine} - packets_accounted_;
-    packets_accounted_ = mine;
-}
-
 /// §3.10.7.4, eighth: everything before the peer's FIN is here.
 void Connection::consume_fin(Instant now) {
     fin_consumed_ = true;

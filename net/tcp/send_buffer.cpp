@@ -29,11 +29,13 @@ u32 SendBuffer::write(Bytes from) {
     u32 copied = 0;
     while (copied < wanted) {
         PacketQueue::Ref last = chunks_.back();
-        if (!last || last->tailroom() == 0) {
+        usize room = last ? last->tailroom() : 0;
+        if (room == 0) {
             if (!extend(wanted - copied)) break;
             last = chunks_.back();
+            room = last->tailroom();
         }
-        const u32 n = std::min(wanted - copied, static_cast<u32>(last->tailroom()));
+        const u32 n = std::min(wanted - copied, static_cast<u32>(room));
         std::memcpy(last->append(n).data(), from.data() + copied, n);
         copied += n;
     }

@@ -106,14 +106,6 @@ void Tcp::activate(Entry& e) {
     if (!static_cast<ListNode<ActiveTag>&>(e).linked()) active_.push_back(e);
 }
 
-/// Has `e` something to send, and when must it be looked at?
-void Tcp::plan_ahead(Entry& e, Instant now) {
-    Connection& c = e.connection;
-    // Linked: output() will look anyway.
-    if (!static_cast<ListNode<ActiveTag>&>(e).linked() && c.update(now)) active_.push_back(e);
-    schedule(e);
-}
-
 bool Tcp::settle(Entry& e, Instant now) {
     return settle_here(e, now);
 }
@@ -291,6 +283,17 @@ Entry* Tcp::find_connection(Handle h) const {
     return s != nullptr && s->kind == Socket::Kind::connection ? static_cast<Entry*>(s) : nullptr;
 }
 
+void Tcp::after_read(Entry& e) {
+    if (e.hashed && e.connection.owes_ack()) activate(e);
+    e.reported &= e.connection.readiness_bits();  // reading raises nothing
+}
+
+void Tcp::after_write(Entry& e, Instant now) {
+    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
+    if (e.hashed) activate(e);                    // output() finds out what may go, and when to ask again
+    e.reported &= e.connection.readiness_bits();  // nor does writing
+}
+
 Result<usize> Tcp::read(Handle h, MutableBytes to, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
@@ -308,11 +311,6 @@ Result<std::optional<PacketBuffer>> Tcp::take(Handle h, usize most, Instant now)
     return taken;
 }
 
-void Tcp::after_read(Entry& e) {
-    if (e.hashed && e.connection.owes_ack()) activate(e);
-    e.reported &= e.connection.readiness_bits();  // reading raises nothing
-}
-
 Result<usize> Tcp::write(Handle h, Bytes from, Instant now) {
     Entry* e = find_connection(h);
     if (e == nullptr) return fail(Error::invalid);
@@ -327,12 +325,6 @@ Result<usize> Tcp::lend(Handle h, Bytes from, DmaAddr dma, Loan* loan, Instant n
     Result<usize> n = e->connection.lend(from, dma, loan, now);
     after_write(*e, now);
     return n;
-}
-
-void Tcp::after_write(Entry& e, Instant now) {
-    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
-    if (e.hashed) activate(e);                    // output() finds out what may go, and when to ask again
-    e.reported &= e.connection.readiness_bits();  // nor does writing
 }
 
 Result<usize> Tcp::write_urgent(Handle h, Bytes from, Instant now) {

@@ -181,9 +181,17 @@ private:
     Entry* create(const Endpoint& local, const Endpoint& remote, u8 link);
     bool make_room();
     void activate(Entry& e);
-    void after_read(Entry& e);
-    void after_write(Entry& e, Instant now);
-    void plan_ahead(Entry& e, Instant now);
+    [[gnu::always_inline]] inline void after_read(Entry& e);
+    [[gnu::always_inline]] inline void after_write(Entry& e, Instant now);
+    void schedule(Entry& e) {
+        if (e.queue != Entry::Queue::time_wait) deadlines_.schedule(e, e.connection.deadline());
+    }
+    /// Has `e` something to send, and when must it be looked at?
+    [[gnu::always_inline]] void plan_ahead(Entry& e, Instant now) {
+        // Linked: output() will look anyway.
+        if (!static_cast<ListNode<ActiveTag>&>(e).linked() && e.connection.update(now)) active_.push_back(e);
+        schedule(e);
+    }
     /// Draws the consequences of whatever just happened to `e`; false when it is gone.
     bool settle(Entry& e, Instant now);
     [[gnu::always_inline]] bool settle_here(Entry& e, Instant now) {
@@ -200,9 +208,6 @@ private:
     }
     void move_on(Entry& e);
     void keep_in_time_wait(Entry& e);
-    void schedule(Entry& e) {
-        if (e.queue != Entry::Queue::time_wait) deadlines_.schedule(e, e.connection.deadline());
-    }
     void enqueue(Entry& e, Entry::Queue queue);
     void dequeue(Entry& e);
     void retire(Entry& e);

@@ -136,47 +136,6 @@ std::optional<PacketBuffer> build_header(PacketPool& pool, const Segment& s) {
     return packet;
 }
 
-std::optional<PacketBuffer> build_plain(PacketPool& pool, const PlainSegment& s, Bytes text, TxChecksum mode) {
-    std::optional<PacketBuffer> packet = pool.allocate();
-    if (!packet) return packet;
-    const usize header_bytes = s.has_timestamp ? kHeaderBytes + kTimestampBytes : kHeaderBytes;
-    std::byte* const to = packet->append(text.size()).data();
-    std::byte* at = packet->push_bytes(header_bytes).data();
-    const MutableBytes header{at, header_bytes};
-    Header h;
-    h.source_port = s.local.port;
-    h.destination_port = s.remote.port;
-    h.sequence = s.seq.raw();
-    h.acknowledgment = s.ack.raw();
-    h.data_offset = static_cast<u8>(header_bytes / 4 << 4);
-    h.flags = s.flags;
-    h.window = s.window;
-    h.checksum = h.urgent = 0;
-    InternetSum sum = s.pseudo;
-    sum.add_u32(static_cast<u32>(header_bytes + text.size()));
-    if (mode == TxChecksum::partial) h.checksum = sum.sum();
-    std::memcpy(at, &h, sizeof(h));
-    at += sizeof(h);
-    if (s.has_timestamp) {
-        put32(at, TimestampOption::kAlone);
-        put32(at, s.timestamp);
-        put32(at, s.timestamp_echo);
-    }
-    if (mode == TxChecksum::partial) {
-        if (!text.empty()) std::memcpy(to, text.data(), text.size());
-        packet->meta().checksum = PacketMeta::Checksum::partial;
-        packet->meta().csum_offset = kChecksumOffset;
-        return packet;
-    }
-    sum.add(header);
-    InternetSum part;
-    part.add_copying({to, text.size()}, text);
-    sum.add_at(part, 0);
-    const be16 field = sum.checksum();
-    std::memcpy(header.data() + kChecksumOffset, &field, sizeof(field));
-    return packet;
-}
-
 std::optional<PacketBuffer> build(PacketPool& pool, const Segment& s, std::span<const Bytes> payload, TxChecksum mode) {
     std::optional<PacketBuffer> packet = pool.allocate();
     if (!packet) return packet;

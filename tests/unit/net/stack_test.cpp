@@ -210,6 +210,45 @@ TEST_CASE("ipv4: whoever was written to last is believed no more than anybody el
     CHECK(h.stack.statistics().ip_not_ours == before + 1);
 }
 
+TEST_CASE("tcp: a segment to where the last one went has the addresses of now") {
+    Pair net;
+    const auto listener = net.b.stack.tcp().listen({{}, 80}, 4).value();
+    Frame last;  // the last segment of a
+    net.tap = [&](const Frame& f) {
+        if (f.size() > 34 && take16(f, 12) == 0x0800 && f[23] == 6 && take32(f, 26) == 0x0a00'0001) last = f;
+        return true;
+    };
+    const auto has = [&](const MacAddr& to, const MacAddr& from) {
+        return std::memcmp(last.data(), to.octets.data(), 6) == 0 &&
+               std::memcmp(last.data() + 6, from.octets.data(), 6) == 0;
+    };
+    const auto say = [&](usize bytes) {
+        std::vector<std::byte> text(bytes), got(bytes);
+        const auto h =
+            net.a.stack.tcp().connect({Ipv4Addr::of(10, 0, 0, 1), 0}, {Ipv4Addr::of(10, 0, 0, 2), 80}, net.now);
+        net.settle();
+        REQUIRE(net.a.stack.tcp().write(*h, text, net.now).value() == bytes);
+        net.settle();
+        const auto accepted = net.b.stack.tcp().accept(listener);
+        REQUIRE(net.b.stack.tcp().read(*accepted, got, net.now).value() == bytes);
+        net.a.stack.tcp().abort(*h, net.now);
+        net.settle();
+    };
+    const MacAddr a{{2, 0, 0, 0, 0, 1}}, b{{2, 0, 0, 0, 0, 2}}, new_a{{2, 0, 0, 0, 1, 1}}, new_b{{2, 0, 0, 0, 1, 2}};
+    say(1);
+    CHECK(has(b, a));
+    say(600);
+    CHECK(take16(last, 16) == 40);  // the <RST>
+    net.a.stack.set_mac(new_a, net.now);
+    net.advance(Duration::from_s(3));  // the neighbour is told
+    say(1);
+    CHECK(has(b, new_a));
+    net.b.stack.set_mac(new_b, net.now);
+    net.advance(Duration::from_s(3));  // the neighbour is told
+    say(1);
+    CHECK(has(new_b, new_a));
+}
+
 TEST_CASE("icmp: our echo requests find their answers; errors end them; forgeries do not") {
     Pair net;
     const u32 id = *net.a.stack.ping(Ipv4Addr::of(10, 0, 0, 2), 1000, net.now);

@@ -127,6 +127,7 @@ TEST_CASE("A NIC is silent from the rearm() that finds nothing to the next inter
     }
     SECTION("the transmit ring breaks") {
         w.dev.queues[1].ring.put(60, 0), w.dev.queues[1].ring.publish_used(0);
+        (void)w.nic->watch(Instant{1});
         CHECK(w.nic->room() == 0);
         CHECK_FALSE(w.nic->silent());
     }
@@ -266,6 +267,7 @@ TEST_CASE("A device that lies is reset, renegotiated and used again") {
     }
     SECTION("bad transmit id") {
         w.dev.queues[1].ring.put(60, 0), w.dev.queues[1].ring.publish_used(0);
+        (void)w.nic->watch(Instant{1});
         CHECK(w.nic->room() == 0);
     }
     SECTION("used.idx jumps") {
@@ -402,8 +404,9 @@ TEST_CASE("Of frames in flight one look more is wanted, until the last came back
     SECTION("all came back") {
         arch::host::advance_to(Instant{5'900'000'000});
         w.dev.release_tx();
-        CHECK(w.nic->room() == 64);
+        CHECK(w.nic->room() == 63);  // so few are not worth fetching
         CHECK_FALSE(w.nic->watch(kernel::now()));
+        CHECK(w.nic->room() == 64);
     }
     SECTION("the one that comes back is a sign of life") {
         arch::host::advance_to(Instant{5'900'000'000});
