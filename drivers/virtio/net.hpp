@@ -210,10 +210,8 @@ public:
     }
     bool silent() const { return !stirred_.load(std::memory_order_relaxed) && !broken(); }
     bool settled() const {
-        for (u16 i = 0; i < open_pairs(); ++i) {
-            const Pair& pair = pairs_[i];
-            if (!pair.held.empty() || pair.tx->in_flight() > pair.tx->size() / 2 || wants_refill(pair)) return false;
-        }
+        for (u16 i = 0; i < open_pairs(); ++i)
+            if (pairs_[i].is_behind() || wants_refill(pairs_[i])) return false;
         return true;
     }
 
@@ -233,8 +231,6 @@ public:
         return nullptr;
     }
 
-    /// Fewer buffers are posted than the low-water mark: call flush() when buffers come back to the pool.
-    bool rx_starved() const { return !dead_ && pairs_[0].rx->in_flight() < posted_ / 2; }
     /// True: nothing can interrupt us; call poll() now and then, from a thread.
     bool polled() const { return session_.polled(); }
     void poll() { session_.poll(); }
@@ -271,11 +267,6 @@ public:
             visit_counters(pairs_[i].sent, i, visit);
         }
         if constexpr (kControls) control_.visit_values(visit);
-    }
-    u64 rx_dropped() const {
-        u64 n = 0;
-        for (const Pair& p : pairs_) n += p.received.value(RxCount::iqdrops);
-        return n;
     }
     u64 value(NetCount which) const { return count_.value(which); }
 

@@ -69,6 +69,9 @@ template <NetConfig kC, Ring R> struct NetPair {
         return tx->free();
     }
 
+    /// Something waits for room, or half of the ring is out.
+    bool is_behind() const { return !held.empty() || tx->in_flight() > tx->size() / 2; }
+
     /// False: it does not fit now, and is still the caller's.
     bool add(net::PacketBuffer& p) {
         if (p.fragments() == 1) {
