@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 
-BELOW = re.compile(r"^ *[0-9a-f]+:[ \t]+(?!lea)\S+[ \t].*-0x[0-9a-f]+\(%rsp", re.M)   # lea only computes the address
+# lea only computes the address; with an index beside it the displacement tells nothing.
+BELOW = re.compile(r"^ *[0-9a-f]+:[ \t]+(?!lea)\S+[ \t].*-0x[0-9a-f]+\(%rsp\)", re.M)
 bad = 0
 
 

@@ -114,6 +114,17 @@ TEST_CASE("Writes are cut into segments; Nagle holds back a small tail, NODELAY 
         t.send(1, 1 + kMss, A);
         t.expect(1 + kMss, 1, A, 10);
     }
+    SECTION("Nagle, with one short write after the other") {
+        Established t;
+        REQUIRE(t.write(Harness::text(10)));
+        t.expect(1, 1, A, 10);
+        for (int i = 0; i < 2; ++i) {
+            REQUIRE(t.write(Harness::text(5)));
+            t.expect_none();
+        }
+        t.send(1, 11, A);
+        t.expect(11, 1, A, 10);
+    }
     SECTION("NODELAY") {
         Established t;
         REQUIRE(t.tcp->configure(t.h, {.no_delay = true, .keepalive = {}}, t.now));

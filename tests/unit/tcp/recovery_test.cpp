@@ -91,6 +91,23 @@ TEST_CASE("Three segments that overtake prove a loss at once; only what is missi
     CHECK(t.tcp->info(t.h)->send_queue == 0);
 }
 
+TEST_CASE("What is lost goes before new text, however little that is") {
+    Sender t;
+    Options o;
+    o.no_delay = true;
+    REQUIRE(t.tcp->configure(t.h, o, t.now));
+    t.fly(2);
+    t.fire();
+    t.expect(Sender::at(1), 1, A, kMss);  // the probe
+    t.fire();
+    CHECK(t.stats().timeouts == 1);
+    REQUIRE(t.write("new"));
+    t.expect(1, 1, A, kMss);
+    t.ack(Sender::at(2));
+    t.expect(t.next_out, 1, A, 3);
+    t.expect_none();
+}
+
 TEST_CASE("A single gap waits a quarter of a round trip for what was reordered (RFC 8985 §6.2)") {
     Sender t;
     t.fly(4);
@@ -177,6 +194,9 @@ TEST_CASE("A lost tail is asked about after two round trips (RFC 8985 §7)") {
 
 TEST_CASE("A probe is new text when there is some (RFC 8985 §7.3), and one at a time") {
     Sender t;
+    Options o;
+    o.no_delay = GENERATE(false, true);
+    REQUIRE(t.tcp->configure(t.h, o, t.now));
     t.fly(10);
     REQUIRE(t.write(Harness::text(2 * kMss)));  // beyond the window
     t.expect_none();

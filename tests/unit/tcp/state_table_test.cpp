@@ -122,3 +122,34 @@ TEST_CASE("TIME-WAIT begins anew when the peer's FIN comes again (§3.10.7.4 eig
     t.advance(Duration::from_s(11));
     CHECK(t.tcp->connections() == 0);
 }
+
+TEST_CASE("TIME-WAIT ends for each connection in its own time, also for one that began anew") {
+    Harness t;
+    t.listen();
+    u32 isn[3];
+    const auto answer = [&](u16 i) {  // the peer's FIN, for the first time or again
+        t.peer_port = static_cast<u16>(1000 + i), t.our_isn = isn[i];
+        t.send(1, 2, F | A);
+        t.expect(2, 2, A);
+    };
+    for (u16 i = 0; i < 3; ++i) {
+        t.peer_port = static_cast<u16>(1000 + i);
+        t.send(0, 0, S);
+        t.drain();
+        isn[i] = t.our_isn;
+        t.send(1, 1, A);
+        t.tcp->close(*t.tcp->accept(t.listener), t.now);
+        t.expect(1, 1, F | A);
+        answer(i);
+        t.advance(Duration::from_s(10));
+    }
+    answer(0);  // 30 s: until 90 s; the others until 70 s and 80 s
+    t.advance(Duration::from_s(39));
+    CHECK(t.tcp->connections() == 3);
+    for (u32 left = 3; left-- != 0; t.advance(Duration::from_s(9))) {
+        CHECK(t.tcp->deadline() == t.now + Duration::from_s(1));
+        t.advance(Duration::from_s(1));
+        CHECK(t.tcp->connections() == left);
+    }
+    CHECK(t.tcp->deadline().is_never());
+}

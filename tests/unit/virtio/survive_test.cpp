@@ -49,6 +49,7 @@ struct Wire {
             for (const auto& s : std::exchange(world.dev.sent, {})) moved = true, peer.input(s.frame, now);
             while (auto f = peer.output(now)) moved = true, (void)world.dev.receive(*f);
         }
+        (void)world.nic->watch(now);
         const Instant next = std::min({stack->deadline(), peer.stack.deadline(), now + Duration::from_s(1)});
         now = std::max(now + Duration::from_us(1), next);
         arch::host::advance_to(now);
