@@ -132,6 +132,13 @@ TEST_CASE("Writes are cut into segments; Nagle holds back a small tail, NODELAY 
         t.expect(1, 1, A, kMss);
         t.expect(1 + kMss, 1, A, 10);
     }
+    SECTION("FIN goes with the last text") {
+        Established t;
+        REQUIRE(t.write(Harness::text(10)));
+        REQUIRE(t.tcp->shutdown_write(t.h, t.now));
+        t.expect(1, 1, F | A, 10);
+        t.expect_none();
+    }
     SECTION("FIN with data does not wait") {
         Established t;
         REQUIRE(t.write(Harness::text(kMss + 10)));

@@ -209,6 +209,19 @@ TEST_CASE("A probe is new text when there is some (RFC 8985 §7.3), and one at a
     t.expect(1, 1, A, kMss);
 }
 
+TEST_CASE("Text written after the probe's timer is the probe") {
+    Sender t;
+    Options o;
+    o.no_delay = true;
+    REQUIRE(t.tcp->configure(t.h, o, t.now));
+    t.fly(2);
+    t.fire();
+    REQUIRE(t.write("new"));
+    t.expect(t.next_out, 1, A, 3);
+    t.expect_none();
+    CHECK(t.stats().tail_probes == 1);
+}
+
 TEST_CASE("A probe that repaired the loss counts as one; one that was not needed does not (RFC 8985 §7.4)") {
     for (const bool needed : {true, false}) {
         Sender t;
