@@ -224,8 +224,7 @@ private:
     [[gnu::always_inline]] inline bool is_plain() const;
     [[gnu::always_inline]] inline std::optional<PacketBuffer> next_plain(Instant now);
     std::optional<Plan> plan() const;
-    [[gnu::always_inline]] inline std::optional<Plan> plan_here() const;
-    [[gnu::always_inline]] inline std::optional<Plan> plan_data() const;
+    inline std::optional<Plan> plan_data() const;
     std::optional<Plan> plan_resend() const;
     Plan plan_tail_probe() const;
     Plan plan_old(SeqNum from, u32 length) const;

@@ -16,7 +16,7 @@ void shorten(Segment& s, u32 length) {
 
 }  // namespace
 
-std::optional<Connection::Plan> Connection::plan_here() const {
+std::optional<Connection::Plan> Connection::plan() const {
     switch (state_) {
     case State::closed:
     case State::listen:
@@ -35,10 +35,6 @@ std::optional<Connection::Plan> Connection::plan_here() const {
     if (ack_now_) return Plan{.seq = snd_max_};
     if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};  // §3.8.4
     return std::nullopt;
-}
-
-std::optional<Connection::Plan> Connection::plan() const {
-    return plan_here();
 }
 
 std::optional<Connection::Plan> Connection::plan_data() const {
@@ -176,7 +172,7 @@ std::optional<PacketBuffer> Connection::next_packet(Instant now) {
 
 /// Whatever there is to say.
 std::optional<PacketBuffer> Connection::next_planned(Instant now) {
-    const std::optional<Plan> p = plan_here();
+    const std::optional<Plan> p = plan();
     if (!p) return std::nullopt;
     Segment s;
     s.seq = p->seq;
