@@ -64,8 +64,8 @@ template <Link L, usize kLinks>
 /// arrived while rearming). A link that has no room does not hold up the others. With one link, its number known when
 /// this is compiled, there are no loops.
 template <Link L, usize kLinks>
-bool pump(std::span<L* const, kLinks> links, Stack& stack, Instant now, Round round = Round::whole,
-          int budget = kPumpBudget) {
+[[gnu::always_inline]] inline bool pump(std::span<L* const, kLinks> links, Stack& stack, Instant now,
+                                        Round round = Round::whole, int budget = kPumpBudget) {
     const u64 exhausted = stack.pool().exhausted();
     bool again = false, settled = round == Round::quick;
     u32 silent = 0;

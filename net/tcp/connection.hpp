@@ -214,6 +214,12 @@ private:
         timers_[kRetransmit] = timers_[kReorder] = Instant::never();
     }
     void arm(Instant now);
+    inline void arm_first(Instant now);
+    bool may_probe() const {
+        return sack_ && recovery_.is_quiet() && board_.is_clean() && rtt_.smoothed().ns != 0;
+    }
+    /// RFC 8985 §7.2: what any peer waits with an ACK.
+    static constexpr Duration kLongestAckDelay = Duration::from_ms(200);
     Duration probe_timeout() const;
     void on_probe_timer(Instant now);
     void on_reorder_timer(Instant now);

@@ -57,6 +57,7 @@ bool Tcp::hold(IpAddr source, IpAddr destination, PacketBuffer& segment, Instant
     }
     end_batch(now);
     merger_link_ = link;  // what continues it has the same destination, so it comes by the same one
+    due_ = {};
     return merger_.begin(source, destination, segment);
 }
 
@@ -197,7 +198,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now, u32 room) {
         const IpAddr from = s.local.address, to = s.remote.address;
         std::optional<PacketBuffer> packet = next_reply();
         if (packet) return Outgoing{std::move(*packet), from, to};
-        starved_until_ = now + kAskAgain;
+        poll_at(starved_until_ = now + kAskAgain);
         return std::nullopt;
     }
     while (Entry* e = active_.pop_front()) {
@@ -218,7 +219,7 @@ std::optional<Tcp::Outgoing> Tcp::output(Instant now, u32 room) {
             return Outgoing{std::move(*packet), from, to};
         }
         if (static_cast<ListNode<ActiveTag>*>(e)->linked()) {  // it has something to say, but the pool is empty
-            starved_until_ = now + kAskAgain;
+            poll_at(starved_until_ = now + kAskAgain);
             return std::nullopt;
         }
     }
@@ -265,6 +266,14 @@ void Tcp::poll(Instant now) {
         e.connection.on_time(now);
         settle(e, now);
     }
+    due_ = earliest();
+}
+
+/// The first of all timers; what is held back comes before them.
+Instant Tcp::earliest() const {
+    if (merger_.holds()) return {};
+    const Instant waited = time_wait_.empty() ? Instant::never() : time_wait_.front().connection.deadline();
+    return std::min({deadlines_.earliest(), waited, starved_until_, writers_at_});
 }
 
 void Tcp::set_link(bool up, Instant now, u8 link) {

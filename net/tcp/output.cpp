@@ -306,7 +306,18 @@ void Connection::text_sent(SeqNum end, Instant now) {
     const bool was_idle = snd_nxt_ == snd_una_;  // a timer still running was the persist timer
     note_in_flight(end, now);
     count_sent(end - snd_nxt_, end);
-    if (timers_[kRetransmit].is_never() || was_idle) rearm(now);  // RFC 6298 (5.1)
+    if (was_idle)  // RFC 6298 (5.1)
+        arm_first(now);
+    else if (timers_[kRetransmit].is_never())
+        arm(now);
+}
+
+/// One segment has left, and is all that is in flight. Mostly its ACK comes before any timer could be due, so this does
+/// not find out when that is: on_probe_timer() does.
+void Connection::arm_first(Instant now) {
+    static_assert(kLongestAckDelay <= RttEstimator::kMinimum);
+    probe_armed_ = may_probe();
+    timers_[kRetransmit] = now + (probe_armed_ ? kLongestAckDelay : rtt_.rto());
 }
 
 void Connection::note_in_flight(SeqNum end, Instant now) {

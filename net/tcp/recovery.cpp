@@ -6,9 +6,8 @@
 namespace ringlet::net::tcp {
 namespace {
 
-constexpr u8 kDuplicateThreshold = 3;                          // RFC 5681 §3.2
-constexpr Duration kShortestProbe = Duration::from_ms(10);     // a probe sooner is worth less than the timer it costs
-constexpr Duration kLongestAckDelay = Duration::from_ms(200);  // RFC 8985 §7.2: what any peer waits with an ACK
+constexpr u8 kDuplicateThreshold = 3;                       // RFC 5681 §3.2
+constexpr Duration kShortestProbe = Duration::from_ms(10);  // a probe sooner is worth less than the timer it costs
 
 }  // namespace
 
@@ -181,7 +180,7 @@ void Connection::undo() {
 /// Starts the retransmission timer for what is in flight, or in its place the one that asks about the tail
 /// (RFC 8985 §7.2).
 void Connection::arm(Instant now) {
-    probe_armed_ = sack_ && recovery_.is_quiet() && board_.is_clean() && rtt_.smoothed().ns != 0;
+    probe_armed_ = may_probe();
     timers_[kRetransmit] = now + (probe_armed_ ? probe_timeout() : rtt_.rto());
 }
 
@@ -193,7 +192,7 @@ Duration Connection::probe_timeout() const {
 
 /// Nothing was heard for two round trips: one segment provokes an answer that says what is missing.
 void Connection::on_probe_timer(Instant now) {
-    if (const Instant due = last_sent_ + probe_timeout(); due > now) {  // text has left since: that costs no timer
+    if (const Instant due = last_sent_ + probe_timeout(); due > now) {  // text has left since, or arm_first()
         timers_[kRetransmit] = due;
         return;
     }

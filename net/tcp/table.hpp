@@ -105,10 +105,11 @@ private:
 class DeadlineHeap {
 public:
     explicit DeadlineHeap(u32 capacity);
-    /// Makes sure that `e` comes up at `at` or before.
-    void schedule(Entry& e, Instant at) {
-        if (at.is_never() || (e.heap_index != kNone && items_[e.heap_index].key <= at)) return;
+    /// Makes sure that `e` comes up at `at` or before. False: it did already.
+    bool schedule(Entry& e, Instant at) {
+        if (at.is_never() || (e.heap_index != kNone && items_[e.heap_index].key <= at)) return false;
         move_up(e, at);
+        return true;
     }
     void remove(Entry& e);
     Instant earliest() const { return size_ == 0 ? Instant::never() : items_[0].key; }

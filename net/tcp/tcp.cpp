@@ -135,7 +135,7 @@ void Tcp::keep_in_time_wait(Entry& e) {
     }
     dequeue(e);
     enqueue(e, Entry::Queue::time_wait);
-    deadlines_.remove(e);
+    unschedule(e);
 }
 
 void Tcp::enqueue(Entry& e, Entry::Queue queue) {
@@ -186,7 +186,7 @@ void Tcp::retire(Entry& e) {
     dequeue(e);
     if (e.hashed) --count_;
     table_.remove(e);
-    deadlines_.remove(e);
+    unschedule(e);
     if (static_cast<ListNode<ActiveTag>&>(e).linked()) List<Entry, ActiveTag>::remove(e);
     if (e.slot == kNone)
         destroy(e);
@@ -289,7 +289,7 @@ void Tcp::after_read(Entry& e) {
 }
 
 void Tcp::after_write(Entry& e, Instant now) {
-    if (env_.send.refused && writers_at_.is_never()) writers_at_ = now + Duration::from_ms(10);
+    if (env_.send.refused && writers_at_.is_never()) poll_at(writers_at_ = now + Duration::from_ms(10));
     if (e.hashed) activate(e);                    // output() finds out what may go, and when to ask again
     e.reported &= e.connection.readiness_bits();  // nor does writing
 }

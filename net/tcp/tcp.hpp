@@ -66,12 +66,8 @@ public:
 
     /// Fires the timers that are due.
     void poll(Instant now);
-    /// When poll() must run at the latest; Instant::never() when nothing is pending. Early calls are harmless.
-    Instant deadline() const {
-        if (merger_.holds()) return Instant{};
-        const Instant waited = time_wait_.empty() ? Instant::never() : time_wait_.front().connection.deadline();
-        return std::min(std::min(deadlines_.earliest(), waited), std::min(starved_until_, writers_at_));
-    }
+    /// When poll() must run at the latest; it may be too early, then poll() finds out. Early calls are harmless.
+    Instant deadline() const { return due_; }
 
     /// Without its link only a connection within this host is asked for output; one to others keeps what it has to
     /// say and starts no timers for it. When it is back it says it at once, as if it had not waited.
@@ -184,8 +180,19 @@ private:
     [[gnu::always_inline]] inline void after_read(Entry& e);
     [[gnu::always_inline]] inline void after_write(Entry& e, Instant now);
     void schedule(Entry& e) {
-        if (e.queue != Entry::Queue::time_wait) deadlines_.schedule(e, e.connection.deadline());
+        if (e.queue == Entry::Queue::time_wait) return;
+        const Instant at = e.connection.deadline();
+        if (deadlines_.schedule(e, at)) poll_at(at);
     }
+    void poll_at(Instant at) {
+        if (at < due_) due_ = at;
+    }
+    /// Nobody is woken for a connection that has no timers any more.
+    void unschedule(Entry& e) {
+        deadlines_.remove(e);
+        due_ = earliest();
+    }
+    Instant earliest() const;
     /// Has `e` something to send, and when must it be looked at?
     [[gnu::always_inline]] void plan_ahead(Entry& e, Instant now) {
         // Linked: output() will look anyway.
@@ -242,6 +249,7 @@ private:
     u8 merger_link_ = 0;         ///< that what it holds came by
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
+    Instant due_ = Instant::never();            ///< not later than any of the timers, the two below among them
     Instant cookies_until_{};                   ///< answers to cookies may still arrive
     Instant writers_at_ = Instant::never();     ///< a writer was refused memory: ask it again then
     Instant starved_until_ = Instant::never();  ///< the pool was empty: ask again then at the latest

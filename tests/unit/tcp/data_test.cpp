@@ -462,7 +462,22 @@ TEST_CASE("An empty pool delays output and loses nothing") {
         t.expect_none();
         CHECK(t.tcp->has_output());
         CHECK(t.tcp->deadline() <= t.now + Duration::from_ms(2));
+        t.tcp->poll(t.now);
+        CHECK(t.tcp->deadline() <= t.now + Duration::from_ms(2));
         CHECK(t.tcp->stats().no_packet == 1);
     }
     t.expect(1, 1, A, 5);
+}
+
+TEST_CASE("Who finds no memory to write, with nothing in flight, is asked again soon") {
+    Config c = Harness::defaults();
+    Harness t(c, 64);
+    t.to_established();
+    PacketQueue hoard;
+    while (auto p = t.buffers.pool.allocate()) hoard.push_back(std::move(*p));
+    CHECK(t.write("hello").error() == Error::would_block);
+    CHECK_FALSE(t.tcp->readiness(t.h).writable);
+    CHECK(t.tcp->deadline() <= t.now + Duration::from_ms(10));
+    t.advance(Duration::from_ms(10));
+    CHECK(t.tcp->readiness(t.h).writable);
 }

@@ -192,6 +192,26 @@ TEST_CASE("A lost tail is asked about after two round trips (RFC 8985 §7)") {
     CHECK(t.window() < before);
 }
 
+TEST_CASE("On a slow path the only segment in flight is asked about no sooner than on the path's own terms") {
+    Sender t;
+    for (i64 round_trip = 20; round_trip <= 400; round_trip += 10) {
+        t.fly(1);
+        t.step(round_trip);
+        t.expect_none();
+        t.ack(t.next_out);
+    }
+    CHECK(t.stats().tail_probes == 0);
+    t.fly(1);
+    const Instant sent = t.now;
+    const Duration slow = t.tcp->info(t.h)->smoothed_rtt;
+    CHECK(slow > Duration::from_ms(300));
+    t.fire();
+    t.expect(t.next_out - kMss, 1, A, kMss);
+    CHECK(t.stats().tail_probes == 1);
+    CHECK(t.now - sent >= slow);
+    CHECK(t.now - sent <= slow * 2 + Duration::from_ms(200));
+}
+
 TEST_CASE("A probe is new text when there is some (RFC 8985 §7.3), and one at a time") {
     Sender t;
     Options o;
