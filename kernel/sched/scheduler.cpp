@@ -1,7 +1,7 @@
 // Picking the next thread: 32 priorities, FIFO inside one, round robin when several are ready at the top.
 // Tickless: the timer is set for the earliest sleeper or the end of a slice that somebody else is waiting
 // for, and never moved later: an early interrupt only looks again, which is cheaper than setting the timer at
-// every wake-up. See scheduler.hpp.
+// every wake-up. For the same reason a thread that is woken keeps its place among the sleepers. See scheduler.hpp.
 #include "kernel/sched/scheduler.hpp"
 
 #include <algorithm>
@@ -43,6 +43,22 @@ void arm_timer(Cpu& cpu, Instant when) {
     if (when >= cpu.timer_at) return;
     cpu.timer_at = when;
     arch::set_timer(when);
+}
+
+void add_sleeper(Cpu& cpu, Thread& thread) {
+    thread.when = thread.deadline;
+    sleepers.push(thread);
+    arm_timer(cpu, thread.when);
+}
+
+/// The first of the sleepers, whose time has come if it still waits for that.
+void end_sleep(Cpu& cpu, Thread& thread, Instant now) {
+    sleepers.erase(thread);
+    if (thread.state != ThreadState::waiting || thread.deadline.is_never()) return;
+    if (thread.deadline > now) return add_sleeper(cpu, thread);
+    if (thread.wait_list != nullptr) wait_list_remove(thread);
+    thread.timed_out = true;
+    wake(thread);
 }
 
 void start_slice(Cpu& cpu, Duration length = kTimeSlice) {
@@ -148,11 +164,11 @@ void preempt(Cpu& cpu) {
 
 }  // namespace
 
-void SchedulerGuard::switch_if_possible() const {
+void SchedulerGuard::switch_if_possible(bool interrupts_were_enabled) {
     Cpu& cpu = this_cpu();
     if (cpu.interrupt_depth != 0) return;
     // With interrupts off the caller is in the middle of something: let the timer bring us back.
-    if (interrupts_were_enabled_)
+    if (interrupts_were_enabled)
         preempt(cpu);
     else
         arm_timer(cpu, Instant{0});
@@ -164,10 +180,10 @@ bool block_current(Instant deadline) {
     ASSERT(cpu.interrupt_depth == 0 && &current != cpu.idle);
     current.timed_out = false;
     current.state = ThreadState::waiting;
-    if (!deadline.is_never()) {
-        current.when = deadline;
-        sleepers.push(current);
-        arm_timer(cpu, sleepers.earliest());
+    current.deadline = deadline;
+    if (!deadline.is_never() && !(current.queued && current.when <= deadline)) {
+        if (current.queued) sleepers.erase(current);
+        add_sleeper(cpu, current);
     }
     switch_away(cpu);
     return !current.timed_out;
@@ -175,7 +191,6 @@ bool block_current(Instant deadline) {
 
 void wake(Thread& thread) {
     if (thread.state != ThreadState::waiting) return;
-    if (thread.queued) sleepers.erase(thread);
     Cpu& cpu = this_cpu();
     add_ready(cpu, thread, End::back);
     consider(cpu, thread);
@@ -262,7 +277,9 @@ void start_new_thread() {
 }
 
 void switch_for_ever() {
-    switch_away(this_cpu());
+    Cpu& cpu = this_cpu();
+    if (cpu.current->queued) sleepers.erase(*cpu.current);
+    switch_away(cpu);
     panic("an exited thread ran again");
 }
 
@@ -303,12 +320,7 @@ void timer() {
     cpu.timer_at = Instant::never();
     if (cpu.current == nullptr) return;
     const Instant t = arch::monotonic_now();
-    while (sleepers.earliest() <= t) {
-        Thread& thread = *static_cast<Thread*>(sleepers.first());
-        if (thread.wait_list != nullptr) wait_list_remove(thread);
-        thread.timed_out = true;
-        wake(thread);
-    }
+    while (sleepers.earliest() <= t) end_sleep(cpu, *static_cast<Thread*>(sleepers.first()), t);
     if (cpu.slice_end <= t) {
         cpu.slice_end = Instant::never();
         if (any_ready_at(cpu, cpu.current->priority)) cpu.slice_expired = cpu.need_switch = true;

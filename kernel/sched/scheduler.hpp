@@ -48,6 +48,7 @@ public:
     ThreadState state = ThreadState::ready;
     bool timed_out = false;  ///< why the last wait ended
     bool detached = false;
+    Instant deadline;  ///< of that wait. Its place among the sleepers may be earlier, also while it does not wait
 
     WaitList* wait_list = nullptr;  ///< the list it is on, with the two links
     Thread* wait_prev = nullptr;
@@ -116,7 +117,7 @@ public:
     }
     ~SchedulerGuard() {
         if (this_cpu().need_switch) [[unlikely]]
-            switch_if_possible();
+            switch_if_possible(interrupts_were_enabled_);
         unlock_scheduler(this_cpu());
         if (interrupts_were_enabled_) arch::enable_interrupts();
     }
@@ -124,7 +125,7 @@ public:
     SchedulerGuard& operator=(const SchedulerGuard&) = delete;
 
 private:
-    void switch_if_possible() const;
+    static void switch_if_possible(bool interrupts_were_enabled);
     bool interrupts_were_enabled_;
 };
 

@@ -92,7 +92,7 @@ std::string_view state_name(const Thread& thread) {
     case ThreadState::ready:
         return "ready";
     case ThreadState::waiting:
-        return thread.wait_list == nullptr && thread.queued ? "sleeping" : "waiting";
+        return thread.wait_list == nullptr && !thread.deadline.is_never() ? "sleeping" : "waiting";
     case ThreadState::exited:
         return "exited";
     }

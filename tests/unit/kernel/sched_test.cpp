@@ -162,6 +162,30 @@ TEST_CASE("Sleepers wake in order of time, and idle time is counted") {
     sleep_for(Duration{-5});
 }
 
+TEST_CASE("A thread that was woken before its time sleeps the next time for as long as it says then") {
+    start_machine();
+    Event event;
+    const auto ms = [](i64 n) { return Duration::from_ms(n); };
+    auto waiter = run(20, [&] {
+        for (const i64 next : {30, 5, 10}) {  // later than the first wait's end, sooner, and just then
+            const Instant begin = now();
+            CHECK(event.wait_until(begin + ms(11)));
+            CHECK(now() == begin + ms(1));
+            CHECK_FALSE(event.wait_until(now() + ms(next)));
+            CHECK(now() == begin + ms(1 + next));
+        }
+        CHECK(event.wait_until(now() + ms(11)));
+        event.wait();  // without an end
+        CHECK(event.wait_until(now() + ms(50)));
+    });
+    for (const i64 pause : {1, 31, 6, 11, 30, 1}) {
+        sleep_for(ms(pause));
+        event.set();
+    }
+    waiter.join();  // it has ended before its time
+    sleep_for(ms(100));
+}
+
 TEST_CASE("The CPU halts on the stack of whoever waits, unless a thread has ended") {
     start_machine();
     static Event event;
