@@ -27,8 +27,9 @@ if(NOT RINGLET_ARCH STREQUAL host)
   add_dependencies(ringlet_libc ringlet_sysroot)
 endif()
 
-# SOURCES are built for speed (and on x86_64 without frame pointers), COLD ones for size: what runs once, seldom, or for people. What belongs where is measured:
-# bench/serve.py counts the instructions of a request, NAME-report shows the bytes.
+# SOURCES are built for speed (and on x86_64 without frame pointers), COLD ones for size: what runs once, seldom, or
+# for people. What belongs where is measured: bench/serve.py counts the instructions of a request, NAME-report shows the
+# bytes.
 function(ringlet_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;COLD" ${ARGN})
   add_library(ringlet_${name} STATIC ${ROOM_SOURCES} ${ROOM_COLD})

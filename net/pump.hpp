@@ -7,9 +7,9 @@
 // flush(); if the pool was empty then, the stack is marked starved: whoever gives buffers back (a read, a close) pumps
 // again, and a short timer does so in case nobody tells. The same timer covers a device that has no room and never says
 // that it has again: its driver notices and resets it. Timers are part of Stack::deadline(). Context: the network
-// monitor. A round that brought nothing to send leaves out the half that sends: what the device has sent comes back
-// with the next packet, or with the whole round that Core makes when all has been quiet for a while. Buffers that live
-// only because the device has them are fetched at once: a stream is waiting for the memory.
+// monitor. A round that brought nothing to send leaves out the half that sends: what the device has sent comes back in
+// batches, with a later packet, or with the whole round that Core makes when all has been quiet for a while. Buffers
+// that live only because the device has them are fetched at once: a stream is waiting for the memory.
 #pragma once
 
 #include <array>

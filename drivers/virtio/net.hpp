@@ -283,8 +283,7 @@ private:
         : session_(std::move(d), name), pool_(pool), wake_(wake), wake_context_(context), tunables_(tunables),
           control_(name, &Net::send_command, this) {}
 
-    // --- starting, also after a reset
-    // ---------------------------------------------------------------------------------
+    // --- starting, also after a reset -----------------------------------------------------------------------------
 
     /// The first start and, with the queues there already, every later one.
     [[gnu::cold]] Result<> start() {
@@ -304,8 +303,7 @@ private:
                 control_queue_->suppress();
             }
         }
-        config_changed_.store(true, std::memory_order_relaxed);
-        stirred_.store(true, std::memory_order_relaxed);
+        stir_config();
         dead_ = false;
         TRY(session_.run(std::move(h)));
         for (u16 i = 0; i < open_pairs_; ++i) {
@@ -478,13 +476,12 @@ private:
             }
         }
         if (config) n.config_changed_.store(true, std::memory_order_relaxed);
-        n.stirred_.store(true,
-                         std::memory_order_release);  // after the suppressing: rearm() does it the other way round
+        // After the suppressing: rearm() does it the other way round.
+        n.stirred_.store(true, std::memory_order_release);
         n.wake_(n.wake_context_);
     }
 
-    // --- the control queue, the configuration, recovery
-    // -----------------------------------------------------------------
+    // --- the control queue, the configuration, recovery -----------------------------------------------------------
 
     /// NetControl::Send. A device that does not answer is reset by the next flush() or rearm().
     static Result<> send_command(void* self, Segment command, Segment answer) {
@@ -496,8 +493,7 @@ private:
                 return fail(Error::device_broken);
             queue->kick();
             const bool answered = wait_for_answer([&] { return queue->pop().has_value() || queue->broken(); });
-            n.config_changed_.store(true, std::memory_order_relaxed);
-            n.stirred_.store(true, std::memory_order_relaxed);
+            n.stir_config();
             n.wake_(n.wake_context_);  // a new address for the stack, or a reset
             if (answered && !queue->broken()) return {};
             n.needs_reset_ = true;
@@ -506,6 +502,11 @@ private:
         return fail(Error::unsupported);
     }
 
+    /// The next pump() looks at the configuration, or finds that the driver has started or given up.
+    void stir_config() {
+        config_changed_.store(true, std::memory_order_relaxed);
+        stirred_.store(true, std::memory_order_relaxed);
+    }
     void look_at_config() {
         if (config_changed_.load(std::memory_order_relaxed)) [[unlikely]]
             read_config();
@@ -552,8 +553,7 @@ private:
         if (allowed && halt() && start()) return true;
         session_.give_up();
         dead_ = true;
-        config_changed_.store(true, std::memory_order_relaxed);
-        stirred_.store(true, std::memory_order_relaxed);
+        stir_config();
         return false;
     }
     /// False: the device did not confirm its reset; what it holds is never given to anybody else.
