@@ -63,8 +63,8 @@ def unpacked(folder, debian, *packages):
 
 def kernel_package(debian):
     """The folder with the unpacked kernel package."""
-    depends = run("apt-cache", "depends", "linux-image-cloud-" + debian + ("" if debian == "amd64" else ":" + debian),
-                  capture_output=True, text=True).stdout
+    kernel = "linux-image-cloud-" + debian + ("" if debian == "amd64" else ":" + debian)
+    depends = subprocess.run(["apt-cache", "depends", kernel], capture_output=True, text=True).stdout
     name = re.search(r"Depends: (linux-image-[^\s:]+)", depends)
     if not name:
         sys.exit(f"bench: no kernel for {debian}: dpkg --add-architecture {debian} && apt-get update")

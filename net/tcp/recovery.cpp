@@ -192,7 +192,7 @@ Duration Connection::probe_timeout() const {
 
 /// Nothing was heard for two round trips: one segment provokes an answer that says what is missing.
 void Connection::on_probe_timer(Instant now) {
-    if (const Instant due = last_sent_ + probe_timeout(); due > now) {  // text has left since, or arm_first()
+    if (const Instant due = last_sent_ + probe_timeout(); due > now) {  // text has left since, or arm_first() guessed
         timers_[kRetransmit] = due;
         return;
     }
