@@ -187,7 +187,7 @@ class Boot(unittest.TestCase):
     def test_more_interfaces_and_devices_than_there_are_drivers(self, machine):
         extra = ["-device", "virtio-balloon-pci"]
         for i in range(1, 6):
-            extra += ["-netdev", f"user,id=n{i}", "-device", f"virtio-net-pci,netdev=n{i}"]
+            extra += ["-netdev", f"user,id=n{i},net=10.0.{10 + i}.0/24", "-device", f"virtio-net-pci,netdev=n{i}"]
         with self.vm(machine, disk=self.disk, extra=extra, append="loglevel=debug wrong=1 wrong=2") as vm:
             vm.ready()
             self.serves(vm)
