@@ -18,7 +18,7 @@ from harness import expand, main, per_machine  # noqa: E402
 from impaired import Datagrams, Frames, Quality, Wire  # noqa: E402
 from tap import Tap, needs_tap  # noqa: E402
 from testd import KIB, MIB, Reach, UserGuest, noise  # noqa: E402
-from vm import MACHINES, VM  # noqa: E402
+from vm import MACHINES, VM, Failure  # noqa: E402
 
 SEED = int(os.environ.get("RINGLET_SEED", "20241127"))
 BOTH = ("q35", "virt")
@@ -71,15 +71,25 @@ class Impaired(unittest.TestCase):
         """A block under one of WIRES, which must have done what it says."""
         return Bad(self, wire, WIRES[quality], quality)
 
-    def repaired(self, *guests):
+    def repaired(self, *guests, counters=("retransmitted", "bad checksums", "out of order")):
         """The guests noticed: without that the wire was good, or nobody looked at checksums."""
-        self.assertGreater(sum(g.counter("retransmitted") for g in guests), 0)
-        self.assertGreater(sum(g.counter("bad checksums") for g in guests), 0)
-        self.assertGreater(sum(g.counter("out of order") for g in guests), 0)
+        for counter in counters:
+            self.assertGreater(sum(g.counter(counter) for g in guests), 0, counter)
+
+    def echoed_in_the_end(self, guest, data):
+        """QEMU's network now and then takes a connection for finished after the first segment: in dumps its FIN follows that
+        at once, before the guest has said anything but SYN."""
+        for _ in range(2):
+            try:
+                return testd.echoed(guest, data, SECONDS)
+            except Failure as failure:
+                if f"1460 of {len(data)} bytes" not in str(failure):
+                    raise
+        testd.echoed(guest, data, SECONDS)
 
     @per_machine(*BOTH)
     def test_qemus_own_network(self, machine):
-        """Its TCP knows no SACK and waits a second and more for what is lost: little is sent to the guest."""
+        """Its TCP knows no SACK and waits a second and more for what is lost: little is sent to the guest, mostly in order."""
         wire = self.wire(self.end("here"), self.end("there"))
         with Forwarded(machine, *wire.ends) as guest:
             guest.started()
@@ -88,8 +98,8 @@ class Impaired(unittest.TestCase):
                     testd.generated(guest, 1 * MIB, SECONDS)
                     for _ in range(3):
                         self.assertEqual(len(testd.page(guest, seconds=SECONDS)[1]), 612)
-                    testd.echoed(guest, noise(20 * KIB, 2), SECONDS)
-            self.repaired(guest)
+                    self.echoed_in_the_end(guest, noise(20 * KIB, 2))
+            self.repaired(guest, counters=("retransmitted", "bad checksums"))
             guest.serves(guest)
 
     def between_two(self, server, client):
