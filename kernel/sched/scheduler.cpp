@@ -45,17 +45,16 @@ void arm_timer(Cpu& cpu, Instant when) {
     arch::set_timer(when);
 }
 
-void add_sleeper(Cpu& cpu, Thread& thread) {
+void add_sleeper(Thread& thread) {
     thread.when = thread.deadline;
     sleepers.push(thread);
-    arm_timer(cpu, thread.when);
 }
 
-/// The first of the sleepers, whose time has come if it still waits for that.
-void end_sleep(Cpu& cpu, Thread& thread, Instant now) {
+/// The first of the sleepers, whose time has come if it still waits for that. The caller sets the timer.
+void end_sleep(Thread& thread, Instant now) {
     sleepers.erase(thread);
     if (thread.state != ThreadState::waiting || thread.deadline.is_never()) return;
-    if (thread.deadline > now) return add_sleeper(cpu, thread);
+    if (thread.deadline > now) return add_sleeper(thread);
     if (thread.wait_list != nullptr) wait_list_remove(thread);
     thread.timed_out = true;
     wake(thread);
@@ -183,7 +182,8 @@ bool block_current(Instant deadline) {
     current.deadline = deadline;
     if (!deadline.is_never() && !(current.queued && current.when <= deadline)) {
         if (current.queued) sleepers.erase(current);
-        add_sleeper(cpu, current);
+        add_sleeper(current);
+        arm_timer(cpu, deadline);
     }
     switch_away(cpu);
     return !current.timed_out;
@@ -320,7 +320,7 @@ void timer() {
     cpu.timer_at = Instant::never();
     if (cpu.current == nullptr) return;
     const Instant t = arch::monotonic_now();
-    while (sleepers.earliest() <= t) end_sleep(cpu, *static_cast<Thread*>(sleepers.first()), t);
+    while (sleepers.earliest() <= t) end_sleep(*static_cast<Thread*>(sleepers.first()), t);
     if (cpu.slice_end <= t) {
         cpu.slice_end = Instant::never();
         if (any_ready_at(cpu, cpu.current->priority)) cpu.slice_expired = cpu.need_switch = true;
