@@ -249,7 +249,7 @@ private:
     u8 merger_link_ = 0;         ///< that what it holds came by
     Segment replies_[kReplies];  ///< resets and cookies of no connection, in a ring
     u32 reply_head_ = 0, reply_count_ = 0;
-    Instant due_ = Instant::never();            ///< not later than any of the timers, the two below among them
+    Instant due_ = Instant::never();            ///< never later than earliest()
     Instant cookies_until_{};                   ///< answers to cookies may still arrive
     Instant writers_at_ = Instant::never();     ///< a writer was refused memory: ask it again then
     Instant starved_until_ = Instant::never();  ///< the pool was empty: ask again then at the latest
