@@ -32,7 +32,7 @@ std::optional<Connection::Plan> Connection::plan() const {
         if (!sends_data()) break;
         if (auto p = plan_data()) return p;
     }
-    if (ack_now_) return Plan{.seq = snd_max_};
+    if (ack_now_) return Plan{.seq = snd_nxt_};  // not behind a probe: a closed window would not let it in (§3.10.7.4)
     if (keepalive_pending_) return Plan{.seq = snd_una_ - 1u, .probe = true};  // §3.8.4
     return std::nullopt;
 }

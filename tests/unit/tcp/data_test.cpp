@@ -293,6 +293,21 @@ TEST_CASE("A closed window is probed, with backoff, as long as the peer answers 
     CHECK(t.tcp->deadline() >= t.now);
 }
 
+TEST_CASE("ACKs do not go behind a probe: into a closed window only RCV.NXT gets (§3.10.7.4)") {
+    Established t;
+    t.send(1, 1, A, "q", 0);
+    REQUIRE(t.write("answer"));
+    t.drain();
+    t.fire();
+    t.drain();
+    t.fire();
+    t.expect(1, 2, A, 1);  // the probe
+    t.send(2, 1, A, std::string(kMss, 'r'), 0);
+    t.send(2 + kMss, 1, A, std::string(kMss, 's'), 0);
+    t.expect(1, 2 + 2 * kMss, A);
+    CHECK(t.read().size() == 1 + 2 * kMss);
+}
+
 TEST_CASE("A probe's byte may be accepted; a silent peer with a closed window is given up") {
     Established t;
     t.send(1, 1, A, "q", 0);
