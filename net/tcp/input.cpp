@@ -313,10 +313,12 @@ void Connection::update_send_window(const Segment& s) {
     }
 }
 
-/// The handshake's round trip, unless a SYN was sent twice and there is no timestamp to tell which (RFC 6298 §3).
+/// The handshake's round trip, unless a SYN was sent twice and the answer is not to the later one (RFC 6298 §3): it may
+/// have waited for the peer's timer.
 void Connection::sample_handshake(const Segment& s, Instant now) {
     News news;
     const bool timed = !timers_[kRetransmit].is_never();  // not with a cookie
+    if (rtt_.backoffs() != 0 && SeqNum(s.timestamp_echo) < SeqNum(timestamp_now(last_sent_))) return;
     if (rtt_.backoffs() == 0 && timed) news.latest = news.earliest = std::max(now - last_sent_, Duration{1});
     measure(s, news, now);
 }

@@ -261,6 +261,26 @@ TEST_CASE("SYN-SENT (§3.10.7.3)") {
     }
 }
 
+TEST_CASE("An answer to a SYN that was sent again later is no round trip: it may have waited for the peer's timer") {
+    const bool to_first = GENERATE(false, true);
+    Harness t;
+    auto c = t.tcp->connect({kUs, kPort}, {kPeer, kPeerPort}, t.now);
+    REQUIRE(c);
+    t.h = *c;
+    const u32 first = t.expect(0, 0, S).raw.timestamp;
+    t.advance(Duration::from_s(1));
+    const u32 second = t.expect(0, 0, S).raw.timestamp;
+    t.advance(Duration::from_ms(100));
+    Segment s = t.make(0, 1, S | A);
+    s.has_timestamp = true;
+    s.timestamp = 1;
+    s.timestamp_echo = to_first ? first : second;
+    t.send_raw(s);
+    REQUIRE(t.state() == State::established);
+    t.drain();
+    CHECK(t.tcp->info(t.h)->smoothed_rtt.ms() == (to_first ? 0 : 100));
+}
+
 TEST_CASE("RFC 6298 (5.7): after a SYN that had to be sent again, three seconds until something was measured") {
     for (const bool lost : {false, true}) {
         CAPTURE(lost);
