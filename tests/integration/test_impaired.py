@@ -102,6 +102,13 @@ class Impaired(unittest.TestCase):
             self.repaired(guest, counters=("retransmitted", "bad checksums"))
             guest.serves(guest)
 
+    def told(self, client, line, server):
+        """What `client` says to `line`; if that takes too long, what the server knows of it."""
+        try:
+            return client.shell(line, SECONDS)
+        except Failure as failure:
+            raise Failure(f"{failure}\n" + "".join(server.shell(what) for what in ("netstat", "netstat -s", "ip"))) from failure
+
     def between_two(self, server, client):
         wire = self.wire(self.end("server"), self.end("client"))
         with Wired(server, wire.ends[0], "10.9.0.2") as guest, \
@@ -112,11 +119,11 @@ class Impaired(unittest.TestCase):
                 with self.over(wire, quality):
                     size = 2 * MIB if quality == "1 %" else MIB // 2
                     for host in ("10.9.0.2", "2001:db8:9::2"):
-                        text = other.shell(f"talk {host} {size} {SEED % 1000}", SECONDS)
+                        text = self.told(other, f"talk {host} {size} {SEED % 1000}", guest)
                         sent, came = re.search(r"sent: crc (\S+)", text), re.search(r"came: (\d+) bytes, crc (\S+)", text)
                         self.assertTrue(sent and came, text)
                         self.assertEqual((int(came[1]), came[2]), (size, sent[1]))
-                        text = other.shell(f"fetch {host} {size}", SECONDS)
+                        text = self.told(other, f"fetch {host} {size}", guest)
                         crc = zlib.crc32((testd.CHARGEN * (size // len(testd.CHARGEN) + 1))[:size])
                         self.assertIn(f"came: {size} bytes, crc {crc:08x}\n", text)
             self.repaired(guest, other)
