@@ -98,17 +98,29 @@ void PacketBuffer::trim_across(usize length) {
 }
 
 bool PacketQueue::push_back_cut(PacketBuffer p, usize room, PacketPool& pool) {
+    room = std::min(room, (PacketBuffer::kSize - PacketBuffer::kHeadroom) & ~usize{7});
     PacketQueue pieces;
+    usize left = 0;  // in the last piece, when that is a copy
     for (std::optional<PacketBuffer> buffer = std::move(p), rest; buffer; buffer = std::exchange(rest, std::nullopt)) {
         rest = buffer->take_rest();
-        while (buffer->size() > room) {
-            auto piece = pool.allocate();
-            if (!piece) return false;
-            std::memcpy(piece->append(room).data(), buffer->data().data(), room);
-            buffer->pull_bytes(room);
-            pieces.push_back(std::move(*piece));
+        // What a device has merged may begin and end anywhere in its buffers.
+        const auto is_piece = [&] {
+            return buffer->size() <= room && (buffer->size() % 8 == 0 || !rest) &&
+                   buffer->headroom() >= PacketBuffer::kFragmentHeadroom;
+        };
+        while (buffer->size() != 0 && (left != 0 || !is_piece())) {
+            if (left == 0) {
+                auto piece = pool.allocate();
+                if (!piece) return false;
+                pieces.push_back(std::move(*piece));
+                left = room;
+            }
+            const usize n = std::min(left, buffer->size());
+            std::memcpy(pieces.back()->append(n).data(), buffer->data().data(), n);
+            buffer->pull_bytes(n);
+            left -= n;
         }
-        pieces.push_back(std::move(*buffer));
+        if (buffer->size() != 0) pieces.push_back(std::move(*buffer));
     }
     while (auto piece = pieces.pop_front()) push_back(std::move(*piece));
     return true;

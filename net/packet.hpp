@@ -42,6 +42,7 @@ public:
     static constexpr usize kSize = 4096;     ///< a page: half as many for a large segment as there would be of 2 KiB
     static constexpr u16 kRun = 16;          ///< buffers of a run, 64 KiB
     static constexpr usize kHeadroom = 128;  ///< virtio header + Ethernet + IP + TCP with options
+    static constexpr usize kFragmentHeadroom = 82;  ///< virtio header + Ethernet + IPv6 with its fragment header
 
     PacketBuffer(PacketBuffer&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
     PacketBuffer& operator=(PacketBuffer&& o) noexcept {

@@ -98,8 +98,8 @@ public:
         }
     }
 
-    /// Appends a packet's buffers as packets of their own of at most `room` bytes; what does not fit is copied. All or
-    /// none: false when `pool` had no buffer.
+    /// Appends a packet as packets of at most `room` bytes, a multiple of 8 that kFragmentHeadroom goes before: its
+    /// buffers where they are that, else copies. All of it or nothing: false when `pool` had no buffer.
     bool push_back_cut(PacketBuffer p, usize room, PacketPool& pool);
 
 private:

@@ -279,6 +279,36 @@ TEST_CASE("An echo that came in fragments is answered in fragments") {
     h.check_conservation();
 }
 
+TEST_CASE("Fragments are whole though a device has merged what they answer anyhow") {
+    const usize first = GENERATE(usize{62}, usize{1000}, usize{1499}), payload = GENERATE(usize{1600}, usize{5000});
+    Host6 h;
+    const IpAddr us = h.settle();
+    h.introduce(kPeer6, kPeerMac, us);
+    h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
+    h.output_all(h.now);
+    Frame request = icmp_echo(1, 2, payload);
+    const Frame four = ethernet(kOurMac, kPeerMac, 0x0800, ipv4(1, kPeer, kOurs, request));
+    request[0] = 128;
+    request = with_sum(58, kPeer6, us, request, 2);
+    const Frame six = ethernet(kOurMac, kPeerMac, 0x86dd, ipv6(58, kPeer6, us, request));
+    for (const bool v6 : {false, true}) {
+        CAPTURE(v6);
+        const Frame& f = v6 ? six : four;
+        auto p = scatter(h.pool, bytes_of(f), first, 2003);  // without room in front, as for the largest frames
+        REQUIRE(p);
+        h.stack.input(std::move(*p), h.now);
+        Frame whole;
+        for (const Frame& got : h.output_all(h.now)) {
+            const usize at = v6 ? take16(got, 56) & ~7u : (take16(got, 20) & 0x1fff) * 8;
+            REQUIRE(at == whole.size());
+            append(whole, part(got, v6 ? 62 : 34, 9999));
+        }
+        REQUIRE(whole.size() == payload + 8);
+        CHECK(part(whole, 8, 9999) == part(request, 8, 9999));
+    }
+    h.check_conservation();
+}
+
 TEST_CASE("RFC 7739 §5.3: the ids of one peer's fragments do not tell those of another's") {
     Host6 h;
     const IpAddr us = h.settle(), other6 = IpAddr::of(u64{0xfe80} << 48, 0x77);
