@@ -288,7 +288,7 @@ class Offload(unittest.TestCase):
     def several_at_once(self, tap, count):
         """
         `count` downloads at the same time, each its own flow, from ports that have nothing in common. Ports in a row,
-        which Linux gives, differ in few bits, and one key of the Toeplitz hash in about a hundred sends all of them to
+        which Linux gives, differ in few bits, and one key of the Toeplitz hash in about sixty sends all of them to
         one queue.
         """
         running = [subprocess.Popen([*tap.inside, "curl", "-sS", "--max-time", "100", "--local-port", f"{port}-{port + 9}",
