@@ -136,6 +136,14 @@ struct Core {
     [[gnu::cold]] void tell_change();
 };
 
+// Core's calls to links of a type: to the only one, to any.
+template <Link L> bool pump_one(Core& core, Instant now, Round round) {
+    return net::pump(*static_cast<L*>(core.links[0]), *core.stack, now, round);
+}
+template <Link L> bool watch_one(void* link, Instant now) {
+    return static_cast<L*>(link)->watch(now);
+}
+
 }  // namespace detail
 
 class Service {
@@ -159,11 +167,8 @@ public:
                            for (u8 i = 0; i < count; ++i) to[i] = static_cast<L*>(core.links[i]);
                            return net::pump(std::span<L* const>(to.data(), count), *core.stack, now, round);
                        },
-                   .watch = [](void* link, Instant now) { return static_cast<L*>(link)->watch(now); }};
-        if (links.size() == 1)
-            all.pump = [](detail::Core& core, Instant now, Round round) {
-                return net::pump(*static_cast<L*>(core.links[0]), *core.stack, now, round);
-            };
+                   .watch = detail::watch_one<L>};
+        if (links.size() == 1) all.pump = detail::pump_one<L>;
         for (usize i = 0; i < links.size(); ++i) {
             L& link = *links[i];
             InterfaceConfig& c = i == 0 ? config : more[i - 1];

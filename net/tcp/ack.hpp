@@ -13,7 +13,7 @@ inline void Connection::arrived(const Scoreboard::Piece& p, const Segment& s, Ne
     bool stale = false;
     Duration shortest{};  // counts only for what was sent again
     if (p.resent) {
-        stale = timestamps_ && SeqNum(s.timestamp_echo) < SeqNum(timestamp_now(p.sent));  // RFC 8985 §6.2 step 2
+        stale = echoes_earlier(s, p.sent);  // RFC 8985 §6.2 step 2
         shortest = rtt_.minimum();
     } else {
         news.latest = std::max(now - p.sent, Duration{1});

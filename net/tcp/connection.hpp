@@ -215,9 +215,7 @@ private:
     }
     void arm(Instant now);
     inline void arm_first(Instant now);
-    bool may_probe() const {
-        return sack_ && recovery_.is_quiet() && board_.is_clean() && rtt_.smoothed().ns != 0;
-    }
+    bool may_probe() const { return sack_ && recovery_.is_quiet() && board_.is_clean() && rtt_.smoothed().ns != 0; }
     /// RFC 8985 §7.2: what any peer waits with an ACK.
     static constexpr Duration kLongestAckDelay = Duration::from_ms(200);
     Duration probe_timeout() const;
@@ -274,6 +272,10 @@ private:
     void enter_time_wait(Instant now);
 
     u32 timestamp_now(Instant now) const { return static_cast<u32>(now.ns / 1'000'000) + timestamp_offset_; }
+    /// What the peer heard last left before `sent`.
+    bool echoes_earlier(const Segment& s, Instant sent) const {
+        return timestamps_ && SeqNum(s.timestamp_echo) < SeqNum(timestamp_now(sent));
+    }
     bool fin_sent() const { return fin_queued_ && snd_max_ > fin_seq(); }
     SeqNum fin_seq() const { return data_start_ + send_.size(); }  ///< of our FIN, once queued
     bool sends_data() const {

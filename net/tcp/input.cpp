@@ -318,7 +318,7 @@ void Connection::update_send_window(const Segment& s) {
 void Connection::sample_handshake(const Segment& s, Instant now) {
     News news;
     const bool timed = !timers_[kRetransmit].is_never();  // not with a cookie
-    if (rtt_.backoffs() != 0 && SeqNum(s.timestamp_echo) < SeqNum(timestamp_now(last_sent_))) return;
+    if (rtt_.backoffs() != 0 && echoes_earlier(s, last_sent_)) return;
     if (rtt_.backoffs() == 0 && timed) news.latest = news.earliest = std::max(now - last_sent_, Duration{1});
     measure(s, news, now);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "net/tcp/tcp.hpp"
+#include "tests/unit/environment.hpp"
 #include "tests/unit/net/cut.hpp"
 
 namespace {
@@ -425,11 +426,6 @@ const Profile kProfiles[] = {
      .slow_reader = true},
     {.name = "many", .loss = 0.02, .reorder = 0.05, .pool = 128, .window = 8192, .connections = 40, .bytes = 8'000},
 };
-
-u64 environment(const char* name, u64 otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
-}
 
 }  // namespace
 

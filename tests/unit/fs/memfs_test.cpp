@@ -3,13 +3,13 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "fs/vfs.hpp"
 #include "posix_model.hpp"
+#include "tests/unit/environment.hpp"
 
 using namespace ringlet;
 using namespace ringlet::fs;
@@ -24,15 +24,11 @@ struct Memory {
     std::unique_ptr<FileSystem> fs;
     Vfs vfs;
 };
-unsigned from_environment(const char* name, unsigned otherwise) {
-    const char* const value = std::getenv(name);
-    return value != nullptr ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : otherwise;
-}
 }  // namespace
 
 TEST_CASE("memfs behaves as the model says") {
-    const unsigned steps = from_environment("RINGLET_MODEL_STEPS", 6000);
-    const unsigned first = from_environment("RINGLET_MODEL_SEED", 1);
+    const unsigned steps = unsigned(environment("RINGLET_MODEL_STEPS", 6000));
+    const unsigned first = unsigned(environment("RINGLET_MODEL_SEED", 1));
     unsigned succeeded = 0;
     for (unsigned seed = first; seed < first + 4; ++seed) {
         Memory m(8 << 20);

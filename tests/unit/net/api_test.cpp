@@ -118,10 +118,8 @@ struct Alone {
         config.fixed = {kA, 24, {}, {}};
         core.stack.emplace(config, a.pool, std::span<const InterfaceConfig>());
         core.links[0] = &a.end;
-        core.pump_links = [](net::detail::Core& c, Instant at, Round round) {
-            return net::pump(*static_cast<WireEnd*>(c.links[0]), *c.stack, at, round);
-        };
-        core.watch_link = [](void* link, Instant at) { return static_cast<WireEnd*>(link)->watch(at); };
+        core.pump_links = net::detail::pump_one<WireEnd>;
+        core.watch_link = net::detail::watch_one<WireEnd>;
         core.stack->start(now);
         const auto quiet = [&] { return core.deadline() > now + Duration::from_s(3600); };
         for (int i = 0; i < 1000 && !quiet(); ++i) {  // announcements, duplicate addresses, routers

@@ -7,6 +7,7 @@
 
 #include "net/api/service.hpp"
 #include "net/ipv6.hpp"
+#include "tests/unit/environment.hpp"
 #include "tests/unit/net/fixture.hpp"
 #include "tests/unit/virtio/net_world.hpp"
 
@@ -98,10 +99,8 @@ public:
         ours.mac = world_.nic->mac();
         core_.stack.emplace(ours, world_.pool, std::span<const net::InterfaceConfig>());
         core_.links[0] = world_.nic.get();
-        core_.pump_links = [](net::detail::Core& c, Instant at, net::Round round) {
-            return net::pump(*static_cast<Nic*>(c.links[0]), *c.stack, at, round);
-        };
-        core_.watch_link = [](void* link, Instant at) { return static_cast<Nic*>(link)->watch(at); };
+        core_.pump_links = net::detail::pump_one<Nic>;
+        core_.watch_link = net::detail::watch_one<Nic>;
         core_.stack->start(now_);
         watch_.observer = this;
     }
@@ -251,15 +250,10 @@ private:
     std::priority_queue<Frame> frames_;
 };
 
-u64 number(const char* variable, u64 otherwise) {
-    const char* text = std::getenv(variable);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 }  // namespace
 
 TEST_CASE("Over a bad wire, and a device that forgets fences, every byte arrives in time") {
-    const u64 one = number("RINGLET_WIRE_SEED", 0), seeds = one != 0 ? one : number("RINGLET_WIRE_SEEDS", 8);
+    const u64 one = environment("RINGLET_WIRE_SEED", 0), seeds = one != 0 ? one : environment("RINGLET_WIRE_SEEDS", 8);
     u64 forgotten = 0;
     for (u64 seed = one != 0 ? one : 1; seed <= seeds; ++seed) {
         for (const Quality& q : kQualities) {
