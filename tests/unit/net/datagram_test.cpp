@@ -238,9 +238,7 @@ TEST_CASE("RFC 1191: what a router says about the path is believed of our own da
 TEST_CASE("Datagrams queued before the path became narrower are cut again") {
     Host h(Host::config(1), 128);
     Instant now{1};
-    h.stack.poll(now);
-    h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
-    h.output_all(now);
+    introduce_peer(h, now);
     const auto s = *h.stack.udp().open({{}, 500});
     const Frame data = random_bytes(5000, 1), probe(1472);
     REQUIRE(h.stack.send_to(s, {kPeer, 7}, bytes_of(probe), now));

@@ -213,4 +213,11 @@ inline constexpr Ipv4Addr kPeer = Ipv4Addr::of(10, 0, 0, 9);
 inline constexpr MacAddr kOurMac{{2, 0, 0, 0, 0, 1}};
 inline constexpr Ipv4Addr kOurs = Ipv4Addr::of(10, 0, 0, 1);
 
+/// Makes `h` know the peer, so that answers go out at once; swallows the announcements.
+inline void introduce_peer(Host& h, Instant now) {
+    h.stack.poll(now);
+    h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
+    h.output_all(now);
+}
+
 }  // namespace ringlet::net::test

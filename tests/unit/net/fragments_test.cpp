@@ -247,10 +247,7 @@ TEST_CASE("Fragments of both families become the datagram they were, in any orde
 TEST_CASE("An echo that came in fragments is answered in fragments") {
     const usize payload = GENERATE(usize{1800}, usize{9001});  // the latter in several buffers
     Host6 h;
-    const IpAddr us = h.settle();
-    h.introduce(kPeer6, kPeerMac, us);
-    h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
-    h.output_all(h.now);
+    const IpAddr us = h.settle_with_peer();
     Frame request = icmp_echo(1, 2, payload);
     request[0] = 128;
     request = with_sum(58, kPeer6, us, request, 2);
@@ -282,10 +279,7 @@ TEST_CASE("An echo that came in fragments is answered in fragments") {
 TEST_CASE("Fragments are whole though a device has merged what they answer anyhow") {
     const usize first = GENERATE(usize{62}, usize{1000}, usize{1499}), payload = GENERATE(usize{1600}, usize{5000});
     Host6 h;
-    const IpAddr us = h.settle();
-    h.introduce(kPeer6, kPeerMac, us);
-    h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
-    h.output_all(h.now);
+    const IpAddr us = h.settle_with_peer();
     Frame request = icmp_echo(1, 2, payload);
     const Frame four = ethernet(kOurMac, kPeerMac, 0x0800, ipv4(1, kPeer, kOurs, request));
     request[0] = 128;
@@ -408,10 +402,7 @@ TEST_CASE("Fragments that lie about lengths are dropped") {
 
 TEST_CASE("RFC 8200 §4.5, RFC 792: what never becomes whole is dropped in time, and its sender told") {
     Host6 h;
-    const IpAddr us = h.settle();
-    h.introduce(kPeer6, kPeerMac, us);
-    h.give(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)));
-    h.output_all(h.now);
+    const IpAddr us = h.settle_with_peer();
     h.give(fragment6(us, 1, 0, true, part(udp6(kPeer6, us, 9, 7, Frame(200)), 0, 64)));
     h.give(fragment6(us, 2, 64, true, Frame(64)));  // not the first: no word about it
     h.give(fragment4(3, 0, true, part(udp_with_sum(9, 7, Frame(200)), 0, 64)));

@@ -155,6 +155,13 @@ struct Host6 : Host {
         REQUIRE(info.addresses[1].state == Ipv6AddressInfo::State::preferred);
         return info.addresses[1].address;
     }
+    /// And the peer is known by either family.
+    IpAddr settle_with_peer() {
+        const IpAddr us = settle();
+        introduce(kPeer6, kPeerMac, us);
+        introduce_peer(*this, now);
+        return us;
+    }
     IpAddr link_local() const { return stack.interface().ipv6.addresses[0].address; }
     /// The neighbour answers every solicitation.
     void introduce(const IpAddr& who, MacAddr mac, const IpAddr& us) {

@@ -15,13 +15,6 @@ Bytes text(std::string_view s) {
     return std::as_bytes(std::span(s));
 }
 
-/// Makes `h` know the peer, so that answers go out at once; swallows the announcements.
-void introduce_peer(Host& h, Instant now) {
-    h.stack.poll(now);
-    h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
-    h.output_all(now);
-}
-
 Frame to_us(u8 protocol, const Frame& payload) {
     return ethernet(kOurMac, kPeerMac, 0x0800, ipv4(protocol, kPeer, kOurs, payload));
 }

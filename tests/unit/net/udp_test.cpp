@@ -17,11 +17,7 @@ struct Box {
     Host h{1};
     Instant now{1};
     Udp& udp_ = h.stack.udp();
-    Box() {
-        h.stack.poll(now);
-        h.input(ethernet(kOurMac, kPeerMac, 0x0806, arp(1, kPeerMac, kPeer, {}, kOurs)), now);
-        h.output_all(now);
-    }
+    Box() { introduce_peer(h, now); }
     void hear(u16 from, u16 to, std::string_view what, Ipv4Addr source = kPeer, Ipv4Addr destination = kOurs,
               MacAddr mac = kOurMac) {
         h.input(ethernet(mac, kPeerMac, 0x0800,

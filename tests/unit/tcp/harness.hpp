@@ -203,12 +203,13 @@ struct Harness {
         h = *a;
         CHECK(state() == State::established);
     }
-    void to_syn_sent() {
+    Seen to_syn_sent() {
         auto c = tcp->connect({kUs, kPort}, {kPeer, kPeerPort}, now);
         REQUIRE(c);
         h = *c;
-        expect(0, 0, S);
+        Seen syn = expect(0, 0, S);
         CHECK(state() == State::syn_sent);
+        return syn;
     }
     void to_fin_wait_1() {
         to_established();
